@@ -1,0 +1,181 @@
+// Package registry says what Petal needs of a model registry: versions of
+// models under names, aliases that point at one version, and the runs that
+// made them.
+//
+// Two backends implement it, an MLflow server and a directory on disk, and one
+// conformance suite (package registrytest) holds both to the words below. The
+// trainer writes, the API reads, and neither ever speaks to the other.
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/petal-ml/petal/internal/mlflow"
+)
+
+// Errors that callers tell apart with [errors.Is]. Backends wrap them with the
+// name of what was asked for.
+var (
+	// ErrNotFound means that the model, version, alias or file does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrUnavailable means that the registry could not be reached or answered
+	// with a fault of its own: the same call may succeed later.
+	ErrUnavailable = errors.New("registry unavailable")
+	// ErrInvalid means that the registry refused what was asked of it.
+	ErrInvalid = errors.New("invalid")
+)
+
+// LatestAlias is the alias that no registry stores: it always means the version
+// with the highest number.
+const LatestAlias = "latest"
+
+// Tags that Petal writes on every model version it registers.
+const (
+	// TagSHA256 is the SHA-256 of model.onnx in lower-case hex. MLflow keeps no
+	// checksum of its own.
+	TagSHA256 = "petal.model.sha256"
+	// TagSize is the size of model.onnx in bytes, in decimal.
+	TagSize = "petal.model.size"
+	// TagFingerprint identifies data, parameters and training version: equal
+	// fingerprints mean that there is nothing to train.
+	TagFingerprint = "petal.fingerprint"
+)
+
+// ModelFile is the name of the ONNX file in a model directory.
+const ModelFile = "model.onnx"
+
+// A Version is one registered version of a model.
+type Version struct {
+	Name        string
+	Number      string // as MLflow gives it: "1", "2", …
+	RunID       string
+	Source      string // where the backend keeps the files, in its own notation
+	Description string
+	Created     time.Time
+	Aliases     []string // filled by Get and Resolve, sorted
+	Tags        map[string]string
+}
+
+// A File is one file of a version's model directory.
+type File struct {
+	Path string // slash-separated, relative to the model directory
+	Size int64
+}
+
+// A Reader is the half of a registry that serving needs. All methods are safe
+// for concurrent use.
+type Reader interface {
+	// Resolve returns the version that the alias points at; [LatestAlias] is
+	// the highest number. A missing model or alias is [ErrNotFound].
+	Resolve(ctx context.Context, name, alias string) (Version, error)
+	// Get returns one version by its number.
+	Get(ctx context.Context, name, number string) (Version, error)
+	// Versions lists all versions of a model, oldest first. An unknown model
+	// has none: no error.
+	Versions(ctx context.Context, name string) ([]Version, error)
+	// Files lists the files of a version's model directory, sorted by path.
+	Files(ctx context.Context, v Version) ([]File, error)
+	// Open streams one file of a version's model directory.
+	Open(ctx context.Context, v Version, path string) (io.ReadCloser, error)
+}
+
+// A Registry is where training leaves its runs and models.
+type Registry interface {
+	Reader
+
+	// StartRun opens a run in the configured experiment, which is made (or
+	// restored) when it is not there.
+	StartRun(ctx context.Context, spec RunSpec) (Run, error)
+	// Register makes the next version of the named model from a logged one.
+	Register(ctx context.Context, r Registration) (Version, error)
+	// SetTags sets tags of a version, leaving others as they are.
+	SetTags(ctx context.Context, v Version, tags map[string]string) error
+	// SetAlias points the alias at a version, and reads it back. It is the
+	// last write of a promotion: whoever is killed before it leaves the old
+	// champion whole.
+	SetAlias(ctx context.Context, name, alias, number string) error
+	// DeleteAlias removes an alias; one that is not there is no error.
+	DeleteAlias(ctx context.Context, name, alias string) error
+}
+
+// A Run records one training: parameters, metrics, data, files, models.
+type Run interface {
+	ID() string
+	// Parameters are immutable: a second, different value is [ErrInvalid].
+	LogParams(ctx context.Context, params []Param) error
+	// LogMetrics appends points; NaN and infinities are kept as such.
+	LogMetrics(ctx context.Context, metrics []Metric) error
+	LogDataset(ctx context.Context, d Dataset) error
+	SetTags(ctx context.Context, tags map[string]string) error
+	// LogFile stores content under a slash-separated path of the run.
+	LogFile(ctx context.Context, path string, content []byte) error
+	// LogModel stores a model directory and returns the logged model.
+	LogModel(ctx context.Context, m mlflow.ModelDir) (LoggedModel, error)
+	// Finish ends the run with the status given. For [Finished] everything
+	// logged is read back and compared first: servers have answered 200 to
+	// what they dropped.
+	Finish(ctx context.Context, s Status) error
+}
+
+// A RunSpec names a run and says where it comes from.
+type RunSpec struct {
+	Name        string
+	Description string
+	ParentID    string // run ID of the parent run; empty for a run of its own
+	User        string
+	Source      string // the program, such as "trainer train"
+	Commit      string // Git commit of the code, empty when unknown
+	Tags        map[string]string
+}
+
+// A Param is one parameter; MLflow keeps all of them as text.
+type Param struct{ Key, Value string }
+
+// A Metric is one point of a metric's history.
+type Metric struct {
+	Key   string
+	Value float64
+	Step  int64
+	Time  time.Time
+	// Model and Dataset tie the point to a logged model and a data set when
+	// they are set.
+	Model   string
+	Dataset *Dataset
+}
+
+// A Dataset describes the data that a run read.
+type Dataset struct {
+	Name    string
+	Path    string // as the user named it
+	Digest  string // the MD5 of the file in hex, DVC's own digest
+	Context string // "training", "test", …
+	Columns []mlflow.Column
+	Rows    int
+}
+
+// A LoggedModel is a model directory that a run has stored.
+type LoggedModel struct {
+	ID    string
+	RunID string
+}
+
+// A Registration asks for a new version.
+type Registration struct {
+	Name        string
+	Model       LoggedModel
+	Description string
+	Tags        map[string]string
+}
+
+// Status is how a run stands.
+type Status string
+
+// The ends of a run, in MLflow's spelling.
+const (
+	Finished Status = "FINISHED"
+	Failed   Status = "FAILED"
+	Killed   Status = "KILLED"
+)
