@@ -1,0 +1,199 @@
+// Package emit builds the ONNX graph of a fitted classifier, node by node.
+//
+// Every graph has the same face, which the API, MLflow and onnxruntime share:
+// the input "features" and the outputs "label" and "probabilities". The
+// operators are those that scikit-learn's own converter emits, so that whatever
+// reads its models reads these.
+package emit
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/petal-ml/petal/internal/onnx"
+)
+
+// The names that every graph shows outside.
+const (
+	Input         = "features"
+	Label         = "label"
+	Probabilities = "probabilities"
+)
+
+// The versions that every graph declares: old enough for any onnxruntime of the
+// last years, new enough for every operator used here.
+const (
+	irVersion   = 8
+	onnxVersion = 15
+	mlVersion   = 3
+)
+
+// ErrLabels means that the labels cannot name the classes.
+var ErrLabels = errors.New("labels do not fit the classes")
+
+// Scores names what a classifier adds to the graph.
+type Scores struct {
+	// Label is a tensor [N] with each row's label.
+	Label string
+	// Probabilities is a float tensor [N, classes].
+	Probabilities string
+}
+
+// A Builder is a graph in the making. Make one with [NewBuilder].
+type Builder struct {
+	graph    *onnx.Graph
+	labels   onnx.Labels
+	features int
+	made     map[string]int // how often each operator or constant was named
+}
+
+// NewBuilder starts a graph with one input of the given number of features, and
+// classes with the given labels.
+func NewBuilder(features int, labels onnx.Labels) (*Builder, error) {
+	if (labels.Strings == nil) == (labels.Ints == nil) {
+		return nil, fmt.Errorf("labels must be either text or integers: %w", ErrLabels)
+	}
+	input := onnx.ValueInfo{Name: Input, Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(features))}
+	return &Builder{
+		graph:    &onnx.Graph{Inputs: []onnx.ValueInfo{input}},
+		labels:   labels,
+		features: features,
+		made:     map[string]int{},
+	}, nil
+}
+
+// Features returns the number of columns of the graph's input.
+func (b *Builder) Features() int { return b.features }
+
+// CheckClasses reports whether there are as many labels as classes.
+func (b *Builder) CheckClasses(classes int) error {
+	if b.labels.Len() != classes {
+		return fmt.Errorf("there are %d labels for %d classes: %w", b.labels.Len(), classes, ErrLabels)
+	}
+	return nil
+}
+
+// Node adds a node of ai.onnx with one output, and returns the output's name.
+func (b *Builder) Node(operator string, inputs []string, attributes ...onnx.Attribute) string {
+	return b.add(onnx.DomainONNX, operator, inputs, 1, attributes)[0]
+}
+
+// Nodes adds a node of ai.onnx with several outputs, and returns their names.
+func (b *Builder) Nodes(operator string, inputs []string, outputs int, attributes ...onnx.Attribute) []string {
+	return b.add(onnx.DomainONNX, operator, inputs, outputs, attributes)
+}
+
+// NodeML adds a node of ai.onnx.ml with one output, and returns the output's
+// name.
+func (b *Builder) NodeML(operator string, inputs []string, attributes ...onnx.Attribute) string {
+	return b.add(onnx.DomainML, operator, inputs, 1, attributes)[0]
+}
+
+// ClassifierML adds a classifier of ai.onnx.ml, gives it the labels, and returns
+// its label and its scores.
+func (b *Builder) ClassifierML(operator, input string, attributes ...onnx.Attribute) Scores {
+	attributes = append(slices.Clone(attributes), b.labelAttribute("classlabels_int64s", "classlabels_strings"))
+	if operator == "LinearClassifier" { // the one that spells it differently
+		attributes[len(attributes)-1] = b.labelAttribute("classlabels_ints", "classlabels_strings")
+	}
+	out := b.add(onnx.DomainML, operator, []string{input}, 2, attributes)
+	return Scores{Label: out[0], Probabilities: out[1]}
+}
+
+// Constant adds an initializer and returns its name, which starts with the one
+// given.
+func Constant[T onnx.Element](b *Builder, name string, shape []int, data []T) string {
+	name = b.unique(name)
+	b.graph.Initializers = append(b.graph.Initializers, onnx.NamedTensor(name, shape, data))
+	return name
+}
+
+// ArgMaxLabel adds the label of the highest score of each row (of equal ones the
+// first) and returns its name. The scores are a tensor [N, classes].
+func (b *Builder) ArgMaxLabel(scores string) string {
+	index := b.Node("ArgMax", []string{scores}, onnx.IntAttribute("axis", 1), onnx.IntAttribute("keepdims", 0))
+	classes := b.labels.Len()
+	var names string
+	if b.labels.Strings != nil {
+		names = Constant(b, "labels", []int{classes}, b.labels.Strings)
+	} else {
+		names = Constant(b, "labels", []int{classes}, b.labels.Ints)
+	}
+	return b.Node("Gather", []string{names, index}, onnx.IntAttribute("axis", 0))
+}
+
+// Model closes the graph: the label and a map of probabilities become its
+// outputs.
+func (b *Builder) Model(name string, s Scores) *onnx.Model {
+	key := onnx.Int64
+	closing := onnx.Node{Operator: "Cast", Attributes: []onnx.Attribute{onnx.IntAttribute("to", int64(onnx.Int64))}}
+	if b.labels.Strings != nil {
+		key = onnx.String
+		closing = onnx.Node{Operator: "Identity"}
+	}
+	closing.Name, closing.Inputs, closing.Outputs = Label, []string{s.Label}, []string{Label}
+	zip := onnx.Node{
+		Name: "ZipMap", Operator: "ZipMap", Domain: onnx.DomainML,
+		Inputs: []string{s.Probabilities}, Outputs: []string{Probabilities},
+		Attributes: []onnx.Attribute{b.labelAttribute("classlabels_int64s", "classlabels_strings")},
+	}
+	b.graph.Name = name
+	b.graph.Nodes = append(b.graph.Nodes, closing, zip)
+	b.graph.Outputs = []onnx.ValueInfo{
+		{Name: Label, Type: onnx.TensorType(key, onnx.Symbolic("N"))},
+		{Name: Probabilities, Type: onnx.ProbabilityMapsType(key)},
+	}
+	return &onnx.Model{
+		IRVersion:    irVersion,
+		Opsets:       []onnx.Opset{{Domain: onnx.DomainONNX, Version: onnxVersion}, {Domain: onnx.DomainML, Version: mlVersion}},
+		ProducerName: "petal",
+		Graph:        b.graph,
+	}
+}
+
+func (b *Builder) add(domain, operator string, inputs []string, outputs int, attributes []onnx.Attribute) []string {
+	name := b.unique(operator)
+	node := onnx.Node{Name: name, Operator: operator, Domain: domain, Inputs: inputs, Attributes: attributes}
+	for i := range outputs {
+		node.Outputs = append(node.Outputs, name+"_"+strconv.Itoa(i))
+	}
+	b.graph.Nodes = append(b.graph.Nodes, node)
+	return node.Outputs
+}
+
+// unique returns the name the first time, and the name with a number after that.
+func (b *Builder) unique(name string) string {
+	b.made[name]++
+	if n := b.made[name]; n > 1 {
+		return name + strconv.Itoa(n)
+	}
+	return name
+}
+
+func (b *Builder) labelAttribute(ints, strings string) onnx.Attribute {
+	if b.labels.Strings != nil {
+		return onnx.StringsAttribute(strings, b.labels.Strings...)
+	}
+	return onnx.IntsAttribute(ints, b.labels.Ints...)
+}
+
+// Floats converts to the float32 that ONNX attributes hold. A finite value
+// beyond its range becomes the largest float32 of its sign rather than infinity.
+func Floats(values []float64) []float32 {
+	out := make([]float32, len(values))
+	for i, v := range values {
+		out[i] = Float(v)
+	}
+	return out
+}
+
+// Float converts one value as [Floats] does.
+func Float(v float64) float32 {
+	if !math.IsInf(v, 0) && math.Abs(v) > math.MaxFloat32 {
+		return float32(math.Copysign(math.MaxFloat32, v))
+	}
+	return float32(v)
+}

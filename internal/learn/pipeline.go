@@ -1,0 +1,99 @@
+package learn
+
+import (
+	"context"
+	"fmt"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/learn/emit"
+)
+
+// A Pipeline is a [Classifier] whose features go through transformers first.
+// Fit learns the transformers from the training rows alone, in order, then the
+// classifier from what they give.
+type Pipeline struct {
+	Steps      []Transformer
+	Classifier Classifier
+}
+
+var _ Classifier = (*Pipeline)(nil)
+
+// Name is the name of the classifier at the end.
+func (p *Pipeline) Name() string { return p.Classifier.Name() }
+
+// Params returns the classifier's parameters by their own names, and those of
+// each step as "<step>__<parameter>", scikit-learn's spelling of nested
+// parameters.
+func (p *Pipeline) Params() map[string]any {
+	params := p.Classifier.Params()
+	for _, step := range p.Steps {
+		for name, v := range step.Params() {
+			params[step.Name()+"__"+name] = v
+		}
+	}
+	return params
+}
+
+// Fit learns the steps, then the classifier. Where the classifier is a
+// [RowsFitter], no transformed copy of x is made.
+func (p *Pipeline) Fit(ctx context.Context, x *mat.Dense, y []int, classes int, opt Options) error {
+	if err := CheckTraining(x, y, classes); err != nil {
+		return fmt.Errorf("fit %s: %w", p.Name(), err)
+	}
+	for i, step := range p.Steps {
+		if err := step.Fit(ctx, Rows{X: x, Through: p.Steps[:i]}); err != nil {
+			return err
+		}
+	}
+	rows := Rows{X: x, Through: p.Steps}
+	if c, ok := p.Classifier.(RowsFitter); ok {
+		return c.FitRows(ctx, rows, y, classes, opt)
+	}
+	return p.Classifier.Fit(ctx, rows.Dense(), y, classes, opt)
+}
+
+// predictBlock is how many rows are transformed at a time in prediction: few
+// enough for the copy to be small, enough to keep the workers of a classifier
+// that has some busy.
+const predictBlock = 65536
+
+// PredictProba transforms the rows of x and returns the classifier's
+// probabilities (n × classes).
+func (p *Pipeline) PredictProba(x *mat.Dense) (*mat.Dense, error) {
+	if x == nil || x.IsEmpty() {
+		return nil, fmt.Errorf("predict with %s: %w", p.Name(), CheckPredict(x, 1))
+	}
+	n, width := x.Dims()
+	var out *mat.Dense
+	for from := 0; from < n; from += predictBlock {
+		to := min(from+predictBlock, n)
+		block := x.Slice(from, to, 0, width).(*mat.Dense)
+		proba, err := p.Classifier.PredictProba(Rows{X: block, Through: p.Steps}.Dense())
+		if err != nil {
+			return nil, err
+		}
+		if to-from == n {
+			return proba, nil
+		}
+		if out == nil {
+			_, classes := proba.Dims()
+			out = mat.NewDense(n, classes, nil)
+		}
+		_, classes := out.Dims()
+		out.Slice(from, to, 0, classes).(*mat.Dense).Copy(proba)
+	}
+	return out, nil
+}
+
+// Emit adds the steps and the classifier to a graph.
+func (p *Pipeline) Emit(b *emit.Builder, input string) (emit.Scores, error) {
+	for _, step := range p.Steps {
+		output, err := step.Emit(b, input)
+		if err != nil {
+			return emit.Scores{}, err
+		}
+		input = output
+	}
+	return p.Classifier.Emit(b, input)
+}
