@@ -1,0 +1,84 @@
+package testenv
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/petal-ml/petal/tests/testenv/pyvenv"
+)
+
+// Programs are the paths of Petal's two binaries.
+type Programs struct{ API, Trainer string }
+
+// buildOnce builds at most once for each test process.
+var buildOnce = sync.OnceValues(build)
+
+// Binaries builds cmd/api and cmd/trainer as a user would, without the race
+// detector, and returns copies that belong to the test: a build by another
+// package's tests cannot pull them away.
+func Binaries(t testing.TB) Programs {
+	t.Helper()
+	built, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := pyvenv.Lock(built + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	dir := t.TempDir()
+	programs := Programs{API: filepath.Join(dir, "api"), Trainer: filepath.Join(dir, "trainer")}
+	for _, program := range []string{programs.API, programs.Trainer} {
+		if err := linkOrCopy(filepath.Join(built, filepath.Base(program)), program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return programs
+}
+
+// build leaves the binaries in a cached folder of this checkout, where go build
+// finds those that are still current.
+func build() (dir string, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	cache, err := pyvenv.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.Sum256([]byte(root))
+	dir = filepath.Join(cache, "bin-"+hex.EncodeToString(digest[:6]))
+	unlock, err := pyvenv.Lock(dir + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", fmt.Errorf("build the binaries: %w", err)
+	}
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/api", "./cmd/trainer") //nolint:gosec // fixed arguments
+	cmd.Dir = root
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the binaries: %w\n%s", err, output)
+	}
+	return dir, nil
+}
+
+func linkOrCopy(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from) //nolint:gosec // a path of the tests' own cache
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o700) //nolint:gosec // an executable
+}

@@ -1,0 +1,68 @@
+package pyvenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// packages are the Debian packages that hold all that a test run needs beside
+// Go: the C compiler for the race detector, git, and Python with venv.
+var packages = []string{"gcc", "libc6-dev", "git", "python3", "python3-venv"}
+
+// EnsureSystem checks that gcc, git and a usable Python are installed. On Debian
+// and as root it installs what is missing and says so; elsewhere its error holds
+// the one command to type.
+func EnsureSystem(ctx context.Context, out io.Writer) error {
+	missing := missingParts(ctx)
+	if len(missing) == 0 {
+		return nil
+	}
+	names := strings.Join(missing, ", ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("the tests need %s: install gcc, git and Python 3.11 or later with venv", names)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("the tests need %s: type `sudo apt-get install %s`", names, strings.Join(packages, " "))
+	}
+	say(out, "%s missing: installing %s by apt-get", names, strings.Join(packages, " "))
+	if err := aptInstall(ctx, out); err != nil {
+		return err
+	}
+	if missing = missingParts(ctx); len(missing) > 0 {
+		return fmt.Errorf("the tests need %s, which this Debian release does not have: install it by hand",
+			strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func missingParts(ctx context.Context) []string {
+	var missing []string
+	for _, tool := range []string{"gcc", "git"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing = append(missing, tool)
+		}
+	}
+	if os.Getenv(PythonVariable) != "" {
+		return missing
+	}
+	check := "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
+	if err := exec.CommandContext(ctx, "python3", "-c", check).Run(); err != nil {
+		missing = append(missing, "Python 3.11 or later with venv")
+	}
+	return missing
+}
+
+func aptInstall(ctx context.Context, out io.Writer) error {
+	// Package lists are often absent or old in an image.
+	update := run(ctx, out, "apt-get", "update", "-qq")
+	install := append([]string{"DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends"}, packages...)
+	if err := run(ctx, out, "env", install...); err != nil {
+		return errors.Join(update, err)
+	}
+	return nil
+}
