@@ -1,0 +1,113 @@
+package settings
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/petal-ml/petal/internal/credential"
+)
+
+// API is what the API reads.
+type API struct {
+	Registry
+	Log
+	State
+
+	// SecretKey signs tokens: its bytes as they stand. Empty: made at first
+	// start and kept in the state directory.
+	SecretKey Secret `env:"SECRET_KEY"`
+	// SecretKeyPrevious still verifies tokens after a rotation.
+	SecretKeyPrevious Secret   `env:"SECRET_KEY_PREVIOUS"`
+	Database          Database `env:"DATABASE_URL" envDefault:"sqlite:///./users.db"`
+
+	Address Address `env:"API_ADDRESS" envDefault:":8000"`
+	// Username and Password are those of the first user; the password counts
+	// only when that user is created, and empty means a generated one.
+	Username string `env:"API_USERNAME" envDefault:"student"`
+	Password Secret `env:"API_PASSWORD"`
+
+	AccessTokenExpireMinutes int      `env:"ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"30"`
+	ModelPollInterval        Interval `env:"MODEL_POLL_INTERVAL" envDefault:"10s"`
+	PredictMaxBytes          ByteSize `env:"PREDICT_MAX_BYTES" envDefault:"65536"`
+	BatchMaxBytes            ByteSize `env:"BATCH_MAX_BYTES" envDefault:"16MiB"`
+
+	TrustedProxies Proxies `env:"TRUSTED_PROXIES"`
+	TLSCertFile    string  `env:"TLS_CERT_FILE"`
+	TLSKeyFile     string  `env:"TLS_KEY_FILE"`
+}
+
+// maxTokenMinutes is 24 hours, the contract's bound on a token's life.
+const maxTokenMinutes = 24 * 60
+
+// TokenLifetime is how long an access token is good for.
+func (a *API) TokenLifetime() time.Duration {
+	return time.Duration(a.AccessTokenExpireMinutes) * time.Minute
+}
+
+// TLS tells whether the API serves HTTPS itself.
+func (a *API) TLS() bool { return a.TLSCertFile != "" }
+
+// Validate reports everything that is wrong, as [Faults]. [Load] has done so
+// already.
+func (a *API) Validate() error { return a.validate().orNil() }
+
+func (a *API) validate() Faults {
+	faults := a.Registry.validate()
+	faults = append(faults, a.State.validate()...)
+	faults = append(faults, checkKey("SECRET_KEY", a.SecretKey)...)
+	faults = append(faults, checkKey("SECRET_KEY_PREVIOUS", a.SecretKeyPrevious)...)
+	faults = append(faults, a.validateUser()...)
+	if a.AccessTokenExpireMinutes < 1 || a.AccessTokenExpireMinutes > maxTokenMinutes {
+		faults = append(faults, Fault{
+			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes),
+			fmt.Sprintf("write a whole number from 1 to %d (24 hours)", maxTokenMinutes),
+		})
+	}
+	return append(faults, a.validateTLS()...)
+}
+
+func checkKey(variable string, key Secret) Faults {
+	if key == "" {
+		return nil
+	}
+	if err := credential.CheckKey([]byte(key.Reveal())); err != nil {
+		return fault(variable, err.Error(), "write 32 random bytes or more, as printed by: openssl rand -base64 48")
+	}
+	return nil
+}
+
+func (a *API) validateUser() Faults {
+	var faults Faults
+	if err := credential.CheckUsername(a.Username); err != nil {
+		faults = append(faults, Fault{"API_USERNAME", err.Error(), "choose another name, such as student"})
+	}
+	if a.Password == "" {
+		return faults
+	}
+	if err := credential.CheckPassword(a.Password.Reveal(), a.Username); err != nil {
+		faults = append(faults, Fault{"API_PASSWORD", err.Error(), "choose a longer or rarer one, or leave it empty to have one made"})
+	}
+	return faults
+}
+
+func (a *API) validateTLS() Faults {
+	switch {
+	case a.TLSCertFile == "" && a.TLSKeyFile == "":
+		return nil
+	case a.TLSCertFile == "":
+		return fault("TLS_CERT_FILE", "is empty while TLS_KEY_FILE is set", "set both or neither")
+	case a.TLSKeyFile == "":
+		return fault("TLS_KEY_FILE", "is empty while TLS_CERT_FILE is set", "set both or neither")
+	}
+	return append(readable("TLS_CERT_FILE", a.TLSCertFile), readable("TLS_KEY_FILE", a.TLSKeyFile)...)
+}
+
+func readable(variable, path string) Faults {
+	f, err := os.Open(path) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return fault(variable, fmt.Sprintf("%q cannot be read: %s", path, plain(err)), "name a readable PEM file")
+	}
+	_ = f.Close()
+	return nil
+}

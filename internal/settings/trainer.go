@@ -1,0 +1,39 @@
+package settings
+
+import (
+	"fmt"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Trainer is what the trainer reads.
+type Trainer struct {
+	Registry
+	Log
+	State
+
+	Address Address `env:"TRAINER_ADDRESS" envDefault:":8001"`
+	// Schedule is when to train again, in cron syntax and UTC; empty means
+	// only at start.
+	Schedule string `env:"TRAIN_SCHEDULE"`
+}
+
+// Validate reports everything that is wrong, as [Faults]. [Load] has done so
+// already.
+func (t *Trainer) Validate() error { return t.validate().orNil() }
+
+func (t *Trainer) validate() Faults {
+	faults := t.Registry.validate()
+	faults = append(faults, t.State.validate()...)
+	if t.Schedule == "" {
+		return faults
+	}
+	// The parser that gocron schedules with, so that the two cannot disagree.
+	if _, err := cron.ParseStandard(t.Schedule); err != nil {
+		faults = append(faults, Fault{
+			"TRAIN_SCHEDULE", fmt.Sprintf("%q is not a schedule: %v", t.Schedule, err),
+			`write five cron fields such as "0 3 * * *" (03:00 UTC daily), or leave it empty`,
+		})
+	}
+	return faults
+}
