@@ -1,0 +1,259 @@
+package dataset
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const irisRemote = "../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b"
+
+// write puts content into a file of its own and returns its path.
+func write(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "flowers.csv")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestReadIris(t *testing.T) {
+	d, err := Read(t.Context(), irisRemote, Options{Label: "species"})
+	require.NoError(t, err)
+
+	assert.Equal(t, "013d0da08d6506664ce640459139176b", d.MD5)
+	assert.EqualValues(t, 3858, d.Size)
+	assert.Equal(t, []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}, d.Features)
+	assert.Equal(t, Labels{Strings: []string{"setosa", "versicolor", "virginica"}}, d.Classes)
+	assert.Equal(t, []int{50, 50, 50}, d.ClassCounts())
+	assert.Equal(t, 150, d.Rows())
+	assert.Empty(t, d.MissingColumns())
+
+	// Fisher's rows, not those of the UCI file, which is wrong in both.
+	assert.Equal(t, []float64{4.9, 3.1, 1.5, 0.2}, d.X.RawRowView(34))
+	assert.Equal(t, []float64{4.9, 3.6, 1.4, 0.1}, d.X.RawRowView(37))
+
+	x, y := d.Select([]int{149, 0})
+	assert.Equal(t, []float64{5.9, 3, 5.1, 1.8}, x.RawRowView(0))
+	assert.Equal(t, []int{2, 0}, y)
+}
+
+func TestReadSpellings(t *testing.T) {
+	want := [][]float64{{1, 2.5}, {-3e2, 0}}
+	cases := map[string]string{
+		"commas":            "a,b,kind\n1,2.5,x\n-3e2,0,y\n",
+		"no last line end":  "a,b,kind\n1,2.5,x\n-3e2,0,y",
+		"semicolons":        "a;b;kind\n1;2.5;x\n-3e2;0;y\n",
+		"tabs":              "a\tb\tkind\n1\t2.5\tx\n-3e2\t0\ty\n",
+		"CRLF":              "a,b,kind\r\n1,2.5,x\r\n-3e2,0,y\r\n",
+		"byte order mark":   "\ufeffa,b,kind\n1,2.5,x\n-3e2,0,y\n",
+		"quotes":            "\"a\",\"b\",\"kind\"\n\"1\",\"2.5\",\"x\"\n-3e2,0,\"y\"\n",
+		"blanks and blanks": "a,b,kind\n 1,\t2.5 ,x\n\n-3e2 ,0,y\n\n",
+		"label first":       "kind,a,b\nx,1,2.5\ny,-3e2,0\n",
+	}
+	for name, content := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, content)
+			d, err := Read(t.Context(), path, Options{Label: "kind"})
+			require.NoError(t, err)
+			sum := md5.Sum([]byte(content))
+			assert.Equal(t, hex.EncodeToString(sum[:]), d.MD5)
+			assert.Equal(t, "flowers", d.Name)
+			assert.Equal(t, []string{"a", "b"}, d.Features)
+			for i, row := range want {
+				assert.Equal(t, row, d.X.RawRowView(i))
+			}
+			assert.Equal(t, []int{0, 1}, d.Y)
+		})
+	}
+}
+
+func TestReadLabels(t *testing.T) {
+	cases := map[string]struct {
+		labels []string
+		want   Labels
+		y      []int
+	}{
+		"text by code point":         {[]string{"b", "a", "Ä", "B"}, Labels{Strings: []string{"B", "a", "b", "Ä"}}, []int{2, 1, 3, 0}},
+		"integers by value":          {[]string{"10", "9", "-2"}, Labels{Ints: []int64{-2, 9, 10}}, []int{2, 1, 0}},
+		"blanks are part of it":      {[]string{"a", " a", "a "}, Labels{Strings: []string{" a", "a", "a "}}, []int{1, 0, 2}},
+		"not canonical stays text":   {[]string{"1", "01"}, Labels{Strings: []string{"01", "1"}}, []int{1, 0}},
+		"too large for 64 bits":      {[]string{"1", "9223372036854775808"}, Labels{Strings: []string{"1", "9223372036854775808"}}, []int{0, 1}},
+		"NA is a label like another": {[]string{"NA", "FR"}, Labels{Strings: []string{"FR", "NA"}}, []int{1, 0}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			content := "x,y\n"
+			for _, label := range c.labels {
+				content += fmt.Sprintf("1,%s\n", label)
+			}
+			d, err := Read(t.Context(), write(t, content), Options{Label: "y"})
+			require.NoError(t, err)
+			assert.Equal(t, c.want, d.Classes)
+			assert.Equal(t, c.y, d.Y)
+			for i, label := range c.labels {
+				assert.Equal(t, label, d.Classes.Text(d.Y[i]))
+				assert.Equal(t, label, fmt.Sprint(d.Classes.Value(d.Y[i])))
+			}
+		})
+	}
+}
+
+func TestReadMissingAndDrop(t *testing.T) {
+	path := write(t, "id,a,b,y\nr1,,1,p\nr2,NA,2,q\nr3,3, nan ,q\n")
+	opts := Options{Label: "y", Drop: []string{"id"}, AllowMissing: true}
+	d, err := Read(t.Context(), path, opts)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "b"}, d.Features)
+	assert.Equal(t, []int{2, 1}, d.Missing)
+	assert.Equal(t, []string{"a", "b"}, d.MissingColumns())
+	assert.True(t, math.IsNaN(d.X.At(0, 0)) && math.IsNaN(d.X.At(1, 0)) && math.IsNaN(d.X.At(2, 1)))
+
+	opts.AllowMissing = false
+	_, err = Read(t.Context(), path, opts)
+	require.EqualError(t, err, path+", line 2, column a: the value is missing; "+
+		"fill it in, remove the row, or choose candidates that know missing values")
+}
+
+func TestReadFaults(t *testing.T) {
+	many := "x,y\n"
+	for i := range maxClasses + 1 {
+		many += fmt.Sprintf("1,c%d\n", i)
+	}
+	cases := map[string]struct{ content, want string }{
+		"empty":               {"", "FILE: is empty; give it a header line and rows"},
+		"only a line end":     {"\n", "FILE: is empty; give it a header line and rows"},
+		"header only":         {"a,y\n", "FILE: has a header and no rows; add rows below the header"},
+		"one class":           {"a,y\n1,x\n2,x\n", `FILE, column y: all 2 rows have the label "x"; a classifier needs rows of two classes at least; is this the label column?`},
+		"ragged row, short":   {"a,b,y\n1,2,x\n1,y\n", "FILE, line 3: there are 2 fields, the header has 3; give every row one field for each column"},
+		"ragged row, long":    {"a,y\n1,x\n1,y,\n", "FILE, line 3: there are 3 fields, the header has 2; give every row one field for each column"},
+		"text in a number":    {"a,b,y\n1,2,x\n1,tall,y\n", `FILE, line 3, column b: "tall" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"line after quotes":   {"a,y\n1,\"two\nlines\"\nq,y\n", `FILE, line 4, column a: "q" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"hexadecimal":         {"a,y\n0x10,x\n", `FILE, line 2, column a: "0x10" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"control characters":  {"a,y\n\x1b[31m,x\n", `FILE, line 2, column a: "\x1b[31m" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"infinite":            {"a,y\n-inf,x\n", `FILE, line 2, column a: "-inf" is infinite; write a finite number or leave the field empty`},
+		"1e400":               {"a,y\n1e400,x\n", `FILE, line 2, column a: "1e400" is infinite; write a finite number or leave the field empty`},
+		"beyond float32":      {"a,y\n1e39,x\n", `FILE, line 2, column a: "1e39" is beyond the range of 32-bit numbers, which models are served with; choose another unit for the column`},
+		"missing value":       {"a,y\n,x\n", "FILE, line 2, column a: the value is missing; fill it in, remove the row, or choose candidates that know missing values"},
+		"missing label":       {"a,y\n1,x\n2,\n", "FILE, line 3, column y: the label is missing; fill it in or remove the row"},
+		"label not UTF-8":     {"a,y\n1,\xff\n", "FILE, line 2, column y: the label is not UTF-8; save the file as UTF-8"},
+		"too many labels":     {many, "FILE, line 1002, column y: there are more than 1000 different labels; name a label column that has fewer; is this one a number or an identifier?"},
+		"unknown label":       {"a,b\n1,x\n", `FILE, line 1: there is no label column "y"; choose it by --label or by "label" in params.yaml from a, b`},
+		"label almost":        {"a,y \n1,x\n", `FILE, line 1: there is no label column "y"; choose it by --label or by "label" in params.yaml from a, "y "`},
+		"no header":           {"1,2\n3,4\n", "FILE, line 1: the header is missing: the first line holds only numbers; name the columns in the first line"},
+		"duplicate header":    {"a,a,y\n1,2,x\n", `FILE, line 1: columns 1 and 2 are both named "a"; give every column a name of its own`},
+		"empty header":        {"a,,y\n1,2,x\n", "FILE, line 1: column 2 has no name; give every column a name in the header"},
+		"header not UTF-8":    {"\xe9,y\n1,x\n", "FILE, line 1: the name of column 1 is not UTF-8; save the file as UTF-8"},
+		"only the label":      {"y\nx\nz\n", "FILE, line 1: there is no feature column beside the label; add a column of numbers, separated by comma, semicolon or tab"},
+		"bare quote":          {"a,y\n1,x\"x\n", `FILE, line 2: there is a quote inside a field that does not begin with one; double a quote inside a quoted field: "so ""said"" she"`},
+		"open quote":          {"a,y\n1,x\n2,\"x\n3,y\n", `FILE, line 3: a quoted field does not end properly; double a quote inside a quoted field: "so ""said"" she"`},
+		"binary":              {"PAR1\x15\x00\x02", "FILE: is not text: there is a zero byte at offset 5; name a CSV file"},
+		"UTF-16":              {"\xff\xfea\x00", "FILE: is UTF-16 text; save it as UTF-8"},
+		"compressed":          {"\x1f\x8b\x08", "FILE: is compressed or a spreadsheet; unpack it, or export it as CSV"},
+		"a line without end":  {"a,y\n" + strings.Repeat("1", maxLineBytes+2), "FILE: has a line longer than 16777216 bytes; name a CSV file with a row a line"},
+		"long text is cut":    {"a,y\n" + strings.Repeat("z", 1000) + ",x\n", `FILE, line 2, column a: "` + strings.Repeat("z", 40) + `…" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"odd name is quoted":  {"\"a\nb\",y\nz,x\n", `FILE, line 3, column "a\nb": "z" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
+		"too long as a whole": {"a,y\n" + strings.Repeat("1,x\n", 8<<20), "FILE: is larger than 33554432 bytes; train on a sample of its rows"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, c.content)
+			_, err := Read(t.Context(), path, Options{Label: "y", MaxBytes: 32 << 20})
+			var fault *Error
+			require.ErrorAs(t, err, &fault)
+			require.EqualError(t, err, strings.Replace(c.want, "FILE", path, 1))
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+func TestReadUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "none.csv")
+	_, err := Read(t.Context(), missing, Options{Label: "y"})
+	require.EqualError(t, err, missing+`: does not exist; name an existing CSV file by --data or by "data" in params.yaml`)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+
+	_, err = Read(t.Context(), dir, Options{Label: "y"})
+	require.EqualError(t, err, dir+": is not a regular file; name a CSV file")
+
+	path := write(t, "a,b,y\n1,2,x\n2,3,z\n")
+	_, err = Read(t.Context(), path, Options{Label: "y", Drop: []string{"c"}})
+	require.ErrorContains(t, err, `line 1: there is no column "c" to drop; take it out of "drop"`)
+	_, err = Read(t.Context(), path, Options{Label: "y", Drop: []string{"y"}})
+	require.ErrorContains(t, err, "column y: is both the label and to be dropped")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Read(ctx, path, Options{Label: "y"})
+	require.ErrorIs(t, err, context.Canceled)
+	var fault *Error
+	require.False(t, errors.As(err, &fault), "an interruption is no bad input")
+}
+
+// A file that grows while it is read must not slip past the limit.
+func TestReadBoundsWhatItReads(t *testing.T) {
+	body := "a,y\n" + strings.Repeat("1,x\n", 1000)
+	r := newReader("flowers.csv", strings.NewReader(body), 100, 50, Options{Label: "y"})
+	_, err := r.read(t.Context())
+	require.EqualError(t, err, "flowers.csv: is larger than 100 bytes; train on a sample of its rows")
+}
+
+func TestReadAllocatesTheMatrixOnce(t *testing.T) {
+	const rows = 200_000
+	var b strings.Builder
+	b.WriteString("a,b,c,d,e,f,g,h,y\n")
+	for i := range rows {
+		fmt.Fprintf(&b, "%d.5,2,3,4,5,6,7,8,%d\n", i, i%3)
+	}
+	path := write(t, b.String())
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := Read(t.Context(), path, Options{Label: "y"})
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Equal(t, rows, d.Rows())
+
+	// All that was ever allocated: the matrix, the class indices, the estimate's
+	// error and one string a row (encoding/csv's record).
+	matrix := uint64(rows * 8 * 8)
+	record := uint64(rows * 48)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, matrix*3/2+uint64(rows*8)+record)
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("a,b,y\n1,2,x\n2,3,z\n")
+	f.Add("\ufeff\"a\";y\r\n1;x\r\nNA;\"q\nq\"\r\n")
+	f.Add("y\ta\n1\t0x1\n")
+	f.Add("a,y\n1e400,x\n\"")
+	f.Fuzz(func(t *testing.T, content string) {
+		path := filepath.Join(t.TempDir(), "fuzz.csv")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		d, err := Read(t.Context(), path, Options{Label: "y", AllowMissing: true})
+		if err != nil {
+			var fault *Error
+			require.ErrorAs(t, err, &fault)
+			require.NotContains(t, err.Error(), "\n")
+			return
+		}
+		rows, features := d.X.Dims()
+		require.Equal(t, len(d.Y), rows)
+		require.Equal(t, len(d.Features), features)
+		require.GreaterOrEqual(t, d.Classes.Len(), 2)
+		for _, n := range d.ClassCounts() {
+			require.Positive(t, n)
+		}
+	})
+}
