@@ -76,9 +76,11 @@ type Reader interface {
 	// Versions lists all versions of a model, oldest first. An unknown model
 	// has none: no error.
 	Versions(ctx context.Context, name string) ([]Version, error)
-	// Files lists the files of a version's model directory, sorted by path.
+	// Files lists the files of a version's model directory, sorted by path. A
+	// directory that holds nothing is [ErrNotFound].
 	Files(ctx context.Context, v Version) ([]File, error)
-	// Open streams one file of a version's model directory.
+	// Open streams one file of a version's model directory. The context bounds
+	// the whole transfer; how much to read is up to the caller.
 	Open(ctx context.Context, v Version, path string) (io.ReadCloser, error)
 }
 
@@ -89,7 +91,8 @@ type Registry interface {
 	// StartRun opens a run in the configured experiment, which is made (or
 	// restored) when it is not there.
 	StartRun(ctx context.Context, spec RunSpec) (Run, error)
-	// Register makes the next version of the named model from a logged one.
+	// Register makes the next version of the named model from a logged one,
+	// and reads it back.
 	Register(ctx context.Context, r Registration) (Version, error)
 	// SetTags sets tags of a version, leaving others as they are.
 	SetTags(ctx context.Context, v Version, tags map[string]string) error
@@ -101,7 +104,10 @@ type Registry interface {
 	DeleteAlias(ctx context.Context, name, alias string) error
 }
 
-// A Run records one training: parameters, metrics, data, files, models.
+// A Run records one training: parameters, metrics, data, files, models. All
+// methods are safe for concurrent use. Keys of parameters, metrics and tags
+// hold letters and digits of any script and _ - . : / and spaces; others are
+// [ErrInvalid].
 type Run interface {
 	ID() string
 	// Parameters are immutable: a second, different value is [ErrInvalid].
@@ -160,6 +166,10 @@ type Dataset struct {
 type LoggedModel struct {
 	ID    string
 	RunID string
+	// SHA256 and Size are those of model.onnx. Register writes them as
+	// [TagSHA256] and [TagSize].
+	SHA256 string
+	Size   int64
 }
 
 // A Registration asks for a new version.

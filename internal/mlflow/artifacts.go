@@ -1,0 +1,200 @@
+package mlflow
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// An Artifact is a stored file.
+type Artifact struct {
+	Path string // slash-separated, relative to the place that was listed
+	Size int64
+}
+
+// artifactPath is where the server proxies files, below /api/2.0/.
+const artifactPath = "mlflow-artifacts/artifacts"
+
+// maxArtifacts bounds what a listing may yield.
+const maxArtifacts = 100_000
+
+// Proxied reports whether files under the URI go through the server. Those of
+// other stores, such as s3:// without --serve-artifacts, do not.
+func Proxied(uri string) bool {
+	_, err := proxyPath(uri)
+	return err == nil
+}
+
+// ListArtifacts lists all files below a mlflow-artifacts: URI, sorted by path.
+// A directory that does not exist has none: the server cannot tell.
+func (c *Client) ListArtifacts(ctx context.Context, uri string) ([]Artifact, error) {
+	root, err := proxyPath(uri)
+	if err != nil {
+		return nil, err
+	}
+	return c.walk(ctx, func(dir string) ([]fileInfo, error) {
+		var answer struct {
+			Files []fileInfo `json:"files"`
+		}
+		err := c.getArtifacts(ctx, path.Join(root, dir), &answer)
+		return answer.Files, err
+	})
+}
+
+// ListModelArtifacts lists the files of a logged model wherever they are
+// stored: the server looks itself.
+func (c *Client) ListModelArtifacts(ctx context.Context, modelID string) ([]Artifact, error) {
+	if err := checkModelID(modelID); err != nil {
+		return nil, err
+	}
+	return c.walk(ctx, func(dir string) ([]fileInfo, error) {
+		query := url.Values{}
+		if dir != "" {
+			query.Set("artifact_directory_path", dir)
+		}
+		var answer struct {
+			Files []fileInfo `json:"files"`
+		}
+		err := c.get(ctx, "mlflow/logged-models/"+modelID+"/artifacts/directories", query, &answer)
+		return answer.Files, err
+	})
+}
+
+// OpenArtifact streams a file below a mlflow-artifacts: URI. The context
+// bounds the whole transfer; how much to read is up to the caller, who closes
+// the body. The size is -1 when the server does not tell.
+func (c *Client) OpenArtifact(ctx context.Context, uri, name string) (body io.ReadCloser, size int64, err error) {
+	target, err := c.artifactURL(uri, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.stream(ctx, "GET artifact "+name, target)
+}
+
+// OpenVersionArtifact streams a file of a model version wherever it is stored.
+func (c *Client) OpenVersionArtifact(ctx context.Context, model, version, name string) (body io.ReadCloser, size int64, err error) {
+	if err := CheckPath(name); err != nil {
+		return nil, 0, invalidf("%v", err)
+	}
+	target := c.base
+	target.Path += "/model-versions/get-artifact"
+	target.RawQuery = url.Values{"name": {model}, "version": {version}, "path": {name}}.Encode()
+	return c.stream(ctx, "GET artifact "+name, target.String())
+}
+
+// PutArtifact stores a file below a mlflow-artifacts: URI.
+func (c *Client) PutArtifact(ctx context.Context, uri, name string, content []byte) error {
+	target, err := c.artifactURL(uri, name)
+	if err != nil {
+		return err
+	}
+	if content == nil {
+		content = []byte{}
+	}
+	call := "PUT artifact " + name
+	return c.retry(ctx, call, true, func() error {
+		resp, err := c.send(ctx, call, http.MethodPut, target, "application/octet-stream", content)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	})
+}
+
+func (c *Client) stream(ctx context.Context, call, target string) (io.ReadCloser, int64, error) {
+	var resp *http.Response
+	err := c.retry(ctx, call, true, func() (err error) {
+		resp, err = c.send(ctx, call, http.MethodGet, target, "", nil)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return resp.Body, resp.ContentLength, nil
+}
+
+// fileInfo is one entry of a listing. The proxy gives base names, the other
+// listings whole paths.
+type fileInfo struct {
+	Path  string `json:"path"`
+	IsDir bool   `json:"is_dir"`
+	Size  number `json:"file_size"`
+}
+
+func (c *Client) walk(ctx context.Context, list func(dir string) ([]fileInfo, error)) ([]Artifact, error) {
+	var found []Artifact
+	for pending := []string{""}; len(pending) > 0; {
+		dir := pending[0]
+		pending = pending[1:]
+		files, err := list(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			name := path.Join(dir, path.Base(f.Path))
+			if err := CheckPath(name); err != nil {
+				return nil, &Error{Kind: Unavailable, Message: "listed a file that cannot be", Err: err}
+			}
+			if f.IsDir {
+				pending = append(pending, name)
+			} else {
+				found = append(found, Artifact{Path: name, Size: int64(f.Size)})
+			}
+		}
+		if len(found)+len(pending) > maxArtifacts {
+			return nil, invalidf("more than %d files", maxArtifacts)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(found, func(a, b Artifact) int { return strings.Compare(a.Path, b.Path) })
+	return found, nil
+}
+
+func (c *Client) getArtifacts(ctx context.Context, dir string, out any) error {
+	return c.get(ctx, artifactPath, url.Values{"path": {dir}}, out)
+}
+
+func (c *Client) artifactURL(uri, name string) (string, error) {
+	root, err := proxyPath(uri)
+	if err != nil {
+		return "", err
+	}
+	if err := CheckPath(name); err != nil {
+		return "", invalidf("%v", err)
+	}
+	segments := strings.Split(path.Join(root, name), "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	return c.base.String() + apiRoot + artifactPath + "/" + strings.Join(segments, "/"), nil
+}
+
+// proxyPath turns mlflow-artifacts:/1/models/m-…/artifacts, and the form with
+// a host, into the path below the proxy's root.
+func proxyPath(uri string) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "mlflow-artifacts" {
+		return "", invalidf("files at %q are not reached through the MLflow server: start it with --serve-artifacts", redact(uri))
+	}
+	p := strings.Trim(u.Path, "/")
+	if err := CheckPath(p); err != nil {
+		return "", invalidf("artifact URI: %v", err)
+	}
+	return p, nil
+}
+
+// redact hides a password in a URI.
+func redact(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return fmt.Sprintf("%.12s…", uri)
+	}
+	return u.Redacted()
+}

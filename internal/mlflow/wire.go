@@ -1,0 +1,93 @@
+package mlflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// keyValue is a parameter or a tag. Both are text for MLflow: a value of
+// another type makes the server drop it and all that follows, and answer 200.
+type keyValue struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+func keyValues(tags map[string]string) []keyValue {
+	list := make([]keyValue, 0, len(tags))
+	for _, key := range sortedKeys(tags) {
+		list = append(list, keyValue{key, tags[key]})
+	}
+	return list
+}
+
+func toMap(list []keyValue) map[string]string {
+	m := make(map[string]string, len(list))
+	for _, kv := range list {
+		m[kv.Key] = kv.Value
+	}
+	return m
+}
+
+// number is an int64 that the server may also write as text.
+type number int64
+
+// UnmarshalJSON accepts 7, "7" and null.
+func (n *number) UnmarshalJSON(data []byte) error {
+	text := strings.Trim(string(data), `"`)
+	if text == "null" || text == "" {
+		return nil
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is no integer", text)
+	}
+	*n = number(v)
+	return nil
+}
+
+// millis is a time in milliseconds since 1970.
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+func (n number) time() time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(n)).UTC()
+}
+
+// A JSONFloat is a metric's value in JSON. NaN and the infinities are text there:
+// for the bare words the server stores 0.
+type JSONFloat float64
+
+// MarshalJSON spells NaN and the infinities as the server reads them.
+func (f JSONFloat) MarshalJSON() ([]byte, error) {
+	switch v := float64(f); {
+	case math.IsNaN(v):
+		return []byte(`"NaN"`), nil
+	case math.IsInf(v, 1):
+		return []byte(`"Infinity"`), nil
+	case math.IsInf(v, -1):
+		return []byte(`"-Infinity"`), nil
+	default:
+		return json.Marshal(v)
+	}
+}
+
+// UnmarshalJSON accepts numbers, numbers as text, and the bare words that
+// Python writes. The server gives ±MaxFloat64 for the infinities it was sent.
+func (f *JSONFloat) UnmarshalJSON(data []byte) error {
+	text := strings.Trim(string(data), `"`)
+	if text == "null" || text == "" {
+		return nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a number", text)
+	}
+	*f = JSONFloat(v)
+	return nil
+}
