@@ -170,7 +170,7 @@ func approximateMode(counts []int, draws int, random *RandomState) []int {
 	remainders := make([]float64, len(counts))
 	left := draws
 	for k, c := range counts {
-		exact := float64(float64(c)/float64(total)) * float64(draws)
+		exact := float64(float64(c) / float64(total) * float64(draws)) // rounded before the subtraction below
 		shares[k] = int(exact)
 		remainders[k] = exact - math.Floor(exact)
 		left -= shares[k]
