@@ -1,0 +1,66 @@
+# Petal: `make` alone lists the targets.
+
+SHELL     := /bin/sh
+GO        ?= go
+CACHE     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/petal
+LINT      := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
+GOVULN    := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME  ?= 30s
+PACKAGES  ?= ./...
+TESTFLAGS ?= -race -timeout=20m
+SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null) go.mod go.sum
+FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
+
+.DEFAULT_GOAL := help
+.PHONY: help build run bootstrap test lint fmt bench fuzz vulncheck clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+build: bin/api bin/trainer ## build bin/api and bin/trainer
+
+bin/api bin/trainer &: $(SOURCES)
+	@mkdir -p bin
+	$(GO) build -o bin/ ./cmd/api ./cmd/trainer
+	@touch bin/api bin/trainer
+
+# A setting of the environment or of .env wins over the loopback address here.
+run: build ## train where needed, then serve on http://localhost:8000 until Ctrl-C
+	@bin/trainer train --allow-unpromoted
+	@[ -n "$$API_ADDRESS" ] || grep -Eqs '^(export )?API_ADDRESS=.' .env || export API_ADDRESS=127.0.0.1:8000; \
+	exec bin/api serve
+
+bootstrap: ## install what the tests need beside Go (make test does it by itself)
+	@$(GO) run ./tests/testenv/bootstrap
+
+test: ## run every test against the real MLflow, DVC, scikit-learn and onnxruntime
+	@$(GO) run ./tests/runner $(TESTFLAGS) $(PACKAGES)
+
+lint: $(LINT) ## check the code's form, gosec among the checks
+	@$(LINT) run
+
+fmt: $(LINT) ## format the code
+	@$(LINT) fmt
+
+# Built from source with golangci-lint's own pins, checked by Go's checksum
+# database, and kept outside the work tree.
+$(LINT):
+	@echo "building golangci-lint (once; some minutes)"
+	@GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+bench: ## run the benchmarks
+	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
+
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for package in $(FUZZED); do \
+		for target in $$($(GO) test -list='^Fuzz' ./$$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) ./$$package || exit 1; \
+		done; \
+	done
+
+vulncheck: ## look for known vulnerabilities (needs the network)
+	$(GO) run $(GOVULN) ./...
+
+clean: ## remove what was built; users, keys and models stay
+	rm -rf bin dist coverage.out

@@ -1,0 +1,96 @@
+// Command runner runs all tests and says in its last line how many there were.
+//
+// It prepares the Python environment of the tests while Go compiles, then runs
+// `go test -json` and prints a line for each package, the output of what failed,
+// and what was skipped and why. Under CI=true a skip is a failure. Its arguments
+// are those of go test.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/petal-ml/petal/tests/testenv/pyvenv"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if err := prepare(ctx, args); err != nil {
+		return err
+	}
+	cmd := command(ctx, append([]string{"test", "-json"}, args...)...)
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	report := newReport(out)
+	readErr := report.read(events)
+	waitErr := cmd.Wait()
+	report.finish()
+	if readErr != nil {
+		return errors.Join(readErr, waitErr)
+	}
+	return report.verdict(waitErr, os.Getenv("CI") == "true")
+}
+
+// prepare installs what is missing. The C compiler of the race detector comes
+// first, then pip downloads while Go compiles.
+func prepare(ctx context.Context, args []string) error {
+	if err := pyvenv.EnsureSystem(ctx, os.Stderr); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := pyvenv.Ensure(ctx, os.Stderr)
+		return err
+	})
+	group.Go(func() error {
+		// Of all commands, only go list compiles tests without linking or
+		// running them. Its faults are left for go test to tell.
+		list := command(ctx, append([]string{"list", "-e", "-test", "-deps", "-export"}, buildArgs(args)...)...)
+		list.Stderr = io.Discard
+		_ = list.Run()
+		return nil
+	})
+	return group.Wait()
+}
+
+// buildArgs keeps the arguments that go list understands as well.
+func buildArgs(args []string) []string {
+	var kept []string
+	for _, arg := range args {
+		if arg == "-race" || arg[:1] != "-" {
+			kept = append(kept, arg)
+		}
+	}
+	return kept
+}
+
+// command runs go so that an interrupt reaches its tests first: they stop what
+// they started.
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are the developer's own
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	return cmd
+}
