@@ -1,0 +1,238 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/petal-ml/petal/internal/credential"
+)
+
+// Config is what a [Service] needs.
+type Config struct {
+	Store    Store
+	StateDir string           // holds the generated password of the first user
+	Log      *slog.Logger     // audit: who logged in, who was refused, what was changed; nil means none
+	Now      func() time.Time // nil means time.Now
+	// ConcurrentHashes bounds the memory that logins take, 19 MiB each;
+	// 0 means 2.
+	ConcurrentHashes int
+}
+
+// A Service is what the API and the command line do with users. It is safe for
+// concurrent use.
+type Service struct {
+	store    Store
+	stateDir string
+	log      *slog.Logger
+	now      func() time.Time
+	hasher   *hasher
+}
+
+// New makes a service.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ConcurrentHashes < 1 {
+		cfg.ConcurrentHashes = 2
+	}
+	return &Service{
+		store: cfg.Store, stateDir: cfg.StateDir, log: cfg.Log, now: cfg.Now,
+		hasher: newHasher(int64(cfg.ConcurrentHashes)),
+	}
+}
+
+// Authenticate returns the user whose name and password these are. addr is the
+// client's address; the zero value is not counted. The error is
+// [ErrCredentials], the same in the same time whether the user is unknown,
+// disabled or mistaken, or a [*ThrottledError] after too many failures.
+func (s *Service) Authenticate(ctx context.Context, name, password string, addr netip.Addr) (User, error) {
+	limits := limitsOf(name, addr)
+	if err := s.throttled(ctx, limits); err != nil {
+		return User{}, s.refused(ctx, name, addr, err)
+	}
+	if !s.hasher.slots.TryAcquire(1) {
+		if err := s.hasher.slots.Acquire(ctx, 1); err != nil {
+			return User{}, fmt.Errorf("authenticate: %w", err)
+		}
+		// Others have failed while this one waited: without a second look a
+		// burst of guesses would all be heard.
+		if err := s.throttled(ctx, limits); err != nil {
+			s.hasher.slots.Release(1)
+			return User{}, s.refused(ctx, name, addr, err)
+		}
+	}
+	user, ok, err := s.check(ctx, name, password)
+	s.hasher.slots.Release(1)
+	if err != nil {
+		return User{}, fmt.Errorf("authenticate: %w", err)
+	}
+	if !ok {
+		return User{}, s.refused(ctx, user.Name, addr, s.countFailure(ctx, limits))
+	}
+	if s.hasher.outdated(user.PasswordHash) {
+		s.rehash(ctx, name, user.PasswordHash, password)
+	}
+	s.log.InfoContext(ctx, "login", "audit", true, "user", name, "address", addr, "result", "success")
+	return user, nil
+}
+
+// check verifies the password of a user that may log in; for one that may not
+// it does the same work in vain. The user is returned where there is one.
+func (s *Service) check(ctx context.Context, name, password string) (User, bool, error) {
+	user, err := s.store.User(ctx, name)
+	known := !errors.Is(err, ErrNotFound)
+	if err != nil && known {
+		return User{}, false, err
+	}
+	hash := s.hasher.dummy
+	if known {
+		hash = user.PasswordHash
+	}
+	ok, err := s.hasher.verify(hash, password)
+	if err != nil {
+		return User{}, false, fmt.Errorf("user %q: %w", name, err)
+	}
+	return user, ok && known && !user.Disabled, nil
+}
+
+// refused writes the audit line of a refusal. A name that is no user's is not
+// logged: people type their password there.
+func (s *Service) refused(ctx context.Context, known string, addr netip.Addr, err error) error {
+	result := "failure"
+	if throttle := (*ThrottledError)(nil); errors.As(err, &throttle) {
+		result = "throttled"
+		if _, lookup := s.store.User(ctx, known); lookup != nil {
+			known = ""
+		}
+	} else if !errors.Is(err, ErrCredentials) {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	if known == "" {
+		known = "(unknown)"
+	}
+	s.log.WarnContext(ctx, "login", "audit", true, "user", known, "address", addr, "result", result)
+	return err
+}
+
+// rehash brings the stored hash to today's costs, now that the password is
+// known. A failure is no reason to refuse the login.
+func (s *Service) rehash(ctx context.Context, name, old, password string) {
+	hash, err := s.hasher.hash(ctx, password)
+	if err == nil {
+		_, err = s.store.UpdateUser(ctx, name, func(u *User) error {
+			if u.PasswordHash == old {
+				u.PasswordHash = hash
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "password hash not renewed", "user", name, "error", err)
+	}
+}
+
+// CheckEpoch tells whether what was issued to a user in an epoch still counts;
+// otherwise, or when the user is disabled or gone, the error is [ErrRevoked].
+func (s *Service) CheckEpoch(ctx context.Context, name string, epoch int64) error {
+	user, err := s.store.User(ctx, name)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return ErrRevoked
+	case err != nil:
+		return fmt.Errorf("check epoch: %w", err)
+	case user.Disabled || user.Epoch != epoch:
+		return ErrRevoked
+	}
+	return nil
+}
+
+// Add creates a user. No scopes mean the default ones. The error is
+// [ErrExists], [ErrScope], [credential.ErrUsername] or [credential.ErrPassword].
+func (s *Service) Add(ctx context.Context, name, password string, scopes []string) (User, error) {
+	if err := credential.CheckUsername(name); err != nil {
+		return User{}, fmt.Errorf("add user: the name %w", err)
+	}
+	if err := credential.CheckPassword(password, name); err != nil {
+		return User{}, fmt.Errorf("add user %q: the password %w", name, err)
+	}
+	if len(scopes) == 0 {
+		scopes = DefaultScopes()
+	}
+	for _, scope := range scopes {
+		if !slices.Contains(Scopes(), scope) {
+			return User{}, fmt.Errorf("add user %q: %w: %q is none of %v", name, ErrScope, scope, Scopes())
+		}
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return User{}, fmt.Errorf("add user %q: %w", name, err)
+	}
+	now := s.timestamp()
+	user := User{Name: name, PasswordHash: hash, Scopes: slices.Clone(scopes), Created: now, Updated: now}
+	if err := s.store.CreateUser(ctx, user); err != nil {
+		return User{}, fmt.Errorf("add user %q: %w", name, err)
+	}
+	s.log.InfoContext(ctx, "user added", "audit", true, "user", name, "scopes", scopes)
+	return user, nil
+}
+
+// SetPassword gives a user another password, which revokes what was issued
+// under the old one and ends the initial password.
+func (s *Service) SetPassword(ctx context.Context, name, password string) error {
+	if err := credential.CheckPassword(password, name); err != nil {
+		return fmt.Errorf("set password of %q: the password %w", name, err)
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return fmt.Errorf("set password of %q: %w", name, err)
+	}
+	_, initialErr := s.InitialPassword(ctx, name)
+	_, err = s.store.UpdateUser(ctx, name, func(u *User) error {
+		u.PasswordHash, u.Epoch, u.Updated = hash, u.Epoch+1, s.timestamp()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("set password of %q: %w", name, err)
+	}
+	s.log.InfoContext(ctx, "password changed", "audit", true, "user", name)
+	if initialErr == nil {
+		return s.removeInitialPassword()
+	}
+	return nil
+}
+
+// SetDisabled bars a user from logging in and revokes what was issued, or lets
+// the user in again.
+func (s *Service) SetDisabled(ctx context.Context, name string, disabled bool) error {
+	_, err := s.store.UpdateUser(ctx, name, func(u *User) error {
+		if u.Disabled != disabled {
+			u.Disabled, u.Epoch, u.Updated = disabled, u.Epoch+1, s.timestamp()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("disable user %q: %w", name, err)
+	}
+	s.log.InfoContext(ctx, "user disabled or enabled", "audit", true, "user", name, "disabled", disabled)
+	return nil
+}
+
+// List returns all users, sorted by name.
+func (s *Service) List(ctx context.Context) ([]User, error) {
+	users, err := s.store.Users(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return users, nil
+}
+
+func (s *Service) timestamp() time.Time { return s.now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,80 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite" // registers the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// busyTimeout is how long a writer waits for another, in milliseconds.
+const busyTimeout = 10_000
+
+// sqliteConnections bounds readers at once; writers queue in SQLite.
+const sqliteConnections = 4
+
+type sqliteDialect struct{ path string }
+
+func openSQLite(path string) (*sql.DB, dialect, error) {
+	// Made here for its mode: SQLite would let others read the hashes. The
+	// files of the write-ahead log take theirs from it.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		if _, statErr := os.Stat(filepath.Dir(path)); errors.Is(statErr, os.ErrNotExist) {
+			return nil, nil, fmt.Errorf("the directory of %q does not exist; create it or change DATABASE_URL", path)
+		}
+		return nil, nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, nil, err
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(sqliteConnections)
+	return db, sqliteDialect{path: path}, nil
+}
+
+// sqliteDSN puts the pragmas where every connection of the pool meets them:
+// busy_timeout first, because switching to the write-ahead log takes a lock.
+// Transactions begin IMMEDIATE: one that reads first and then writes would fail
+// at once when another wrote in between.
+func sqliteDSN(path string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	return u.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate", busyTimeout)
+}
+
+// migrate holds a lock of SQLite's own on a file beside the database, which
+// ends with the process that holds it.
+func (d sqliteDialect) migrate(ctx context.Context, db *sql.DB) (err error) {
+	lock, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=exclusive",
+		(&url.URL{Path: d.path + "-migrate"}).EscapedPath(), 3*busyTimeout))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	held, err := lock.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("another process is migrating: %w", err)
+	}
+	defer func() { err = errors.Join(err, held.Rollback()) }()
+	return migrateUp(ctx, db, goose.DialectSQLite3)
+}
+
+func (sqliteDialect) forUpdate() string { return "" }
+
+// lockSubjects has nothing to do: an IMMEDIATE transaction is alone.
+func (sqliteDialect) lockSubjects(context.Context, *sql.Tx, []string) error { return nil }
+
+func (sqliteDialect) isDuplicate(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE)
+}

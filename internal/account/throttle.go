@@ -1,0 +1,80 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// The throttle: after so many failures within the window, attempts are refused
+// unheard until the window has moved on. A refusal is no failure, so that
+// nobody is locked out for longer than a window.
+const (
+	throttleWindow = 15 * time.Minute
+	accountLimit   = 10
+	addressLimit   = 30
+)
+
+// limitsOf names the subjects that a failure counts against. The account is
+// kept as a hash: people type passwords into the field of the name, and the
+// name may have any length.
+func limitsOf(name string, addr netip.Addr) []Limit {
+	sum := sha256.Sum256([]byte(name))
+	limits := []Limit{{Subject: "account:" + hex.EncodeToString(sum[:16]), Max: accountLimit}}
+	if addr.IsValid() {
+		limits = append(limits, Limit{Subject: "address:" + networkOf(addr), Max: addressLimit})
+	}
+	return limits
+}
+
+// networkOf is the address of IPv4, and the /64 of IPv6 that one customer has.
+func networkOf(addr netip.Addr) string {
+	addr = addr.Unmap().WithZone("")
+	if addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
+}
+
+// throttled returns a [*ThrottledError] when one of the limits is reached.
+func (s *Service) throttled(ctx context.Context, limits []Limit) error {
+	now := s.timestamp()
+	var wait time.Duration
+	for _, l := range limits {
+		at, reached, err := s.store.FailureAt(ctx, l.Subject, l.Max, now.Add(-throttleWindow))
+		if err != nil {
+			return fmt.Errorf("throttle: %w", err)
+		}
+		if reached {
+			// When this failure leaves the window there is room for one more.
+			wait = max(wait, at.Add(throttleWindow).Sub(now), time.Second)
+		}
+	}
+	if wait > 0 {
+		return &ThrottledError{RetryAfter: wait}
+	}
+	return nil
+}
+
+// countFailure counts a failure and returns what to answer: [ErrCredentials],
+// or a [*ThrottledError] when attempts at the same time have reached a limit.
+func (s *Service) countFailure(ctx context.Context, limits []Limit) error {
+	// A client that hangs up does not take its failure back.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	now := s.timestamp()
+	added, err := s.store.AddFailure(ctx, limits, now, now.Add(-throttleWindow))
+	if err != nil {
+		return fmt.Errorf("count failed login: %w", err)
+	}
+	if added {
+		return ErrCredentials
+	}
+	if err := s.throttled(ctx, limits); err != nil {
+		return err
+	}
+	return ErrCredentials // the window moved on in between
+}
