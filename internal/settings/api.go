@@ -27,7 +27,7 @@ type API struct {
 	Username string `env:"API_USERNAME" envDefault:"student"`
 	Password Secret `env:"API_PASSWORD"`
 
-	AccessTokenExpireMinutes int      `env:"ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"30"`
+	AccessTokenExpireMinutes Minutes  `env:"ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"30"`
 	ModelPollInterval        Interval `env:"MODEL_POLL_INTERVAL" envDefault:"10s"`
 	PredictMaxBytes          ByteSize `env:"PREDICT_MAX_BYTES" envDefault:"65536"`
 	BatchMaxBytes            ByteSize `env:"BATCH_MAX_BYTES" envDefault:"16MiB"`
@@ -36,9 +36,6 @@ type API struct {
 	TLSCertFile    string  `env:"TLS_CERT_FILE"`
 	TLSKeyFile     string  `env:"TLS_KEY_FILE"`
 }
-
-// maxTokenMinutes is 24 hours, the contract's bound on a token's life.
-const maxTokenMinutes = 24 * 60
 
 // TokenLifetime is how long an access token is good for.
 func (a *API) TokenLifetime() time.Duration {
@@ -60,8 +57,7 @@ func (a *API) validate() Faults {
 	faults = append(faults, a.validateUser()...)
 	if a.AccessTokenExpireMinutes < 1 || a.AccessTokenExpireMinutes > maxTokenMinutes {
 		faults = append(faults, Fault{
-			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes),
-			fmt.Sprintf("write a whole number from 1 to %d (24 hours)", maxTokenMinutes),
+			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes), tokenMinutesRemedy,
 		})
 	}
 	return append(faults, a.validateTLS()...)

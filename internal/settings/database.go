@@ -104,3 +104,6 @@ func (d Database) GoString() string { return d.String() }
 
 // LogValue hides the password from slog.
 func (d Database) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// MarshalText hides the password from encoders such as JSON.
+func (d Database) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -74,7 +75,7 @@ func Load[T any](dir string, environ []string) (T, error) {
 	variables, faults := readEnvironment(dir, environ)
 
 	if err := env.ParseWithOptions(&cfg, env.Options{Environment: variables}); err != nil {
-		faults = append(faults, parseFaults(reflect.TypeFor[T](), variables, err)...)
+		faults = append(faults, parseFaults(reflect.TypeFor[T](), err)...)
 	}
 	if files, ok := any(&cfg).(interface{ readFiles(dir string) Faults }); ok {
 		faults = append(faults, files.readFiles(dir)...)
@@ -107,12 +108,29 @@ func readDotEnv(path string) (map[string]string, Faults) {
 	if err != nil {
 		return map[string]string{}, fault(path, "cannot be read: "+plain(err), "make it readable or remove it")
 	}
-	variables, err := godotenv.UnmarshalBytes(content)
-	if err != nil {
+	variables, ok := parseDotEnv(string(content))
+	if !ok {
 		return map[string]string{}, fault(path, fmt.Sprintf("line %d is not NAME=value", faultyLine(string(content))),
 			"mend the line; put values with spaces, $ or # in single quotes")
 	}
 	return variables, nil
+}
+
+// variableName is what godotenv itself does not insist on: it lets a last line
+// without an equals sign pass.
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+func parseDotEnv(content string) (map[string]string, bool) {
+	variables, err := godotenv.Unmarshal(content)
+	if err != nil {
+		return nil, false
+	}
+	for name := range variables {
+		if !variableName.MatchString(name) {
+			return nil, false
+		}
+	}
+	return variables, true
 }
 
 // faultyLine finds the first line that spoils the file, counted from 1: the one
@@ -120,7 +138,7 @@ func readDotEnv(path string) (map[string]string, Faults) {
 func faultyLine(content string) int {
 	lines := strings.Split(content, "\n")
 	for n := len(lines) - 1; n > 0; n-- {
-		if _, err := godotenv.Unmarshal(strings.Join(lines[:n], "\n")); err == nil {
+		if _, ok := parseDotEnv(strings.Join(lines[:n], "\n")); ok {
 			return n + 1
 		}
 	}
@@ -128,9 +146,9 @@ func faultyLine(content string) int {
 }
 
 // parseFaults turns env's errors, which name Go fields, into faults that name
-// variables. The values of plain numbers and durations are no secrets and are
-// shown; types with a parser of their own say what may be shown.
-func parseFaults(t reflect.Type, variables map[string]string, err error) Faults {
+// variables. The types of the fields parse themselves, and say what is wrong
+// and which values may be shown.
+func parseFaults(t reflect.Type, err error) Faults {
 	names := variableNames(t)
 	all := []error{err}
 	if aggregate := (env.AggregateError{}); errors.As(err, &aggregate) {
@@ -146,7 +164,7 @@ func parseFaults(t reflect.Type, variables map[string]string, err error) Faults 
 		name := names[parse.Name]
 		var own Fault
 		if !errors.As(parse.Err, &own) {
-			own = Fault{Problem: fmt.Sprintf("%q is not %s", variables[name], kindName(parse.Type))}
+			own = Fault{Problem: "is not a valid " + parse.Type.String()}
 		}
 		own.Variable = name
 		faults = append(faults, own)
@@ -167,17 +185,6 @@ func variableNames(t reflect.Type) map[string]string {
 		}
 	}
 	return names
-}
-
-func kindName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Int, reflect.Int64:
-		return "a whole number"
-	case reflect.Bool:
-		return "true or false"
-	default:
-		return "a valid value"
-	}
 }
 
 // withoutRepeats drops the faults of variables that are known to be wrong: what

@@ -55,17 +55,22 @@ func ReadMLflow(dir string) (MLflow, error) {
 	if err != nil {
 		return defaults, Fault{Variable: path, Problem: "cannot be read: " + plain(err), Remedy: "make it readable or remove it"}
 	}
-	if len(strings.TrimSpace(string(content))) == 0 {
-		return defaults, nil
+	var documents []MLflow
+	err = yaml.Load(content, &documents, yaml.WithKnownFields(), yaml.WithAllDocuments())
+	if err == nil && len(documents) > 1 {
+		err = errors.New("holds more than one document")
 	}
-	var m MLflow
-	if err := yaml.Load(content, &m, yaml.WithKnownFields()); err != nil {
+	if err != nil {
 		return defaults, Fault{
 			Variable: path,
 			Problem:  strings.Join(strings.Fields(err.Error()), " "),
 			Remedy:   "write the keys artifact_location and experiment_name, each with a text",
 		}
 	}
+	if len(documents) == 0 { // empty, or comments alone
+		return defaults, nil
+	}
+	m := documents[0]
 	if m.ArtifactLocation == "" {
 		m.ArtifactLocation = defaults.ArtifactLocation
 	}

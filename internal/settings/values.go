@@ -59,6 +59,24 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Minutes are the life of an access token.
+type Minutes int
+
+// UnmarshalText reads a whole number.
+func (m *Minutes) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil {
+		return Fault{Problem: fmt.Sprintf("%q is not a whole number", text), Remedy: tokenMinutesRemedy}
+	}
+	*m = Minutes(n)
+	return nil
+}
+
+// maxTokenMinutes is 24 hours, the contract's bound.
+const maxTokenMinutes = 24 * 60
+
+const tokenMinutesRemedy = "write a whole number of minutes from 1 to 1440 (24 hours)"
+
 // An Interval is a [time.Duration] above zero, written with its unit.
 type Interval time.Duration
 

@@ -1,0 +1,360 @@
+package settings_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/joho/godotenv"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/credential"
+	"github.com/petal-ml/petal/internal/settings"
+)
+
+const goodKey = "b3Vd9zQ1rKfWm7TnXy5LhGp2JcEaU8sD0iNw4oRtZqY"
+
+func TestDefaults(t *testing.T) {
+	api, err := settings.Load[settings.API](t.TempDir(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, settings.Database{Driver: settings.SQLite, Source: "./users.db"}, api.Database)
+	assert.Empty(t, api.SecretKey)
+	assert.Empty(t, api.TrackingURI)
+	assert.Equal(t, settings.Address(":8000"), api.Address)
+	assert.Equal(t, "student", api.Username)
+	assert.Equal(t, 30*time.Minute, api.TokenLifetime())
+	assert.Equal(t, "iris", api.ModelName)
+	assert.Equal(t, "champion", api.ModelAlias)
+	assert.Equal(t, 10*time.Second, api.ModelPollInterval.Duration())
+	assert.Equal(t, settings.ByteSize(65536), api.PredictMaxBytes)
+	assert.Equal(t, settings.ByteSize(16<<20), api.BatchMaxBytes)
+	assert.Equal(t, "./var", api.StateDir)
+	assert.Equal(t, settings.MLflow{ArtifactLocation: "./mlruns", ExperimentName: "iris_classification"}, api.MLflow)
+	assert.Equal(t, slog.LevelInfo, api.Level.Level())
+
+	trainer, err := settings.Load[settings.Trainer](t.TempDir(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, settings.Address(":8001"), trainer.Address)
+	assert.Empty(t, trainer.Schedule)
+}
+
+func TestEnvironmentWinsOverDotEnv(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".env"), "MODEL_NAME=from-file\nMODEL_ALIAS=from-file\nAPI_USERNAME=\nMLFLOW_TRACKING_URI=http://file:5000\n")
+
+	api, err := settings.Load[settings.API](dir, []string{
+		"MODEL_NAME=from-environment", "MODEL_POLL_INTERVAL=", "MLFLOW_TRACKING_URI=", "HOME=/nowhere", "NOT_AN_ASSIGNMENT",
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "from-environment", api.ModelName)
+	assert.Equal(t, "from-file", api.ModelAlias)
+	assert.Equal(t, "student", api.Username, "empty counts as unset")
+	assert.Equal(t, 10*time.Second, api.ModelPollInterval.Duration(), "empty counts as unset")
+	assert.Empty(t, api.TrackingURI, "an empty variable of the environment hides the one of .env")
+}
+
+func TestKeyKeepsItsBytes(t *testing.T) {
+	dir := t.TempDir()
+	key := goodKey + "$x # é"
+	write(t, filepath.Join(dir, ".env"), "SECRET_KEY='"+key+"'\n")
+	api, err := settings.Load[settings.API](dir, nil)
+	require.NoError(t, err)
+	require.Equal(t, key, api.SecretKey.Reveal())
+}
+
+func TestFaultsNameVariableAndRemedy(t *testing.T) {
+	tests := []struct {
+		name     string
+		variable string
+		value    string
+		want     string // part of the line
+	}{
+		{"minutes as text", "ACCESS_TOKEN_EXPIRE_MINUTES", "ten", `"ten" is not a whole number; write a whole number of minutes from 1 to 1440`},
+		{"minutes with a fraction", "ACCESS_TOKEN_EXPIRE_MINUTES", "1.5", "write a whole number"},
+		{"minutes over a day", "ACCESS_TOKEN_EXPIRE_MINUTES", "1441", "1441 is out of bounds"},
+		{"minutes zero", "ACCESS_TOKEN_EXPIRE_MINUTES", "0", "write a whole number of minutes from 1"},
+		{"interval without unit", "MODEL_POLL_INTERVAL", "10", "such as 10s"},
+		{"interval negative", "MODEL_POLL_INTERVAL", "-1s", "above 0"},
+		{"bytes as text", "PREDICT_MAX_BYTES", "lots", "such as 65536"},
+		{"bytes negative", "BATCH_MAX_BYTES", "-1", "above 0"},
+		{"bytes beyond int64", "BATCH_MAX_BYTES", "9999999999999GiB", "not a number of bytes"},
+		{"address without port", "API_ADDRESS", "localhost", "127.0.0.1:8000"},
+		{"address with a port too high", "API_ADDRESS", ":65536", "from 0 to 65535"},
+		{"tracking URI of another kind", "MLFLOW_TRACKING_URI", "file:./mlruns", "http://localhost:5000"},
+		{"tracking URI without host", "MLFLOW_TRACKING_URI", "http://", "is not an http:// or https:// URL"},
+		{"database of another kind", "DATABASE_URL", "mysql://localhost/x", `"mysql" are not supported`},
+		{"database as a path", "DATABASE_URL", "./users.db", "sqlite:///./users.db"},
+		{"database in memory", "DATABASE_URL", "sqlite://", "users would be lost"},
+		{"database with two slashes", "DATABASE_URL", "sqlite://users.db", "three slashes"},
+		{"database with options", "DATABASE_URL", "sqlite:///users.db?mode=ro", "leave out everything"},
+		{"database without a name", "DATABASE_URL", "postgresql://localhost", "name a database"},
+		{"proxy", "TRUSTED_PROXIES", "10.0.0.0/8,proxy", `"proxy" is neither`},
+		{"certificate without key", "TLS_CERT_FILE", "cert.pem", "TLS_KEY_FILE: is empty"},
+		{"level", "LOG_LEVEL", "loud", "debug, info, warn or error"},
+		{"format", "LOG_FORMAT", "xml", "text or json"},
+		{"model name", "MODEL_NAME", "a/b", "without / and :"},
+		{"alias like a version", "MODEL_ALIAS", "v3", "champion or latest"},
+		{"alias with a space", "MODEL_ALIAS", "the champion", "champion or latest"},
+		{"user name", "API_USERNAME", "../root", "choose another name"},
+		{"key too short", "SECRET_KEY", "abc", "has 3 bytes where 32 are the least; write 32 random bytes"},
+		{"previous key too regular", "SECRET_KEY_PREVIOUS", strings.Repeat("ab", 20), "too regular"},
+		{"password too common", "API_PASSWORD", "password123", "choose a longer or rarer one"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := settings.Load[settings.API](t.TempDir(), []string{tt.variable + "=" + tt.value})
+			var faults settings.Faults
+			require.ErrorAs(t, err, &faults)
+			require.Len(t, faults, 1, "%v", err)
+			require.Contains(t, err.Error(), tt.want)
+			if !strings.HasPrefix(tt.variable, "TLS_") {
+				require.Equal(t, tt.variable, faults[0].Variable)
+			}
+			require.NotContains(t, err.Error(), "\n", "one line")
+			require.NotEmpty(t, faults[0].Remedy)
+		})
+	}
+	_, err := settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=every night"})
+	require.ErrorContains(t, err, `TRAIN_SCHEDULE: "every night" is not a schedule`)
+	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=0 3 * * *"})
+	require.NoError(t, err)
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "mlflow.yaml"), "artefact_location: ./x\n")
+	_, err := settings.Load[settings.API](dir, []string{
+		"SECRET_KEY=short", "ACCESS_TOKEN_EXPIRE_MINUTES=x", "MODEL_POLL_INTERVAL=x", "DATABASE_URL=x", "API_USERNAME=-",
+	})
+	var faults settings.Faults
+	require.ErrorAs(t, err, &faults)
+	require.Len(t, faults, 6)
+	require.Len(t, strings.Split(err.Error(), "\n"), 6)
+}
+
+func TestNoFaultShowsASecret(t *testing.T) {
+	secret := "hunter2hunter2"
+	for name, value := range map[string]string{
+		"SECRET_KEY":          secret,
+		"SECRET_KEY_PREVIOUS": secret,
+		"API_PASSWORD":        "hunter",
+		"DATABASE_URL":        "postgresql://petal:" + secret + "/x@host/n",
+		"MLFLOW_TRACKING_URI": "ftp://petal:" + secret + "@host",
+	} {
+		_, err := settings.Load[settings.API](t.TempDir(), []string{name + "=" + value})
+		require.ErrorContains(t, err, name)
+		require.NotContains(t, err.Error(), "hunter")
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".env"), "# a comment\nMODEL_NAME=iris\nSECRET_KEY hunter2\nX=1\n")
+	_, err := settings.Load[settings.API](dir, nil)
+	require.ErrorContains(t, err, ".env: line 3 is not NAME=value")
+	require.NotContains(t, err.Error(), "hunter")
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	api, err := settings.Load[settings.API](t.TempDir(), []string{
+		"SECRET_KEY=" + goodKey, "API_PASSWORD=" + goodKey, "AWS_SECRET_ACCESS_KEY=" + goodKey,
+		"DATABASE_URL=postgresql+psycopg2://petal:" + goodKey + "@host:5432/accounts?password=" + goodKey,
+	})
+	require.NoError(t, err)
+	var log bytes.Buffer
+	settings.Logger(&log, settings.Log{}).Info("settings", "all", api, "key", api.SecretKey, "database", api.Database)
+	asJSON, err := json.Marshal(api.SecretKey)
+	require.NoError(t, err)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", api, api, api, api.SecretKey), log.String(), string(asJSON)} {
+		require.NotContains(t, text, goodKey)
+	}
+	require.Equal(t, "postgres://petal:"+goodKey+"@host:5432/accounts?password="+goodKey, api.Database.Source)
+}
+
+func TestParseDatabase(t *testing.T) {
+	tests := []struct {
+		raw  string
+		want settings.Database
+	}{
+		{"sqlite:///users.db", settings.Database{Driver: "sqlite", Source: "users.db"}},
+		{"sqlite:///./users.db", settings.Database{Driver: "sqlite", Source: "./users.db"}},
+		{"sqlite:////var/lib/petal/users.db", settings.Database{Driver: "sqlite", Source: "/var/lib/petal/users.db"}},
+		{"sqlite+pysqlite:///users.db", settings.Database{Driver: "sqlite", Source: "users.db"}},
+		{"postgresql://u:p@h:5432/n", settings.Database{Driver: "postgres", Source: "postgres://u:p@h:5432/n"}},
+		{"postgresql+psycopg2://u:p%40@h/n?sslmode=require", settings.Database{Driver: "postgres", Source: "postgres://u:p%40@h/n?sslmode=require"}},
+		{"postgres://h/n", settings.Database{Driver: "postgres", Source: "postgres://h/n"}},
+		{"postgresql:///n", settings.Database{Driver: "postgres", Source: "postgres:///n"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.raw, func(t *testing.T) {
+			got, err := settings.ParseDatabase(tt.raw)
+			require.NoError(t, err)
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestReadMLflow(t *testing.T) {
+	tests := []struct {
+		name    string
+		content string
+		want    settings.MLflow
+		fault   string
+	}{
+		{"both", "artifact_location: s3://bucket/x\nexperiment_name: wine\n", settings.MLflow{"s3://bucket/x", "wine"}, ""},
+		{"one", "experiment_name: wine\n", settings.MLflow{"./mlruns", "wine"}, ""},
+		{"empty", "\n", settings.MLflow{"./mlruns", "iris_classification"}, ""},
+		{"comment alone", "# nothing\n", settings.MLflow{"./mlruns", "iris_classification"}, ""},
+		{"unknown key", "experiment: wine\n", settings.MLflow{}, "experiment"},
+		{"twice the same key", "experiment_name: a\nexperiment_name: b\n", settings.MLflow{}, "experiment_name"},
+		{"two documents", "experiment_name: a\n---\nexperiment_name: b\n", settings.MLflow{}, "more than one document"},
+		{"a list", "- a\n", settings.MLflow{}, "artifact_location and experiment_name"},
+		{"no YAML", "a: [\n", settings.MLflow{}, "mlflow.yaml"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "mlflow.yaml"), tt.content)
+			got, err := settings.ReadMLflow(dir)
+			if tt.fault != "" {
+				require.ErrorContains(t, err, tt.fault)
+				require.NotContains(t, err.Error(), "\n")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestProxies(t *testing.T) {
+	api, err := settings.Load[settings.API](t.TempDir(), []string{"TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.7 ,::1"})
+	require.NoError(t, err)
+	require.Equal(t, settings.Proxies{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("::1/128"),
+	}, api.TrustedProxies)
+}
+
+func TestLogger(t *testing.T) {
+	var out bytes.Buffer
+	log := settings.Logger(&out, settings.Log{Level: settings.LogLevel(slog.LevelWarn)})
+	log.Info("hidden")
+	log.Warn("shown")
+	require.True(t, json.Valid(out.Bytes()), "JSON where there is no terminal: %s", out.String())
+	require.NotContains(t, out.String(), "hidden")
+
+	out.Reset()
+	settings.Logger(&out, settings.Log{Format: settings.LogText}).Info("shown")
+	require.Contains(t, out.String(), "msg=shown")
+}
+
+func TestStateDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "var")
+	require.NoError(t, settings.State{StateDir: dir}.MakeStateDir())
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "x")
+	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"STATE_DIR=" + file})
+	require.ErrorContains(t, err, "STATE_DIR: ")
+	require.ErrorContains(t, err, "is not a directory")
+}
+
+// TestExample holds .env.example to the code: the same variables, and where it
+// writes a value, the default.
+func TestExample(t *testing.T) {
+	path := filepath.Join("..", "..", ".env.example")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assigned, err := godotenv.UnmarshalBytes(content)
+	require.NoError(t, err)
+	commented := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^# ([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(content), -1) {
+		commented[m[1]] = m[2]
+	}
+	require.Contains(t, commented, "MLFLOW_TRACKING_URI", "Compose supplies its own")
+	require.Contains(t, assigned, "SECRET_KEY")
+	require.Empty(t, assigned["SECRET_KEY"])
+
+	defaults := map[string]string{}
+	collect(t, reflect.TypeFor[settings.API](), defaults)
+	collect(t, reflect.TypeFor[settings.Trainer](), defaults)
+	var listed []string
+	for name := range assigned {
+		listed = append(listed, name)
+	}
+	for name := range commented {
+		require.NotContains(t, assigned, name)
+		listed = append(listed, name)
+	}
+	var known []string
+	for name := range defaults {
+		known = append(known, name)
+	}
+	require.ElementsMatch(t, known, listed)
+
+	delete(commented, "MLFLOW_TRACKING_URI") // an example, not a default
+	environ := []string{}
+	for _, values := range []map[string]string{assigned, commented} {
+		for name, value := range values {
+			require.Equal(t, defaults[name] == "", value == "", "%s=%s, where the default is %q", name, value, defaults[name])
+			environ = append(environ, name+"="+value)
+		}
+	}
+	want, err := settings.Load[settings.API](t.TempDir(), nil)
+	require.NoError(t, err)
+	got, err := settings.Load[settings.API](t.TempDir(), environ)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	wantTrainer, err := settings.Load[settings.Trainer](t.TempDir(), nil)
+	require.NoError(t, err)
+	gotTrainer, err := settings.Load[settings.Trainer](t.TempDir(), environ)
+	require.NoError(t, err)
+	require.Equal(t, wantTrainer, gotTrainer)
+}
+
+// collect finds the variables of a struct and their defaults, and requires that
+// no two fields share a name: faults are traced by it.
+func collect(t *testing.T, typ reflect.Type, into map[string]string) {
+	t.Helper()
+	seen := map[string]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			name := f.Tag.Get("env")
+			if name == "" {
+				if f.Type.Kind() == reflect.Struct {
+					walk(f.Type)
+				}
+				continue
+			}
+			require.False(t, seen[f.Name], "two fields are named %s", f.Name)
+			seen[f.Name] = true
+			into[name] = f.Tag.Get("envDefault")
+		}
+	}
+	walk(typ)
+	require.Greater(t, len(seen), 8)
+}
+
+func TestGeneratedCredentialsAreAccepted(t *testing.T) {
+	_, err := settings.Load[settings.API](t.TempDir(), []string{
+		"SECRET_KEY=" + credential.NewKey(), "API_PASSWORD=" + credential.NewPassword(),
+	})
+	require.NoError(t, err)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+}
