@@ -89,7 +89,7 @@ func buildArgs(args []string) []string {
 // command runs go so that an interrupt reaches its tests first: they stop what
 // they started.
 func command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are the developer's own
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd

@@ -14,7 +14,7 @@ func TestReport(t *testing.T) {
 		pass  = `{"Action":"pass","Package":"p","Test":"TestA","Elapsed":0.1}`
 		fail  = `{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:3: broken\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestB"}`
 		skip  = `{"Action":"output","Package":"p","Test":"TestC","Output":"    c_test.go:3: no python\n"}` + "\n" + `{"Action":"output","Package":"p","Test":"TestC","Output":"--- SKIP: TestC (0.00s)\n"}` + "\n" + `{"Action":"skip","Package":"p","Test":"TestC"}`
-		panic = `{"Action":"output","Package":"p","Test":"TestD","Output":"panic: oh\n"}` + "\n" + `{"Action":"fail","Package":"p","Elapsed":1}`
+		crash = `{"Action":"output","Package":"p","Test":"TestD","Output":"panic: oh\n"}` + "\n" + `{"Action":"fail","Package":"p","Elapsed":1}`
 		build = `{"ImportPath":"p","Action":"build-output","Output":"p.go:1: undefined: x\n"}` + "\n" + `{"Action":"fail","Package":"p","FailedBuild":"p"}`
 		empty = `{"Action":"skip","Package":"q"}`
 	)
@@ -31,7 +31,7 @@ func TestReport(t *testing.T) {
 		{name: "a failure shows its output", events: []string{pass, fail}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "broken", err: "1 failed"},
 		{name: "a skip shows its reason", events: []string{pass, skip}, last: "1 passed, 0 failed, 1 skipped", prints: "p TestC: no python\n"},
 		{name: "a skip fails in CI", events: []string{pass, skip}, ci: true, last: "1 passed, 0 failed, 1 skipped", err: "1 skipped, which CI=true does not allow"},
-		{name: "a panic shows the test that ran", events: []string{pass, panic}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "panic: oh", err: "1 failed"},
+		{name: "a panic shows the test that ran", events: []string{pass, crash}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "panic: oh", err: "1 failed"},
 		{name: "a build failure shows the compiler", events: []string{pass, build}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "undefined: x", err: "1 failed"},
 		{name: "go test failed without a word", events: []string{pass}, exit: errors.New("exit status 2"), last: "1 passed, 0 failed, 0 skipped", err: "exit status 2"},
 		{name: "nothing ran", events: []string{empty}, last: "0 passed, 0 failed, 0 skipped", err: "no test ran"},

@@ -64,7 +64,7 @@ func build() (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("build the binaries: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/api", "./cmd/trainer") //nolint:gosec // fixed arguments
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/api", "./cmd/trainer")
 	cmd.Dir = root
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binaries: %w\n%s", err, output)
@@ -76,9 +76,9 @@ func linkOrCopy(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
 	}
-	data, err := os.ReadFile(from) //nolint:gosec // a path of the tests' own cache
+	data, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, data, 0o700) //nolint:gosec // an executable
+	return os.WriteFile(to, data, 0o700)
 }

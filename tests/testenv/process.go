@@ -3,7 +3,6 @@ package testenv
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -43,7 +42,7 @@ type Result struct {
 // Start starts a program.
 func Start(t testing.TB, command Command) *Process {
 	t.Helper()
-	cmd := exec.Command(command.Path, command.Args...) //nolint:gosec // the tests' own programs
+	cmd := exec.Command(command.Path, command.Args...)
 	cmd.Env, cmd.Dir = command.Env, command.Dir
 	if cmd.Env == nil {
 		cmd.Env = Environ()
@@ -82,7 +81,7 @@ func (p *Process) WaitReady(url string, limit time.Duration) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
-	last := errors.New("not asked yet")
+	var last error
 	for {
 		if last = probe(ctx, url); last == nil {
 			return
@@ -174,7 +173,7 @@ func probe(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request) //nolint:gosec // an address of the test's own
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}

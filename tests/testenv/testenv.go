@@ -57,7 +57,7 @@ func RunPython(t testing.TB, script string, env []string, args ...string) []byte
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Python(t), append([]string{"-c", script}, args...)...) //nolint:gosec // the tests' own scripts
+	cmd := exec.CommandContext(ctx, Python(t), append([]string{"-c", script}, args...)...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = Environ(append([]string{"PYTHONWARNINGS=ignore", "MLFLOW_DISABLE_TELEMETRY=true"}, env...)...)
 	var stderr bytes.Buffer

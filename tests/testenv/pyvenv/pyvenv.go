@@ -94,12 +94,12 @@ func Lock(path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a path of the tests' own cache
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX) //nolint:gosec // file descriptors fit an int
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
@@ -128,7 +128,7 @@ func isReady(dir string) bool {
 
 // works tells a whole environment from one whose base Python has gone away.
 func works(ctx context.Context, dir string) bool {
-	return exec.CommandContext(ctx, interpreter(dir), "-c", "import sys").Run() == nil //nolint:gosec // a path of the tests' own cache
+	return exec.CommandContext(ctx, interpreter(dir), "-c", "import sys").Run() == nil
 }
 
 func create(ctx context.Context, dir string, out io.Writer) error {
@@ -161,7 +161,7 @@ func create(ctx context.Context, dir string, out io.Writer) error {
 // run passes both streams of a program on to out: what it says when it fails is
 // the reason.
 func run(ctx context.Context, out io.Writer, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // fixed programs, paths of the tests' own cache
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, args...), " "), err)
