@@ -48,7 +48,14 @@ type Builder struct {
 	labels   onnx.Labels
 	features int
 	made     map[string]int // how often each operator or constant was named
+	roundoff map[string]Roundoff
 }
+
+// A Roundoff says how far a value of the graph is from what was learned, because
+// ONNX holds the numbers in float32: the exact feature j is Gain[j]·v + Shift[j],
+// where v is the value in the graph. A linear model takes it into its own
+// coefficients, where it is lost among numbers of their size.
+type Roundoff struct{ Gain, Shift []float64 }
 
 // NewBuilder starts a graph with one input of the given number of features, and
 // classes with the given labels.
@@ -62,6 +69,7 @@ func NewBuilder(features int, labels onnx.Labels) (*Builder, error) {
 		labels:   labels,
 		features: features,
 		made:     map[string]int{},
+		roundoff: map[string]Roundoff{},
 	}, nil
 }
 
@@ -101,6 +109,15 @@ func (b *Builder) ClassifierML(operator, input string, attributes ...onnx.Attrib
 	}
 	out := b.add(onnx.DomainML, operator, []string{input}, 2, attributes)
 	return Scores{Label: out[0], Probabilities: out[1]}
+}
+
+// SetRoundoff records the roundoff of a value.
+func (b *Builder) SetRoundoff(value string, r Roundoff) { b.roundoff[value] = r }
+
+// Roundoff returns the roundoff of a value; ok is false where none is known.
+func (b *Builder) Roundoff(value string) (r Roundoff, ok bool) {
+	r, ok = b.roundoff[value]
+	return r, ok
 }
 
 // Constant adds an initializer and returns its name, which starts with the one

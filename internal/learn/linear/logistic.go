@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -153,7 +154,7 @@ func (m *LogisticRegression) PredictProba(x *mat.Dense) (*mat.Dense, error) {
 	}
 	n, _ := x.Dims()
 	proba := mat.NewDense(n, m.classes, nil)
-	theta := append(append([]float64(nil), m.Coef.RawMatrix().Data...), m.Intercept...)
+	theta := slices.Concat(m.Coef.RawMatrix().Data, m.Intercept)
 	pieces := (n + predictRows - 1) / predictRows
 	err := parallel.Do(context.Background(), 0, pieces, func(piece int) {
 		from, to := piece*predictRows, min((piece+1)*predictRows, n)
@@ -180,7 +181,7 @@ func (m *LogisticRegression) Emit(b *emit.Builder, input string) (emit.Scores, e
 	if err := b.CheckClasses(m.classes); err != nil {
 		return emit.Scores{}, err
 	}
-	coefficients, intercepts := emit.Floats(m.Coef.RawMatrix().Data), emit.Floats(m.Intercept)
+	coefficients, intercepts := m.rounded(b, input)
 	transform, multi := "SOFTMAX", int64(1)
 	if m.classes == 2 {
 		coefficients, intercepts = mirrored(coefficients), mirrored(intercepts)
@@ -193,6 +194,22 @@ func (m *LogisticRegression) Emit(b *emit.Builder, input string) (emit.Scores, e
 		onnx.StringAttribute("post_transform", transform))
 	scores.Probabilities = b.NodeML("Normalizer", []string{scores.Probabilities}, onnx.StringAttribute("norm", "L1"))
 	return scores, nil
+}
+
+// rounded returns the coefficients and intercepts as float32, after they took in
+// what rounding did to the features.
+func (m *LogisticRegression) rounded(b *emit.Builder, input string) (coefficients, intercepts []float32) {
+	coef, intercept := mat.DenseCopyOf(m.Coef), slices.Clone(m.Intercept)
+	if r, ok := b.Roundoff(input); ok {
+		for k := range intercept {
+			row := coef.RawRowView(k)
+			for j, w := range row {
+				row[j] = w * r.Gain[j]
+				intercept[k] += float64(w * r.Shift[j])
+			}
+		}
+	}
+	return emit.Floats(coef.RawMatrix().Data), emit.Floats(intercept)
 }
 
 // mirrored returns −v followed by v: the row of the first class, then that of

@@ -177,3 +177,6 @@ func requireClose(t *testing.T, want, got *mat.Dense, tolerance float64, what st
 		}
 	}
 }
+
+// unmarshalOptional leaves dst nil for null.
+func unmarshalOptional(data []byte, dst **float64) error { return json.Unmarshal(data, dst) }

@@ -114,12 +114,22 @@ func (s *StandardScaler) TransformRow(dst, row []float64) {
 	}
 }
 
-// Emit adds a Scaler node: (x − offset)·scale in float32.
+// Emit adds a Scaler node, (x − offset)·scale in float32, and records what the
+// rounding of offset and scale does.
 func (s *StandardScaler) Emit(b *emit.Builder, input string) (string, error) {
 	if s.Mean == nil {
 		return "", fmt.Errorf("write StandardScaler as ONNX: %w", learn.ErrNotFitted)
 	}
-	return b.NodeML("Scaler", []string{input},
-		onnx.FloatsAttribute("offset", emit.Floats(s.Mean)...),
-		onnx.FloatsAttribute("scale", emit.Floats(s.inverse)...)), nil
+	offset, scale := emit.Floats(s.Mean), emit.Floats(s.inverse)
+	r := emit.Roundoff{Gain: make([]float64, len(s.Mean)), Shift: make([]float64, len(s.Mean))}
+	for j := range s.Mean {
+		r.Gain[j], r.Shift[j] = 1, (float64(offset[j])-s.Mean[j])*s.inverse[j]
+		if scale[j] != 0 {
+			r.Gain[j] = s.inverse[j] / float64(scale[j])
+		}
+	}
+	output := b.NodeML("Scaler", []string{input},
+		onnx.FloatsAttribute("offset", offset...), onnx.FloatsAttribute("scale", scale...))
+	b.SetRoundoff(output, r)
+	return output, nil
 }
