@@ -38,11 +38,7 @@ func (c *Client) ListArtifacts(ctx context.Context, uri string) ([]Artifact, err
 		return nil, err
 	}
 	return c.walk(ctx, func(dir string) ([]fileInfo, error) {
-		var answer struct {
-			Files []fileInfo `json:"files"`
-		}
-		err := c.getArtifacts(ctx, path.Join(root, dir), &answer)
-		return answer.Files, err
+		return c.list(ctx, artifactPath, url.Values{"path": {path.Join(root, dir)}})
 	})
 }
 
@@ -57,11 +53,15 @@ func (c *Client) ListModelArtifacts(ctx context.Context, modelID string) ([]Arti
 		if dir != "" {
 			query.Set("artifact_directory_path", dir)
 		}
-		var answer struct {
-			Files []fileInfo `json:"files"`
-		}
-		err := c.get(ctx, "mlflow/logged-models/"+modelID+"/artifacts/directories", query, &answer)
-		return answer.Files, err
+		return c.list(ctx, "mlflow/logged-models/"+modelID+"/artifacts/directories", query)
+	})
+}
+
+// ListRunArtifacts lists the files below a folder of a run, wherever they are
+// stored.
+func (c *Client) ListRunArtifacts(ctx context.Context, run, folder string) ([]Artifact, error) {
+	return c.walk(ctx, func(dir string) ([]fileInfo, error) {
+		return c.list(ctx, "mlflow/artifacts/list", url.Values{"run_id": {run}, "path": {path.Join(folder, dir)}})
 	})
 }
 
@@ -157,8 +157,12 @@ func (c *Client) walk(ctx context.Context, list func(dir string) ([]fileInfo, er
 	return found, nil
 }
 
-func (c *Client) getArtifacts(ctx context.Context, dir string, out any) error {
-	return c.get(ctx, artifactPath, url.Values{"path": {dir}}, out)
+func (c *Client) list(ctx context.Context, endpoint string, query url.Values) ([]fileInfo, error) {
+	var answer struct {
+		Files []fileInfo `json:"files"`
+	}
+	err := c.get(ctx, endpoint, query, &answer)
+	return answer.Files, err
 }
 
 func (c *Client) artifactURL(uri, name string) (string, error) {

@@ -299,7 +299,7 @@ func CheckPath(name string) error {
 	return nil
 }
 
-// oneLine folds the parser's message, which may span lines, into one.
+// oneLine folds a parser's message, which may span lines, into one line.
 func oneLine(err error) error {
 	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/petal-ml/petal/internal/mlflow"
@@ -191,4 +192,17 @@ func FromMLflow(err error) error {
 	default:
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+}
+
+// AllTags are the registration's tags with those that Petal adds itself.
+func (r Registration) AllTags() map[string]string {
+	tags := maps.Clone(r.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	if r.Model.SHA256 != "" {
+		tags[TagSHA256] = r.Model.SHA256
+		tags[TagSize] = strconv.FormatInt(r.Model.Size, 10)
+	}
+	return tags
 }

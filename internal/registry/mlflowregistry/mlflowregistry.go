@@ -1,0 +1,325 @@
+// Package mlflowregistry is the registry that an MLflow server keeps.
+package mlflowregistry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/registry"
+)
+
+// Options say which server and which experiment.
+type Options struct {
+	Client mlflow.Options
+	// Experiment is where runs go.
+	Experiment string
+	// ArtifactLocation is where a new experiment keeps its files: a URI such
+	// as s3://bucket/path or mlflow-artifacts:/path. A local path means
+	// nothing to a server and is left out.
+	ArtifactLocation string
+	Logger           *slog.Logger
+}
+
+// A Store is the registry of one MLflow server.
+type Store struct {
+	client     *mlflow.Client
+	experiment string
+	location   string
+	log        *slog.Logger
+}
+
+var _ registry.Registry = (*Store)(nil)
+
+// Open checks the options. It does not call the server.
+func Open(o Options) (*Store, error) {
+	s := &Store{experiment: o.Experiment, location: o.ArtifactLocation, log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Client.Logger == nil {
+		o.Client.Logger = s.log
+	}
+	var err error
+	if s.client, err = mlflow.NewClient(o.Client); err != nil {
+		return nil, fmt.Errorf("%w: %w", registry.ErrInvalid, err)
+	}
+	if s.location != "" && !isRemote(s.location) {
+		s.log.Info("the server chooses where files go: the local artifact_location is left out",
+			"artifact_location", s.location, "server", s.client.Server())
+		s.location = ""
+	}
+	return s, nil
+}
+
+// isRemote tells s3://… and mlflow-artifacts:/… from a path or file:/….
+func isRemote(location string) bool {
+	u, err := url.Parse(location)
+	return err == nil && len(u.Scheme) > 1 && u.Scheme != "file"
+}
+
+// Resolve implements [registry.Reader].
+func (s *Store) Resolve(ctx context.Context, name, alias string) (registry.Version, error) {
+	if alias != registry.LatestAlias {
+		v, err := s.client.VersionByAlias(ctx, name, alias)
+		return s.version(v, err)
+	}
+	versions, err := s.client.Versions(ctx, name, 1)
+	if err != nil {
+		return registry.Version{}, registry.FromMLflow(err)
+	}
+	if len(versions) == 0 {
+		return registry.Version{}, fmt.Errorf("versions of model %q on %s: %w", name, s.client.Server(), registry.ErrNotFound)
+	}
+	// A search tells no aliases.
+	return s.Get(ctx, name, versions[0].Number)
+}
+
+// Get implements [registry.Reader].
+func (s *Store) Get(ctx context.Context, name, number string) (registry.Version, error) {
+	v, err := s.client.GetVersion(ctx, name, number)
+	return s.version(v, err)
+}
+
+func (s *Store) version(v mlflow.Version, err error) (registry.Version, error) {
+	if err != nil {
+		return registry.Version{}, registry.FromMLflow(err)
+	}
+	slices.Sort(v.Aliases)
+	return registry.Version{
+		Name: v.Name, Number: v.Number, RunID: v.RunID, Source: v.Source, Description: v.Description,
+		Created: v.Created, Aliases: v.Aliases, Tags: v.Tags,
+	}, nil
+}
+
+// Versions implements [registry.Reader].
+func (s *Store) Versions(ctx context.Context, name string) ([]registry.Version, error) {
+	found, err := s.client.Versions(ctx, name, 0)
+	if err != nil {
+		return nil, registry.FromMLflow(err)
+	}
+	slices.Reverse(found)
+	versions := make([]registry.Version, len(found))
+	for i, v := range found {
+		if versions[i], err = s.version(v, nil); err != nil {
+			return nil, err
+		}
+	}
+	return versions, nil
+}
+
+// Files implements [registry.Reader].
+func (s *Store) Files(ctx context.Context, v registry.Version) ([]registry.File, error) {
+	files, err := s.files(ctx, v)
+	if err != nil {
+		return nil, registry.FromMLflow(err)
+	}
+	if len(files) == 0 {
+		// The server lists a directory that is not there as an empty one.
+		return nil, fmt.Errorf("files of version %s of model %q on %s: %w", v.Number, v.Name, s.client.Server(), registry.ErrNotFound)
+	}
+	list := make([]registry.File, len(files))
+	for i, f := range files {
+		list[i] = registry.File(f)
+	}
+	return list, nil
+}
+
+func (s *Store) files(ctx context.Context, v registry.Version) ([]mlflow.Artifact, error) {
+	uri, err := s.client.DownloadURI(ctx, v.Name, v.Number)
+	if err != nil {
+		return nil, err
+	}
+	switch id := mlflow.LoggedModelID(v.Source); {
+	case mlflow.Proxied(uri):
+		return s.client.ListArtifacts(ctx, uri)
+	case id != "":
+		return s.client.ListModelArtifacts(ctx, id)
+	case v.RunID != "":
+		return s.listInRun(ctx, v.RunID, uri)
+	}
+	return s.client.ListArtifacts(ctx, uri) // says why it cannot
+}
+
+// listInRun lists a directory that a run of older MLflow versions keeps its
+// model in, wherever that is stored.
+func (s *Store) listInRun(ctx context.Context, runID, uri string) ([]mlflow.Artifact, error) {
+	run, err := s.client.GetRun(ctx, runID)
+	if err != nil {
+		return nil, err
+	}
+	dir, below := strings.CutPrefix(uri, strings.TrimRight(run.ArtifactURI, "/")+"/")
+	if rest, ok := strings.CutPrefix(uri, "runs:/"+runID+"/"); ok {
+		dir, below = rest, true
+	}
+	if !below {
+		return s.client.ListArtifacts(ctx, uri)
+	}
+	if mlflow.Proxied(run.ArtifactURI) {
+		return s.client.ListArtifacts(ctx, run.ArtifactURI+"/"+dir)
+	}
+	return s.client.ListRunArtifacts(ctx, runID, dir)
+}
+
+// Open implements [registry.Reader].
+func (s *Store) Open(ctx context.Context, v registry.Version, name string) (io.ReadCloser, error) {
+	uri, err := s.client.DownloadURI(ctx, v.Name, v.Number)
+	if err != nil {
+		return nil, registry.FromMLflow(err)
+	}
+	var body io.ReadCloser
+	if mlflow.Proxied(uri) {
+		body, _, err = s.client.OpenArtifact(ctx, uri, name)
+	} else {
+		body, _, err = s.client.OpenVersionArtifact(ctx, v.Name, v.Number, name)
+	}
+	if err != nil {
+		return nil, registry.FromMLflow(err)
+	}
+	return body, nil
+}
+
+// Register implements [registry.Registry].
+func (s *Store) Register(ctx context.Context, r registry.Registration) (registry.Version, error) {
+	v, err := s.register(ctx, r)
+	if err != nil {
+		return registry.Version{}, fmt.Errorf("register %q: %w", r.Name, registry.FromMLflow(err))
+	}
+	return v, nil
+}
+
+func (s *Store) register(ctx context.Context, r registry.Registration) (registry.Version, error) {
+	// The server takes any run ID, and answers 500 to an unknown model.
+	model, err := s.client.GetLoggedModel(ctx, r.Model.ID)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	if model.RunID != r.Model.RunID {
+		return registry.Version{}, fmt.Errorf("%w: logged model %s belongs to run %q, not %q", registry.ErrInvalid, model.ID, model.RunID, r.Model.RunID)
+	}
+	if err := s.client.CreateRegisteredModel(ctx, r.Name); err != nil {
+		return registry.Version{}, err
+	}
+	tags := r.AllTags()
+	made, err := s.client.CreateVersion(ctx, mlflow.NewVersion{
+		Name: r.Name, ModelID: r.Model.ID, RunID: r.Model.RunID, Description: r.Description, Tags: tags,
+	})
+	if err != nil {
+		return registry.Version{}, err
+	}
+	found, err := s.client.GetVersion(ctx, r.Name, made.Number)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	if found.Status != "READY" {
+		return registry.Version{}, fmt.Errorf("%w: version %s is %s", registry.ErrUnavailable, found.Number, found.Status)
+	}
+	sent := registry.Record{Tags: withFields(tags, r.Description, r.Model.RunID)}
+	if err := sent.Missing(registry.Record{Tags: withFields(found.Tags, found.Description, found.RunID)}); err != nil {
+		return registry.Version{}, fmt.Errorf("version %s: %w", found.Number, err)
+	}
+	return s.version(found, nil)
+}
+
+// withFields puts a version's fields beside its tags, to be compared as one.
+func withFields(tags map[string]string, description, runID string) map[string]string {
+	all := map[string]string{"(description)": description, "(run_id)": runID}
+	for key, value := range tags {
+		all[key] = value
+	}
+	return all
+}
+
+// SetTags implements [registry.Registry].
+func (s *Store) SetTags(ctx context.Context, v registry.Version, tags map[string]string) error {
+	for key, value := range tags {
+		if err := s.client.SetVersionTag(ctx, v.Name, v.Number, key, value); err != nil {
+			return registry.FromMLflow(err)
+		}
+	}
+	found, err := s.client.GetVersion(ctx, v.Name, v.Number)
+	if err != nil {
+		return registry.FromMLflow(err)
+	}
+	if err := (registry.Record{Tags: tags}).Missing(registry.Record{Tags: found.Tags}); err != nil {
+		return fmt.Errorf("version %s of model %q: %w", v.Number, v.Name, err)
+	}
+	return nil
+}
+
+// SetAlias implements [registry.Registry].
+func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error {
+	if err := s.client.SetAlias(ctx, name, alias, number); err != nil {
+		return registry.FromMLflow(err)
+	}
+	v, err := s.client.VersionByAlias(ctx, name, alias)
+	if err != nil {
+		return fmt.Errorf("read back alias %q of model %q: %w", alias, name, registry.FromMLflow(err))
+	}
+	if v.Number != number {
+		// There is no compare-and-set: somebody else moved it meanwhile.
+		return fmt.Errorf("%w: alias %q of model %q was set to version %s and points at %s", registry.ErrUnavailable, alias, name, number, v.Number)
+	}
+	return nil
+}
+
+// DeleteAlias implements [registry.Registry].
+func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
+	return registry.FromMLflow(s.client.DeleteAlias(ctx, name, alias))
+}
+
+// StartRun implements [registry.Registry].
+func (s *Store) StartRun(ctx context.Context, spec registry.RunSpec) (registry.Run, error) {
+	r, err := s.startRun(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("start run %q: %w", spec.Name, registry.FromMLflow(err))
+	}
+	return r, nil
+}
+
+func (s *Store) startRun(ctx context.Context, spec registry.RunSpec) (*run, error) {
+	tags := s.cutTags(ctx, spec.MLflowTags())
+	experiment, err := s.client.Experiment(ctx, s.experiment, s.location)
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.client.CreateRun(ctx, mlflow.NewRun{
+		Experiment: experiment, Name: spec.Name, User: spec.User, Start: time.Now(), Tags: tags,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !mlflow.Proxied(made.ArtifactURI) {
+		if err := s.client.UpdateRun(ctx, made.ID, mlflow.RunFailed, time.Now()); err != nil {
+			s.log.WarnContext(ctx, "cannot mark the run as failed", "run_id", made.ID, "error", err)
+		}
+		return nil, fmt.Errorf("%w: experiment %q keeps its files at %s, which is not reached through the server: "+
+			"use an experiment whose artifact_location is mlflow-artifacts:/…, on a server with --serve-artifacts",
+			registry.ErrInvalid, s.experiment, made.ArtifactURI)
+	}
+	r := &run{
+		store: s, experiment: experiment, id: made.ID, artifacts: made.ArtifactURI, spec: spec,
+		sent: registry.NewRecord(),
+	}
+	r.sent.Tags = tags
+	return r, nil
+}
+
+// cutTags shortens values that MLflow would cut in silence.
+func (s *Store) cutTags(ctx context.Context, tags map[string]string) map[string]string {
+	kept := make(map[string]string, len(tags))
+	for key, value := range tags {
+		short, cut := mlflow.CutTag(value)
+		if cut {
+			s.log.WarnContext(ctx, "tag cut to what MLflow keeps", "tag", key, "bytes", len(value), "kept_bytes", len(short))
+		}
+		kept[key] = short
+	}
+	return kept
+}
