@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/internal/token"
+)
+
+// Models holds the model that serves.
+type Models interface {
+	// Current returns nil until a model is loaded.
+	Current() *serving.Model
+}
+
+// Accounts knows the users.
+type Accounts interface {
+	// Authenticate checks a password. Its errors are those of package account.
+	Authenticate(ctx context.Context, name, password string, addr netip.Addr) (account.User, error)
+	// CheckEpoch returns [account.ErrRevoked] where a token of the epoch no
+	// longer counts.
+	CheckEpoch(ctx context.Context, name string, epoch int64) error
+}
+
+// TokenIssuer signs access tokens.
+type TokenIssuer interface {
+	Issue(g token.Grant) (string, token.Claims, error)
+	Lifetime() time.Duration
+}
+
+// TokenVerifier checks access tokens. Its errors are those of package token.
+type TokenVerifier interface {
+	Verify(raw string) (token.Claims, error)
+}
+
+// Config is what the API is made of. All but TrustedProxies is required.
+type Config struct {
+	Models   Models
+	Accounts Accounts
+	Issuer   TokenIssuer
+	Verifier TokenVerifier
+
+	// PredictMaxBytes bounds the body of /predict.
+	PredictMaxBytes int64
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+
+	Log      *slog.Logger
+	Registry interface {
+		prometheus.Registerer
+		prometheus.Gatherer
+	}
+}
+
+// api holds what the handlers share.
+type api struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	router   *chi.Mux
+	encoders encoderCache
+}
+
+// Paths of the routes.
+const (
+	tokenPath     = "/token" //nolint:gosec // G101: a path, no credential
+	predictPath   = "/predict"
+	modelInfoPath = "/model-info"
+)
+
+// New returns the handler of the whole API.
+func New(cfg Config) (http.Handler, error) {
+	m, err := newMetrics(cfg.Registry)
+	if err != nil {
+		return nil, err
+	}
+	a := &api{cfg: cfg, log: cfg.Log, metrics: m, router: chi.NewRouter()}
+	a.router.Use(clientIP(cfg.TrustedProxies), a.observe, a.recover)
+	a.router.NotFound(a.notFound)
+	a.router.MethodNotAllowed(a.methodNotAllowed)
+
+	a.get("/", a.index)
+	a.get("/health", a.health)
+	a.get("/ready", a.ready)
+	a.get("/metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelError),
+	}).ServeHTTP)
+	a.post(tokenPath, a.token)
+	a.post(predictPath, a.require(account.ScopePredict, a.predict))
+	a.get(modelInfoPath, a.require(account.ScopeModelRead, a.modelInfo))
+	return a.router, nil
+}
+
+// NewServer returns an HTTP server with the limits of the API. The caller
+// listens.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		// What clients do to connections is their affair.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (a *api) get(pattern string, h http.HandlerFunc) {
+	a.router.Get(pattern, h)
+	a.router.Head(pattern, h)
+	a.metrics.known(http.MethodGet, pattern)
+}
+
+func (a *api) post(pattern string, h http.HandlerFunc) {
+	a.router.Post(pattern, h)
+	a.metrics.known(http.MethodPost, pattern)
+}
+
+func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
+	fail(w, r, errNotFound)
+}
+
+// methodNotAllowed answers with the methods that the path does take.
+func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	var any bool
+	for _, m := range methods {
+		if a.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
+			w.Header().Add("Allow", m)
+			any = true
+		}
+	}
+	if !any { // chi says so of a method it never heard of, on any path
+		fail(w, r, errNotFound)
+		return
+	}
+	fail(w, r, errNotAllowed)
+}
+
+// clientIP finds the address of the client: that of the connection, or behind
+// trusted proxies the one that they forward.
+func clientIP(proxies []netip.Prefix) func(http.Handler) http.Handler {
+	if len(proxies) == 0 {
+		return middleware.ClientIPFromRemoteAddr
+	}
+	prefixes := make([]string, len(proxies))
+	for i, p := range proxies {
+		prefixes[i] = p.String()
+	}
+	return middleware.ClientIPFromXFF(prefixes...)
+}

@@ -1,0 +1,190 @@
+package serving
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/registry"
+)
+
+// ErrNotFinite means that the model gave NaN or an infinity for a row whose
+// values were all in order.
+var ErrNotFinite = errors.New("the model gives no finite answer for this row")
+
+// A Feature is one input of a model, in the order of a row's values.
+type Feature struct {
+	Name string
+	// Type is the column's type in MLflow's spelling, such as "double".
+	Type string
+	// MayBeMissing says that NaN, a missing value, is accepted here: the column
+	// had missing values in training, or the graph itself fills them in.
+	MayBeMissing bool
+}
+
+// Info says what a model is and where it comes from. Facts that the model does
+// not carry are zero.
+type Info struct {
+	Name, Version, Alias string
+	RunID                string
+	TrainedAt, LoadedAt  time.Time
+	Estimator            string
+	Features             []Feature
+	Metrics              map[string]float64
+	DataPath, DataMD5    string
+	SHA256               string // of the ONNX file, lower-case hex
+	// Example holds rows that the model's maker gave as examples of its input,
+	// in the order of Features; often there is none.
+	Example [][]float64
+}
+
+// A Model is one version of a model, ready to answer. It never changes, and all
+// its methods are safe for concurrent use.
+type Model struct {
+	info      Info
+	version   registry.Version
+	predictor *onnx.Predictor
+	rows      sync.Pool // *[]float32, one value a feature
+	counters  counters
+}
+
+// Info returns the facts about the model. The slices and maps in it are shared:
+// they must not be changed.
+func (m *Model) Info() *Info { return &m.info }
+
+// Labels returns the classes, in the order of the scores. A regressor has none.
+func (m *Model) Labels() onnx.Labels { return m.predictor.Labels() }
+
+// NumScores returns how many numbers [Model.Predict] gives: one a class, or the
+// one value of a regressor.
+func (m *Model) NumScores() int { return m.predictor.NumScores() }
+
+// Predict computes the score of each class for one row and returns the index of
+// the predicted class; for a regressor, the value and 0. Row has one value a
+// feature, in the order of [Info.Features]; NaN is a missing value. Scores has
+// [Model.NumScores] places, in the order of [Model.Labels], and is filled.
+//
+// A row that does not fit the model is an [*InputError]. Where the scores are
+// not finite the error is [ErrNotFinite].
+func (m *Model) Predict(row []float64, scores []float32) (int, error) {
+	if err := m.Check(row); err != nil {
+		return 0, err
+	}
+	class, err := m.run(row, scores)
+	if err != nil {
+		return 0, err
+	}
+	m.counters.observe(class, scores[class])
+	return class, nil
+}
+
+// Check says whether [Model.Predict] would accept the row; the error is an
+// [*InputError].
+func (m *Model) Check(row []float64) error {
+	if len(row) != len(m.info.Features) {
+		return &InputError{Column: -1, Fault: WrongWidth, Got: len(row), Want: len(m.info.Features)}
+	}
+	for i, v := range row {
+		switch {
+		case v != v:
+			if !m.info.Features[i].MayBeMissing {
+				return &InputError{Column: i, Name: m.info.Features[i].Name, Fault: MissingValue}
+			}
+		case math.Abs(v) > math.MaxFloat32:
+			return &InputError{Column: i, Name: m.info.Features[i].Name, Fault: OutOfRange}
+		}
+	}
+	return nil
+}
+
+// run evaluates a row that was checked.
+func (m *Model) run(row []float64, scores []float32) (int, error) {
+	narrow, _ := m.rows.Get().(*[]float32)
+	if narrow == nil {
+		narrow = new([]float32)
+		*narrow = make([]float32, len(row))
+	}
+	defer m.rows.Put(narrow)
+	for i, v := range row {
+		(*narrow)[i] = float32(v)
+	}
+	class, err := m.predictor.PredictRow(*narrow, scores)
+	if err != nil {
+		return 0, fmt.Errorf("predict: %w", err)
+	}
+	for _, s := range scores {
+		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
+			return 0, ErrNotFinite
+		}
+	}
+	return class, nil
+}
+
+// A Fault is the kind of an [InputError].
+type Fault int
+
+// What may be wrong with a row.
+const (
+	WrongWidth   Fault = iota // too few or too many values
+	MissingValue              // NaN where the model knows no missing values
+	OutOfRange                // beyond ±MaxFloat32
+)
+
+// An InputError says why a row does not fit the model.
+type InputError struct {
+	Column    int    // index into the row; -1 for the row as a whole
+	Name      string // of the feature; empty for the row as a whole
+	Fault     Fault
+	Got, Want int // numbers of values, for WrongWidth
+}
+
+// Error describes the fault in words for whoever sent the row.
+func (e *InputError) Error() string {
+	switch e.Fault {
+	case WrongWidth:
+		return fmt.Sprintf("the model takes %d values a row, not %d", e.Want, e.Got)
+	case MissingValue:
+		return fmt.Sprintf("a number is expected for feature %q: it had no missing values in training", e.Name)
+	default:
+		return fmt.Sprintf("the number for feature %q is out of range: a 32-bit float must hold it", e.Name)
+	}
+}
+
+// parseExample reads MLflow's input_example.json in pandas' "split" form. The
+// example is a courtesy: whatever does not fit the features yields none.
+func parseExample(data []byte, features []Feature) [][]float64 {
+	var table struct {
+		Columns []string     `json:"columns"`
+		Data    [][]*float64 `json:"data"`
+	}
+	if json.Unmarshal(data, &table) != nil {
+		return nil
+	}
+	names := make([]string, len(features))
+	for i, f := range features {
+		names[i] = f.Name
+	}
+	if len(table.Columns) > 0 && !slices.Equal(table.Columns, names) {
+		return nil
+	}
+	var rows [][]float64
+	for _, cells := range table.Data {
+		if len(cells) != len(features) {
+			return nil
+		}
+		row := make([]float64, len(cells))
+		for i, cell := range cells {
+			row[i] = math.NaN()
+			if cell != nil {
+				row[i] = *cell
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

@@ -1,0 +1,85 @@
+// Package servingtest has small real models for the tests of what serves them.
+package servingtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/learn/emit"
+	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/onnx"
+)
+
+// Names of the columns and the classes of Fisher's irises.
+var (
+	irisFeatures = []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}
+	irisClasses  = onnx.Labels{Strings: []string{"setosa", "versicolor", "virginica"}}
+)
+
+// Rows of the data set, one a class, in class order.
+var (
+	Setosa     = []float64{5.1, 3.5, 1.4, 0.2}
+	Versicolor = []float64{7.0, 3.2, 4.7, 1.4}
+	Virginica  = []float64{6.3, 3.3, 6.0, 2.5}
+)
+
+// Iris is a multinomial logistic regression that tells irises apart. Its
+// coefficients are what scikit-learn's LogisticRegression finds on the data set
+// with its defaults, rounded to four digits.
+func Iris(t testing.TB) mlflow.ModelDir {
+	t.Helper()
+	return IrisLabelled(t, irisClasses)
+}
+
+// IrisLabelled is [Iris] with other names for the three classes.
+func IrisLabelled(t testing.TB, labels onnx.Labels) mlflow.ModelDir {
+	t.Helper()
+	return linear(t, labels,
+		[]float32{
+			-0.4234, 0.9674, -2.5171, -1.0794,
+			0.5345, -0.3216, -0.2064, -0.9442,
+			-0.1111, -0.6457, 2.7235, 2.0236,
+		},
+		[]float32{9.8497, 2.2372, -12.0869})
+}
+
+// Constant is a model with the features of [Iris] that answers one class,
+// whatever the row.
+func Constant(t testing.TB, class int) mlflow.ModelDir {
+	t.Helper()
+	intercepts := make([]float32, irisClasses.Len())
+	intercepts[class] = 10
+	return linear(t, irisClasses, make([]float32, len(irisFeatures)*irisClasses.Len()), intercepts)
+}
+
+func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32) mlflow.ModelDir {
+	t.Helper()
+	b, err := emit.NewBuilder(len(irisFeatures), labels)
+	require.NoError(t, err)
+	scores := b.ClassifierML("LinearClassifier", emit.Input,
+		onnx.FloatsAttribute("coefficients", coefficients...),
+		onnx.FloatsAttribute("intercepts", intercepts...),
+		onnx.IntAttribute("multi_class", 1),
+		onnx.StringAttribute("post_transform", "SOFTMAX"))
+	dir := mlflow.ModelDir{
+		ONNX:         b.Model("iris", scores).Marshal(),
+		InputExample: [][]float64{Setosa, Versicolor, Virginica},
+		Petal: &mlflow.PetalMetadata{
+			Estimator: "logistic_regression",
+			Metrics:   map[string]float64{"accuracy": 0.97, "log_loss": 0.11},
+			Data:      mlflow.PetalData{Path: "data/iris.csv", MD5: "d41d8cd98f00b204e9800998ecf8427e"},
+			TrainedAt: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+		},
+		Created: time.Date(2026, 11, 1, 12, 0, 1, 0, time.UTC),
+	}
+	for i := range labels.Len() {
+		dir.Petal.Classes = append(dir.Petal.Classes, labels.Value(i))
+	}
+	for _, name := range irisFeatures {
+		dir.Signature.Inputs = append(dir.Signature.Inputs, mlflow.Column{Name: name, Type: mlflow.Double})
+		dir.Petal.Features = append(dir.Petal.Features, mlflow.PetalFeature{Name: name, Type: mlflow.Double})
+	}
+	return dir
+}
