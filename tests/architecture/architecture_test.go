@@ -1,0 +1,242 @@
+// Package architecture keeps the arrows between the packages pointing down.
+package architecture
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv"
+)
+
+const module = "github.com/petal-ml/petal/"
+
+// floors gives every package, with what lies below its folder, a floor. An
+// import goes to a lower floor or stays in its own folder.
+var floors = map[string]int{
+	"cmd":                 6,
+	"internal/app":        5,
+	"internal/httpapi":    4,
+	"internal/training":   3,
+	"internal/serving":    3,
+	"internal/learn":      2,
+	"internal/registry":   2,
+	"internal/settings":   2,
+	"internal/onnx":       1,
+	"internal/mlflow":     1,
+	"internal/dataset":    1,
+	"internal/dvc":        1,
+	"internal/account":    1,
+	"internal/token":      1,
+	"internal/credential": 0,
+}
+
+// forbidden lists what a package must not link, directly or through others, and
+// why. Entries are import paths, or folders with all below them.
+var forbidden = []struct {
+	from   string
+	to     []string
+	reason string
+}{
+	{
+		"cmd/api",
+		[]string{"internal/learn", "internal/training", "internal/dvc", "internal/dataset", "gonum.org/v1"},
+		"the API serves any ONNX file and learns nothing",
+	},
+	{
+		"cmd/trainer",
+		[]string{"internal/httpapi", "internal/account", "internal/token", "modernc.org/sqlite", "github.com/jackc/pgx/v5"},
+		"the trainer has no users and serves no predictions: they meet in the registry",
+	},
+	{
+		"internal/httpapi",
+		[]string{"database/sql", "internal/account/sqlstore", "internal/settings", "internal/registry/directory", "internal/registry/mlflowregistry", "internal/training", "internal/learn"},
+		"routes know neither SQL nor where models come from",
+	},
+	{
+		"internal/training",
+		[]string{"internal/account", "internal/token", "internal/serving", "database/sql"},
+		"the pipeline knows no users and never speaks to the API",
+	},
+	{
+		"internal/serving",
+		[]string{"internal/account", "internal/token", "internal/learn", "internal/dataset", "database/sql"},
+		"the live model is independent of who asks and of how it was trained",
+	},
+	{
+		"internal/learn",
+		[]string{"net/http", "internal/mlflow", "internal/dataset", "internal/registry"},
+		"matrices in, models out",
+	},
+	{
+		"internal/registry",
+		[]string{"internal/learn", "internal/onnx", "internal/dataset"},
+		"a registry keeps files and facts, whatever they mean",
+	},
+	{
+		"internal/onnx",
+		[]string{module, "net", "database/sql", "gonum.org/v1"},
+		"the model file stands alone",
+	},
+	{
+		"internal/mlflow",
+		[]string{module, "database/sql"},
+		"MLflow's quirks stay in the package that speaks to it, and it knows nothing of ours",
+	},
+	{
+		"internal/dataset",
+		[]string{module, "net", "database/sql"},
+		"a data set is a file",
+	},
+	{
+		"internal/dvc",
+		[]string{module, "database/sql"},
+		"pointers and remotes, whatever they hold",
+	},
+	{
+		"internal/account",
+		[]string{"internal/token", "net/http"},
+		"users exist without tokens and without HTTP",
+	},
+	{
+		"internal/token",
+		[]string{"internal/account", "net/http", "database/sql"},
+		"a token is verified without users, HTTP or a database",
+	},
+}
+
+// A listed package as `go list -json` gives it: test files and what they import
+// are not part of it.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string // all that it links
+	Error      *struct{ Err string }
+}
+
+func TestImportsPointDown(t *testing.T) {
+	packages := list(t)
+	for _, pkg := range packages {
+		if isTestHelper(pkg.ImportPath) {
+			continue
+		}
+		floor, home, known := floorOf(pkg.ImportPath)
+		require.Truef(t, known, "%s has no floor: give it one in the table above", pkg.ImportPath)
+		for _, imported := range pkg.Imports {
+			below, folder, known := floorOf(imported)
+			if !known || folder == home && folder != "internal/app" {
+				continue
+			}
+			assertf(t, below < floor, "%s (floor %d) imports %s (floor %d): arrows point down",
+				pkg.ImportPath, floor, imported, below)
+		}
+	}
+}
+
+func TestForbiddenImports(t *testing.T) {
+	packages := list(t)
+	for _, rule := range forbidden {
+		t.Run(strings.ReplaceAll(rule.from, "/", " "), func(t *testing.T) {
+			bound := 0
+			for _, pkg := range packages {
+				if !within(pkg.ImportPath, module+rule.from) || isTestHelper(pkg.ImportPath) {
+					continue
+				}
+				bound++
+				for _, dep := range pkg.Deps {
+					if within(dep, module+rule.from) {
+						continue
+					}
+					for _, to := range rule.to {
+						assertf(t, !within(dep, full(to)), "%s links %s: %s", pkg.ImportPath, dep, rule.reason)
+					}
+				}
+			}
+			require.NotZero(t, bound, "no package is bound by this rule")
+		})
+	}
+}
+
+// Two binaries must not become one: what they share is below them.
+func TestBinariesDoNotShareAssembly(t *testing.T) {
+	apps := map[string][]string{}
+	for _, pkg := range list(t) {
+		if !within(pkg.ImportPath, module+"cmd") {
+			continue
+		}
+		for _, dep := range pkg.Deps {
+			if within(dep, module+"internal/app") {
+				apps[dep] = append(apps[dep], pkg.ImportPath)
+			}
+		}
+	}
+	require.NotEmpty(t, apps, "no binary has an assembly below internal/app")
+	for app, binaries := range apps {
+		require.Lenf(t, binaries, 1, "%s is linked by more than one binary", app)
+	}
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps,Error", "./cmd/...", "./internal/...")
+	cmd.Dir = testenv.Root(t)
+	output, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+	}
+	require.NoError(t, err)
+	var packages []listed
+	decoder := json.NewDecoder(strings.NewReader(string(output)))
+	for {
+		var pkg listed
+		if err := decoder.Decode(&pkg); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		require.Nil(t, pkg.Error, pkg.ImportPath)
+		packages = append(packages, pkg)
+	}
+	require.NotEmpty(t, packages)
+	return packages
+}
+
+// floorOf finds the entry of the table whose folder holds the package.
+func floorOf(path string) (floor int, folder string, known bool) {
+	for folder, floor := range floors {
+		if within(path, module+folder) {
+			return floor, folder, true
+		}
+	}
+	return 0, "", false
+}
+
+// full adds the module to a folder of ours.
+func full(path string) string {
+	if strings.HasPrefix(path, "internal/") {
+		return module + path
+	}
+	return strings.TrimSuffix(path, "/")
+}
+
+func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+// isTestHelper knows packages such as registrytest, which no binary links.
+func isTestHelper(path string) bool {
+	return slices.ContainsFunc(strings.Split(path, "/"), func(element string) bool {
+		return strings.HasSuffix(element, "test")
+	})
+}
+
+func assertf(t *testing.T, ok bool, format string, args ...any) {
+	t.Helper()
+	if !ok {
+		t.Errorf(format, args...)
+	}
+}
