@@ -1,0 +1,154 @@
+package dvc
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // G501: DVC names objects by their MD5
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// digest is what a pointer says of a file's content.
+type digest struct {
+	md5  string
+	size int64
+}
+
+func (d digest) matches(p Pointer) bool {
+	return d.md5 == p.MD5 && (p.Size < 0 || d.size == p.Size)
+}
+
+func (d digest) String() string { return fmt.Sprintf("%s (%d bytes)", d.md5, d.size) }
+
+// digestFile hashes a file; a folder or a device in its place is an error.
+func digestFile(ctx context.Context, path string) (digest, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return digest{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return digest{}, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path) //nolint:gosec // G304: the file that a pointer names
+	if err != nil {
+		return digest{}, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return copyDigest(ctx, io.Discard, f)
+}
+
+// copyDigest copies all of src and hashes it on the way.
+func copyDigest(ctx context.Context, dst io.Writer, src io.Reader) (digest, error) {
+	hash := md5.New() //nolint:gosec // G401: see the import
+	n, err := io.Copy(io.MultiWriter(hash, dst), &contextReader{ctx, src})
+	return digest{md5: hex.EncodeToString(hash.Sum(nil)), size: n}, err
+}
+
+// install copies an object to path, verified, in one step: what stands at path
+// is replaced by the whole right content or left alone.
+func (r *Repo) install(ctx context.Context, from Remote, p Pointer, path string, mode fs.FileMode) (size int64, err error) {
+	src, err := from.Open(ctx, p.MD5)
+	if err != nil {
+		return 0, err
+	}
+	defer src.Close() //nolint:errcheck // only read from
+	tmp, err := createBeside(path, mode)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = tmp.Close()
+			_ = os.Remove(tmp.Name()) // gone already where the rename succeeded
+		}
+	}()
+
+	// What is longer than it should be is hashed to its end for the message, and
+	// not stored.
+	limit := r.limit
+	if p.Size >= 0 {
+		limit = min(limit, p.Size)
+	}
+	found, err := copyDigest(ctx, &cappedWriter{w: tmp, left: limit}, io.LimitReader(src, r.limit+1))
+	if err != nil {
+		return 0, fmt.Errorf("copy from %s: %w", from, err)
+	}
+	switch {
+	case found.size > r.limit:
+		return 0, fmt.Errorf("the object in %s is larger than %d bytes", from, r.limit)
+	case !found.matches(p):
+		expected := p.MD5
+		if p.Size >= 0 {
+			expected = digest{p.MD5, p.Size}.String()
+		}
+		return 0, &Error{
+			File: p.Path, Problem: fmt.Sprintf("the object in %s is corrupted: expected MD5 %s, found %s", from, expected, found),
+			Remedy: "delete the object there and restore it by dvc push from a machine that has the file", Kind: ErrCorrupt,
+		}
+	}
+	if err := tmp.Sync(); err != nil {
+		return 0, err
+	}
+	if err := tmp.Close(); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return 0, err
+	}
+	return found.size, syncDir(filepath.Dir(path))
+}
+
+// createBeside opens a new hidden file in path's folder, where a rename to path
+// is one step. Its mode is subject to the umask, as that of any new file.
+func createBeside(path string, mode fs.FileMode) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { //nolint:gosec // G301: as DVC makes it, subject to the umask
+		return nil, err
+	}
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // G304: beside the file that a pointer names
+}
+
+// syncDir makes a rename in a folder durable. Not every file system can.
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // G304: the folder that was just written to
+	if err != nil {
+		return nil //nolint:nilerr // the file is in place; only its durability is not proven
+	}
+	defer d.Close() //nolint:errcheck // only read from
+	_ = d.Sync()
+	return nil
+}
+
+// cappedWriter stores the first bytes only and swallows the rest.
+type cappedWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func (c *cappedWriter) Write(p []byte) (int, error) {
+	if keep := p[:min(int64(len(p)), c.left)]; len(keep) > 0 {
+		n, err := c.w.Write(keep)
+		c.left -= int64(n)
+		if err != nil {
+			return n, err
+		}
+	}
+	return len(p), nil
+}
+
+// contextReader ends with the context's error once it is done.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

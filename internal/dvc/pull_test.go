@@ -1,0 +1,245 @@
+package dvc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// checkout is a clone of a small repository: a pointer to iris, the object in a
+// remote folder, nothing in place.
+type checkout struct {
+	dir     string
+	pointer string
+	target  string
+	object  string // in the remote
+	cached  string // in the cache
+	content []byte
+	log     *bytes.Buffer
+}
+
+func newCheckout(t *testing.T) *checkout {
+	t.Helper()
+	dir := t.TempDir()
+	content, err := os.ReadFile("../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b")
+	require.NoError(t, err)
+	const object = "files/md5/01/3d0da08d6506664ce640459139176b"
+	writeFile(t, dir, ".dvc/config", "[core]\nremote = storage\n['remote \"storage\"']\nurl = ../store\n")
+	return &checkout{
+		dir:     dir,
+		pointer: writeFile(t, dir, "data/iris.csv.dvc", pointer),
+		target:  filepath.Join(dir, "data", "iris.csv"),
+		object:  writeFile(t, dir, "store/"+object, string(content)),
+		cached:  filepath.Join(dir, ".dvc", "cache", filepath.FromSlash(object)),
+		content: content,
+		log:     &bytes.Buffer{},
+	}
+}
+
+func (c *checkout) pull(t *testing.T) (Pulled, error) {
+	t.Helper()
+	repo, err := Open(filepath.Dir(c.pointer), Options{Getenv: environment(c.dir), Logger: slog.New(slog.NewTextHandler(c.log, nil))})
+	require.NoError(t, err)
+	require.Equal(t, c.dir, repo.Root())
+	return repo.Pull(t.Context(), c.pointer)
+}
+
+// files lists what is in the checkout, so that a test sees leftovers.
+func (c *checkout) files(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	require.NoError(t, filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			name, _ := filepath.Rel(c.dir, path)
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	}))
+	return names
+}
+
+func (c *checkout) requireWhole(t *testing.T) {
+	t.Helper()
+	got, err := os.ReadFile(c.target)
+	require.NoError(t, err)
+	require.Equal(t, c.content, got)
+}
+
+func TestPullFromRemoteThenCacheThenPlace(t *testing.T) {
+	c := newCheckout(t)
+	pulled, err := c.pull(t)
+	require.NoError(t, err)
+	assert.Equal(t, Pulled{Path: c.target, Tracked: "data/iris.csv", MD5: irisMD5, Size: 3858, From: `remote "storage" (` + filepath.Join(c.dir, "store") + ")"}, pulled)
+	c.requireWhole(t)
+	info, err := os.Stat(c.cached)
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o444), info.Mode().Perm())
+	assert.Equal(t, []string{
+		".dvc/cache/files/md5/01/3d0da08d6506664ce640459139176b", ".dvc/config",
+		"data/iris.csv", "data/iris.csv.dvc", "store/files/md5/01/3d0da08d6506664ce640459139176b",
+	}, c.files(t))
+
+	require.NoError(t, os.Remove(c.object))
+	pulled, err = c.pull(t)
+	require.NoError(t, err)
+	assert.Equal(t, "workspace", pulled.From)
+
+	require.NoError(t, os.Remove(c.target))
+	pulled, err = c.pull(t)
+	require.NoError(t, err)
+	assert.Equal(t, "cache", pulled.From)
+	c.requireWhole(t)
+	assert.Empty(t, c.log.String())
+}
+
+func TestPullRefusesACorruptObject(t *testing.T) {
+	cases := map[string]struct {
+		spoil func([]byte) []byte
+		found string
+	}{
+		"a changed byte": {func(b []byte) []byte { b[100] ^= 1; return b }, "e8bbecc49099aec2080d0c8ead418be3 (3858 bytes)"},
+		"cut":            {func(b []byte) []byte { return b[:2000] }, "(2000 bytes)"},
+		"longer":         {func(b []byte) []byte { return append(b, "and more\n"...) }, "(3867 bytes)"},
+		"empty":          {func([]byte) []byte { return nil }, "d41d8cd98f00b204e9800998ecf8427e (0 bytes)"},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCheckout(t)
+			require.NoError(t, os.WriteFile(c.object, test.spoil(bytes.Clone(c.content)), 0o600))
+			before := c.files(t)
+			_, err := c.pull(t)
+			require.ErrorIs(t, err, ErrCorrupt)
+			require.ErrorContains(t, err, c.target+": the object in remote \"storage\"")
+			require.ErrorContains(t, err, "expected MD5 "+irisMD5+" (3858 bytes), found ")
+			require.ErrorContains(t, err, test.found)
+			require.ErrorContains(t, err, "; delete the object there and restore it by dvc push")
+			assert.NotContains(t, err.Error(), "\n")
+			assert.Equal(t, before, c.files(t), "nothing is left behind")
+		})
+	}
+}
+
+func TestPullDoesNotTrustTheCache(t *testing.T) {
+	c := newCheckout(t)
+	writeFile(t, c.dir, ".dvc/cache/files/md5/01/3d0da08d6506664ce640459139176b", "tampered")
+	require.NoError(t, os.Chmod(c.cached, 0o444)) //nolint:gosec // G302: the mode that DVC trusts
+	pulled, err := c.pull(t)
+	require.NoError(t, err)
+	assert.Contains(t, pulled.From, "remote")
+	c.requireWhole(t)
+	assert.Contains(t, c.log.String(), "is corrupted: expected MD5")
+
+	healed, err := os.ReadFile(c.cached)
+	require.NoError(t, err)
+	assert.Equal(t, c.content, healed)
+}
+
+func TestPullKeepsUnrecordedWork(t *testing.T) {
+	c := newCheckout(t)
+	writeFile(t, c.dir, "data/iris.csv", "my,own,work\n")
+	_, err := c.pull(t)
+	require.ErrorIs(t, err, ErrModified)
+	require.ErrorContains(t, err, "data/iris.csv: has changes that DVC does not know: expected MD5 "+irisMD5+", found fe38c7175fd356e3f95bd9e3caead280; record them by dvc add")
+	kept, err := os.ReadFile(c.target)
+	require.NoError(t, err)
+	assert.Equal(t, "my,own,work\n", string(kept))
+
+	// Once the cache has it, an older state may be brought back over it.
+	writeFile(t, c.dir, ".dvc/cache/files/md5/fe/38c7175fd356e3f95bd9e3caead280", "my,own,work\n")
+	_, err = c.pull(t)
+	require.NoError(t, err)
+	c.requireWhole(t)
+}
+
+func TestPullMissingObject(t *testing.T) {
+	c := newCheckout(t)
+	require.NoError(t, os.Remove(c.object))
+	_, err := c.pull(t)
+	require.ErrorIs(t, err, ErrMissing)
+	require.EqualError(t, err, c.target+": MD5 "+irisMD5+` is neither in the cache nor in remote "storage" (`+
+		filepath.Join(c.dir, "store")+"); run dvc push on the machine that added it")
+}
+
+// The cache spares a download, and no more: a training works without it.
+func TestPullWithoutUsableCache(t *testing.T) {
+	c := newCheckout(t)
+	writeFile(t, c.dir, ".dvc/cache", "a file where the folder should be")
+	pulled, err := c.pull(t)
+	require.NoError(t, err)
+	assert.Contains(t, pulled.From, "remote")
+	c.requireWhole(t)
+	assert.Contains(t, c.log.String(), "cannot use the DVC cache")
+	assert.Contains(t, c.log.String(), "cannot add the file to the DVC cache")
+}
+
+func TestPullChecksThePlace(t *testing.T) {
+	c := newCheckout(t)
+	require.NoError(t, os.Mkdir(c.target, 0o750))
+	_, err := c.pull(t)
+	require.ErrorContains(t, err, "iris.csv is not a regular file")
+	require.NoError(t, os.Remove(c.target))
+
+	repo, err := Open(c.dir, Options{Getenv: environment(c.dir)})
+	require.NoError(t, err)
+	elsewhere := writeFile(t, t.TempDir(), "iris.csv.dvc", pointer)
+	_, err = repo.Pull(t.Context(), elsewhere)
+	require.ErrorIs(t, err, ErrPointer)
+	require.ErrorContains(t, err, "is not in the DVC repository")
+
+	_, err = Open(t.TempDir(), Options{Getenv: environment(c.dir)})
+	require.ErrorIs(t, err, ErrNoRepo)
+}
+
+func TestPullIsBounded(t *testing.T) {
+	c := newCheckout(t)
+	unsized := strings.Replace(pointer, "  size: 3858\n", "", 1)
+	require.NoError(t, os.WriteFile(c.pointer, []byte(unsized), 0o600))
+	repo, err := Open(c.dir, Options{Getenv: environment(c.dir), MaxBytes: 1000})
+	require.NoError(t, err)
+	before := c.files(t)
+	_, err = repo.Pull(t.Context(), c.pointer)
+	require.ErrorContains(t, err, "is larger than 1000 bytes")
+	assert.Equal(t, before, c.files(t))
+}
+
+// failing is a remote whose stream breaks off.
+type failing struct{ content []byte }
+
+var errBroken = errors.New("connection reset")
+
+func (f failing) Open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(bytes.NewReader(f.content[:1000]), &broken{})), nil
+}
+
+func (failing) String() string { return "a failing remote" }
+
+type broken struct{}
+
+func (*broken) Read([]byte) (int, error) { return 0, errBroken }
+
+func TestInstallLeavesNothingOfABrokenStream(t *testing.T) {
+	c := newCheckout(t)
+	repo, err := Open(c.dir, Options{Getenv: environment(c.dir)})
+	require.NoError(t, err)
+	before := c.files(t)
+	p := Pointer{MD5: irisMD5, Size: 3858, Path: "iris.csv"}
+	_, err = repo.install(t.Context(), failing{c.content}, p, c.target, 0o666)
+	require.ErrorIs(t, err, errBroken)
+	assert.Equal(t, before, c.files(t))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = repo.Pull(ctx, c.pointer)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, before, c.files(t))
+}

@@ -1,0 +1,58 @@
+package dvc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Remote keeps objects by their MD5.
+type Remote interface {
+	// Open streams the object with that MD5. One that is not there is
+	// [os.ErrNotExist].
+	Open(ctx context.Context, md5 string) (io.ReadCloser, error)
+	// String names the remote in messages, without secrets.
+	String() string
+}
+
+// remote makes the remote of that name; the default one for "".
+func (r *Repo) remote(name string) (Remote, error) {
+	configFile := filepath.Join(r.dvcDir, "config")
+	fail := func(problem, remedy string) (Remote, error) {
+		return nil, &Error{File: configFile, Problem: problem, Remedy: remedy, Kind: ErrConfig}
+	}
+	if name == "" {
+		name = r.config.core["remote"]
+	}
+	if name == "" {
+		return fail("names no default remote", "choose one by dvc remote default NAME")
+	}
+	url, ok := r.config.remotes[name]["url"]
+	if !ok || url == "" {
+		return fail(fmt.Sprintf("there is no remote %q with a url", name), "add it by dvc remote add "+name+" URL")
+	}
+	path := strings.TrimPrefix(url, "file://")
+	if kind := scheme.FindString(path); kind != "" {
+		return fail(fmt.Sprintf("remote %q is of the kind %s, which Petal cannot pull from", name, kind),
+			"pull the file by dvc pull, or choose a remote in a folder")
+	}
+	return folder{name: fmt.Sprintf("remote %q", name), dir: path}, nil
+}
+
+// folder is a remote in a folder of this machine. The cache is one too.
+type folder struct{ name, dir string }
+
+// Open opens the object's file.
+func (f folder) Open(_ context.Context, md5 string) (io.ReadCloser, error) {
+	return os.Open(f.path(md5))
+}
+
+// path is where DVC 3 keeps an object.
+func (f folder) path(md5 string) string {
+	return filepath.Join(f.dir, "files", "md5", md5[:2], md5[2:])
+}
+
+func (f folder) String() string { return f.name + " (" + f.dir + ")" }

@@ -1,0 +1,185 @@
+package dvc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// DefaultMaxBytes is the largest object that is fetched when Options say
+// nothing.
+const DefaultMaxBytes = 16 << 30
+
+// Options say how a repository is to be used.
+type Options struct {
+	// Getenv looks up environment variables; nil means [os.Getenv].
+	Getenv func(string) string
+	// Logger is told what is unusual and no failure; nil means nowhere.
+	Logger *slog.Logger
+	// MaxBytes is the largest object that is fetched; 0 means DefaultMaxBytes.
+	MaxBytes int64
+}
+
+// A Repo is a DVC repository: a folder with .dvc in it.
+type Repo struct {
+	root   string
+	dvcDir string
+	config *config
+	cache  folder
+	log    *slog.Logger
+	limit  int64
+}
+
+// A Pulled file stands in place and has been verified.
+type Pulled struct {
+	Path    string // of the file, absolute
+	Tracked string // of the file, slash-separated, relative to the repository
+	MD5     string
+	Size    int64
+	// From says where its bytes came from: "workspace" where they were already
+	// in place, "cache", or the remote's name.
+	From string
+}
+
+// Open finds the repository at or above a folder and reads its configuration.
+// Its faults are [ErrNoRepo] and [ErrConfig].
+func Open(dir string, opts Options) (*Repo, error) {
+	if opts.Getenv == nil {
+		opts.Getenv = os.Getenv
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxBytes <= 0 {
+		opts.MaxBytes = DefaultMaxBytes
+	}
+	root, err := findRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes}
+	if r.config, err = loadConfig(r.dvcDir, opts.Getenv); err != nil {
+		return nil, err
+	}
+	r.cache = folder{name: "cache", dir: filepath.Join(r.dvcDir, "cache")}
+	if dir := r.config.cache["dir"]; dir != "" {
+		r.cache.dir = dir
+	}
+	return r, nil
+}
+
+func findRoot(dir string) (string, error) {
+	start, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find DVC repository: %w", err)
+	}
+	for at := start; ; at = filepath.Dir(at) {
+		if info, err := os.Stat(filepath.Join(at, ".dvc")); err == nil && info.IsDir() {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", &Error{File: dir, Problem: "there is no .dvc folder here or above", Remedy: "run dvc init, or remove the .dvc file to use the data as they are", Kind: ErrNoRepo}
+		}
+	}
+}
+
+// Root is the folder of the repository, absolute.
+func (r *Repo) Root() string { return r.root }
+
+// Pull puts the file that a pointer tracks in its place, verified: as it stands
+// there already, from the cache, or from the remote. A file in place with other
+// content is replaced only where the cache has that content, so that no work is
+// lost. Whatever fails, the place holds either what it held or the whole right
+// file.
+func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
+	p, err := ReadPointer(pointer)
+	if err != nil {
+		return Pulled{}, err
+	}
+	target, err := filepath.Abs(filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)))
+	if err != nil {
+		return Pulled{}, fmt.Errorf("pull %s: %w", pointer, err)
+	}
+	tracked, err := filepath.Rel(r.root, target)
+	if err != nil || !filepath.IsLocal(tracked) {
+		return Pulled{}, &Error{File: pointer, Problem: "is not in the DVC repository " + r.root, Remedy: "name a .dvc file of this repository", Kind: ErrPointer}
+	}
+	pulled := Pulled{Path: target, Tracked: filepath.ToSlash(tracked), MD5: p.MD5}
+	p.Path = filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)) // as the user would name it
+	pulled.From, pulled.Size, err = r.place(ctx, p, target)
+	if err != nil {
+		return Pulled{}, err
+	}
+	return pulled, nil
+}
+
+// place is Pull for a checked pointer, whose path is for messages only.
+func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string, size int64, err error) {
+	switch found, err := digestFile(ctx, target); {
+	case err == nil && found.matches(p):
+		return "workspace", found.size, nil
+	case err == nil && !r.cached(ctx, found):
+		return "", 0, &Error{
+			File: p.Path, Kind: ErrModified,
+			Problem: fmt.Sprintf("has changes that DVC does not know: expected MD5 %s, found %s", p.MD5, found.md5),
+			Remedy:  "record them by dvc add, or remove the file to get the recorded one back",
+		}
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return "", 0, fmt.Errorf("verify %s: %w", p.Path, err)
+	}
+
+	size, err = r.install(ctx, r.cache, p, target, 0o666)
+	switch {
+	case err == nil:
+		return "cache", size, nil
+	case ctx.Err() != nil:
+		return "", 0, fmt.Errorf("pull %s: %w", p.Path, err)
+	case !errors.Is(err, os.ErrNotExist):
+		r.log.WarnContext(ctx, "cannot use the DVC cache, taking the remote's object", "error", err)
+	}
+
+	remote, err := r.remote(p.Remote)
+	if err != nil {
+		return "", 0, err
+	}
+	size, err = r.install(ctx, remote, p, target, 0o666)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return "", 0, err
+	case errors.Is(err, os.ErrNotExist):
+		return "", 0, &Error{
+			File: p.Path, Problem: fmt.Sprintf("MD5 %s is neither in the cache nor in %s", p.MD5, remote), Kind: ErrMissing,
+			Remedy: "run dvc push on the machine that added it",
+		}
+	case err != nil:
+		return "", 0, fmt.Errorf("pull %s: %w", p.Path, err)
+	}
+	r.addToCache(ctx, p, target)
+	return remote.String(), size, nil
+}
+
+// cached tells whether the cache holds intact content with that digest.
+func (r *Repo) cached(ctx context.Context, d digest) bool {
+	found, err := digestFile(ctx, r.cache.path(d.md5))
+	return err == nil && found == d
+}
+
+// addToCache leaves a read-only copy of a verified file where DVC looks for it;
+// without it "dvc status" reports the file as not in the cache. The training
+// does not need it, so that a failure is only told.
+func (r *Repo) addToCache(ctx context.Context, p Pointer, file string) {
+	if _, err := r.install(ctx, single(file), p, r.cache.path(p.MD5), 0o444); err != nil {
+		r.log.WarnContext(ctx, "cannot add the file to the DVC cache", "file", file, "error", err)
+	}
+}
+
+// single is a remote of one file.
+type single string
+
+func (s single) Open(context.Context, string) (io.ReadCloser, error) { return os.Open(string(s)) }
+
+func (s single) String() string { return string(s) }
