@@ -137,7 +137,7 @@ func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string
 	case err == nil:
 		return "cache", size, nil
 	case ctx.Err() != nil:
-		return "", 0, fmt.Errorf("pull %s: %w", p.Path, err)
+		return "", 0, fmt.Errorf("pull %s: %w", p.Path, context.Cause(ctx))
 	case !errors.Is(err, os.ErrNotExist):
 		r.log.WarnContext(ctx, "cannot use the DVC cache, taking the remote's object", "error", err)
 	}
