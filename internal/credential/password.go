@@ -77,7 +77,7 @@ func partBits(folded, plain, user string) float64 {
 		return wordBits
 	case isYear(plain):
 		return yearBits
-	case isWalk(plain), isRun(plain), isRepeat(plain):
+	case isWalk(plain), isRun(plain), isRun(halved(plain)), isRepeat(plain):
 		return patternBits
 	}
 	return math.Inf(1)
@@ -106,6 +106,9 @@ func isYear(part string) bool {
 // isRun tells whether each sign is the one after, or before, the sign before
 // it: "12345678", "hgfedcba".
 func isRun(part string) bool {
+	if len(part) < 3 {
+		return false
+	}
 	step := int(part[1]) - int(part[0])
 	if step != 1 && step != -1 {
 		return false
@@ -116,6 +119,19 @@ func isRun(part string) bool {
 		}
 	}
 	return true
+}
+
+// halved undoes the doubling of each sign, "11223344"; it is empty where the
+// signs are not doubled.
+func halved(part string) string {
+	half := make([]byte, 0, len(part)/2)
+	for i := 0; i < len(part); i += 2 {
+		if i+1 == len(part) || part[i] != part[i+1] {
+			return ""
+		}
+		half = append(half, part[i])
+	}
+	return string(half)
 }
 
 // isRepeat tells whether the part is a unit of up to four bytes, over and over:

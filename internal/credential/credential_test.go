@@ -1,0 +1,162 @@
+package credential_test
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/credential"
+)
+
+func TestCheckKeyRefuses(t *testing.T) {
+	tests := []struct{ name, key, want string }{
+		{"empty", "", "has 0 bytes where 32"},
+		{"31 bytes", "b3Vd9zQ1rKfWm7TnXy5LhGp2JcEaU8s", "has 31 bytes where 32"},
+		{"one sign", strings.Repeat("a", 64), "too regular"},
+		{"a repeated word", strings.Repeat("petal", 10), "too regular"},
+		{"repeated, cut short", strings.Repeat("0123456789abcdefXYZ", 3)[:45], "too regular"},
+		{"few signs", "abababbaabbabbaabbabababbbabaabbabab", "too regular"},
+		{"the alphabet", "abcdefghijklmnopqrstuvwxyz0123456789", "too regular"},
+		{"placeholder", "please-CHANGE-me-in-production-0123456", "placeholder"},
+		{"another placeholder", "my_very_long_Secret_Key_for_signing_1", "placeholder"},
+		// FastAPI's OAuth2 tutorial; the test holds what the code keeps hashed.
+		{"published", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "published"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := credential.CheckKey([]byte(tt.key))
+			require.ErrorIs(t, err, credential.ErrWeakKey)
+			require.ErrorContains(t, err, tt.want)
+			if tt.key != "" {
+				require.NotContains(t, err.Error(), tt.key)
+			}
+		})
+	}
+}
+
+// TestCheckKeyAcceptsRandom holds the entropy bound to the tightest honest key,
+// 128 random bits in hexadecimal digits, and to the usual others.
+func TestCheckKeyAcceptsRandom(t *testing.T) {
+	for range 20_000 {
+		random := make([]byte, 32)
+		_, _ = rand.Read(random)
+		for _, key := range []string{
+			hex.EncodeToString(random[:16]), hex.EncodeToString(random), base64.StdEncoding.EncodeToString(random), string(random), credential.NewKey(),
+		} {
+			require.NoError(t, credential.CheckKey([]byte(key)), "%x", key)
+		}
+	}
+}
+
+func TestCheckPassword(t *testing.T) {
+	refused := []string{
+		"", "a", "7 signs", "password", "Password1", "P@ssw0rd", "passw0rd!", "12345678", "1234567890", "qwertyuiop", "1qaz2wsx",
+		"iloveyou", "sunshine", "football123", "aaaaaaaa", "abcabcabc", "letmein1", "welcome2026", "baseball", "superman", "trustno1",
+		"19901231", "11223344", "student1", "petal-iris", "alice2026", "Alice123", "admin123", "changeme", "zaq1xsw2", "princess1",
+		strings.Repeat("long enough ", 100), "with\x00zero byte", "not \xff text",
+	}
+	for _, password := range refused {
+		require.ErrorIs(t, credential.CheckPassword(password, "alice"), credential.ErrPassword, "%q", password)
+	}
+	accepted := []string{
+		"kqzvbtwx", "correct horse battery staple", "tulpenzwiebel am fenster", "mY dOg ate 4 shoes", "Gr8ulV!x", "пароль на каждый день",
+		"日本語の長いパスワード", strings.Repeat("long phrase ", 5) + "!", "3f9a02b7", "o'Leary & sons 77",
+	}
+	for _, password := range accepted {
+		require.NoError(t, credential.CheckPassword(password, "alice"), "%q", password)
+	}
+	require.NoError(t, credential.CheckPassword("rosalindfranklin", "alice"))
+	err := credential.CheckPassword("rosalind", "rosalind")
+	require.ErrorIs(t, err, credential.ErrPassword, "the name of the user")
+	require.NotContains(t, err.Error(), "rosalind")
+}
+
+func TestCheckUsername(t *testing.T) {
+	for _, name := range []string{"student", "a", "Ada.Lovelace@example.org", "svc-7_x", strings.Repeat("a", 64)} {
+		require.NoError(t, credential.CheckUsername(name), name)
+	}
+	for _, name := range []string{"", " ", "-a", ".a", "a b", "a/b", "a\n", "é", "a\x00", strings.Repeat("a", 65)} {
+		require.ErrorIs(t, credential.CheckUsername(name), credential.ErrUsername, "%q", name)
+	}
+}
+
+func TestGenerated(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		password := credential.NewPassword()
+		require.Regexp(t, `^([a-z2-9]{4}-){4}[a-z2-9]{4}$`, password)
+		require.NoError(t, credential.CheckPassword(password, "student"))
+		require.False(t, seen[password])
+		seen[password] = true
+	}
+}
+
+func TestLoadOrCreateAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret_key")
+	const processes = 32
+	var (
+		wg      sync.WaitGroup
+		secrets [processes]string
+		created [processes]bool
+	)
+	for i := range processes {
+		wg.Go(func() {
+			var err error
+			secrets[i], created[i], err = credential.LoadOrCreate(path, credential.NewKey)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	makers := 0
+	for i := range processes {
+		require.Equal(t, secrets[0], secrets[i])
+		if created[i] {
+			makers++
+		}
+	}
+	require.Equal(t, 1, makers)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "no temporary file is left")
+}
+
+func TestReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	_, err := credential.ReadFile(path)
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	require.NoError(t, os.WriteFile(path, []byte("x y \r\n"), 0o644)) //nolint:gosec // G306: the mode is what is tested
+	got, err := credential.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "x y ", got)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "closed to others")
+
+	require.ErrorIs(t, credential.CreateFile(path, "other"), os.ErrExist)
+	require.NoError(t, os.WriteFile(path, []byte("\n"), 0o600))
+	_, err = credential.ReadFile(path)
+	require.ErrorContains(t, err, "is empty; remove it")
+
+	_, _, err = credential.LoadOrCreate(filepath.Join(t.TempDir(), "missing", "secret"), credential.NewKey)
+	require.Error(t, err)
+}
+
+func BenchmarkCheckPassword(b *testing.B) {
+	password := strings.Repeat("long phrase ", 85)
+	for b.Loop() {
+		_ = credential.CheckPassword(password, "alice")
+	}
+}
