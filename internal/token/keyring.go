@@ -56,12 +56,14 @@ func NewKeyring(current []byte, previous ...[]byte) (*Keyring, error) {
 // (created); processes that start at once end up with the same one. An empty
 // previous key is none.
 func OpenKeyring(stateDir, current, previous string) (ring *Keyring, created bool, err error) {
+	origin := "SECRET_KEY"
 	if current == "" {
 		path := filepath.Join(stateDir, KeyFile)
 		current, created, err = credential.LoadOrCreate(path, credential.NewKey)
 		if err != nil {
 			return nil, false, fmt.Errorf("signing key: %w", err)
 		}
+		origin = path
 	}
 	var old [][]byte
 	if previous != "" {
@@ -69,7 +71,7 @@ func OpenKeyring(stateDir, current, previous string) (ring *Keyring, created boo
 	}
 	ring, err = NewKeyring([]byte(current), old...)
 	if err != nil {
-		return nil, false, fmt.Errorf("signing key: %w", err)
+		return nil, false, fmt.Errorf("signing key of %s: %w", origin, err)
 	}
 	return ring, created, nil
 }

@@ -47,6 +47,9 @@ func (v *Verifier) Verify(raw string) (Claims, error) {
 	if len(raw) > maxBytes {
 		return Claims{}, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxBytes)
 	}
+	if !isCompact(raw) {
+		return Claims{}, fmt.Errorf("%w: not three parts of base64url", ErrInvalid)
+	}
 	var wire wireClaims
 	if _, err := v.parser.ParseWithClaims(raw, &wire, v.keyFor); err != nil {
 		return Claims{}, classify(err)
@@ -65,6 +68,20 @@ func (v *Verifier) Verify(raw string) (Claims, error) {
 		Subject: wire.Subject, ID: wire.ID, Scopes: strings.Fields(wire.Scope), Epoch: epoch,
 		IssuedAt: wire.IssuedAt.Time, Expires: wire.ExpiresAt.Time,
 	}, nil
+}
+
+// isCompact tells whether the token holds nothing but base64url and dots. Go's
+// decoder skips line breaks even when it is strict, which would give one token
+// many spellings.
+func isCompact(raw string) bool {
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // A headerError says why a header was refused.
