@@ -217,7 +217,7 @@ func (s *Store) openModel(v registry.Version) (*os.Root, error) {
 
 // Register implements [registry.Registry].
 func (s *Store) Register(ctx context.Context, r registry.Registration) (registry.Version, error) {
-	if err := checkRegistration(r); err != nil {
+	if err := cmp.Or(ctx.Err(), checkRegistration(r)); err != nil {
 		return registry.Version{}, err
 	}
 	source := modelsDir + "/" + r.Model.ID

@@ -136,6 +136,9 @@ func (ix *index) version(name string, number int) (registry.Version, error) {
 // change lets fn edit the index while no other writer does, and puts the result
 // in place. When fn fails nothing is written.
 func (s *Store) change(ctx context.Context, fn func(*index) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := s.makeDir(""); err != nil {
 		return err
 	}
