@@ -347,6 +347,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// FuzzVerify looks for tokens that are accepted though the key has not signed
+// exactly these bytes.
 func FuzzVerify(f *testing.F) {
 	ring, err := token.NewKeyring([]byte(keyA))
 	require.NoError(f, err)
@@ -359,7 +361,11 @@ func FuzzVerify(f *testing.F) {
 	f.Add(genuine)
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if _, err := verifier.Verify(raw); err == nil && raw != genuine {
+		if _, err := verifier.Verify(raw); err != nil {
+			return
+		}
+		input := raw[:max(0, strings.LastIndexByte(raw, '.'))]
+		if raw != input+"."+hs256(keyA)(input) {
 			t.Errorf("accepted %q", raw)
 		}
 	})
