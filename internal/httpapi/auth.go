@@ -107,8 +107,5 @@ func (a *api) denied(w http.ResponseWriter, r *http.Request, no *denial) {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "scope denied", slog.String("user", x.user),
 			slog.String("path", clip(r.URL.Path, 200)), slog.String("request_id", x.id))
 	}
-	answer := no.answer
-	// The body has not been read, and a long one is not waited for.
-	answer.closing = r.ContentLength < 0 || r.ContentLength > 64<<10
-	fail(w, r, answer)
+	fail(w, r, no.answer)
 }

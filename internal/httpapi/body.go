@@ -28,7 +28,7 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaType string, limit in
 func readLimited(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *failure) {
 	tooLarge := &failure{
 		status: http.StatusRequestEntityTooLarge, kind: "too-large",
-		detail: fmt.Sprintf("the body may have %d bytes at most", limit), closing: true,
+		detail: fmt.Sprintf("the body may have %d bytes at most", limit),
 	}
 	if r.ContentLength > limit {
 		return nil, tooLarge
@@ -41,6 +41,7 @@ func readLimited(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
+		exchangeOf(r).bodyRead = true
 		return body.Bytes(), nil
 	case errors.As(err, &over):
 		return nil, tooLarge

@@ -20,7 +20,6 @@ type failure struct {
 	oauth      string
 	challenge  string        // WWW-Authenticate
 	retryAfter time.Duration // Retry-After, rounded up to seconds
-	closing    bool          // the connection is of no further use
 }
 
 // problem is an RFC 9457 document. Its key order is that of the fields.
@@ -58,7 +57,9 @@ func fail(w http.ResponseWriter, r *http.Request, f failure) {
 	if f.retryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((f.retryAfter+time.Second-1)/time.Second), 10))
 	}
-	if f.closing {
+	if !exchangeOf(r).bodyRead && r.ContentLength != 0 {
+		// Else net/http would read the rest of the body before it sends the
+		// answer, and a client that never sends it would wait for nothing.
 		h.Set("Connection", "close")
 	}
 	if r.URL.Path == tokenPath {
@@ -105,8 +106,8 @@ var (
 	errNotAllowed  = failure{status: http.StatusMethodNotAllowed, kind: "method-not-allowed", detail: "this path does not take this method; see the Allow header"}
 	errNotReady    = failure{status: http.StatusServiceUnavailable, kind: "not-ready", detail: "no model is loaded yet", retryAfter: 2 * time.Second}
 	errEncoding    = failure{status: http.StatusUnsupportedMediaType, kind: "unsupported-media-type", detail: "a Content-Encoding is not accepted; send the body as it is"}
-	errSlowBody    = failure{status: http.StatusRequestTimeout, kind: "timeout", detail: "the body did not arrive in time", closing: true}
-	errBrokenBody  = failure{status: http.StatusBadRequest, kind: "incomplete", detail: "the body could not be read to its end", closing: true}
+	errSlowBody    = failure{status: http.StatusRequestTimeout, kind: "timeout", detail: "the body did not arrive in time"}
+	errBrokenBody  = failure{status: http.StatusBadRequest, kind: "incomplete", detail: "the body could not be read to its end"}
 	errServerBusy  = failure{status: http.StatusServiceUnavailable, detail: "too many logins at once; try again shortly", oauth: "temporarily_unavailable", retryAfter: time.Second}
 	errCredentials = failure{status: http.StatusBadRequest, detail: "the user name or the password is wrong", oauth: "invalid_grant"}
 )

@@ -15,8 +15,9 @@ import (
 
 // An exchange is what is known of one request and its answer.
 type exchange struct {
-	id   string // X-Request-Id
-	user string // empty until a token or a login said who it is
+	id       string // X-Request-Id
+	user     string // empty until a token or a login said who it is
+	bodyRead bool   // to its end
 }
 
 type exchangeKey struct{}

@@ -50,7 +50,7 @@ func IrisLabelled(t testing.TB, labels onnx.Labels) mlflow.ModelDir {
 func Constant(t testing.TB, class int) mlflow.ModelDir {
 	t.Helper()
 	intercepts := make([]float32, irisClasses.Len())
-	intercepts[class] = 10
+	intercepts[class] = 200 // a probability of exactly 1
 	return linear(t, irisClasses, make([]float32, len(irisFeatures)*irisClasses.Len()), intercepts)
 }
 
