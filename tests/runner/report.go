@@ -18,6 +18,7 @@ type event struct {
 	Test       string
 	Elapsed    float64
 	Output     string
+	Key, Value string // of an attribute: tests report their figures as such
 }
 
 // A report counts tests, each subtest as one, and keeps what the reader must
@@ -28,6 +29,7 @@ type report struct {
 	passed  int
 	failed  []string
 	skipped []string
+	figures []string
 	failing map[string]bool // packages with a failed test
 	counts  map[string]int  // tests run, by package
 }
@@ -78,6 +80,9 @@ func (r *report) test(e event) {
 		r.failed = append(r.failed, e.key())
 		r.failing[e.Package] = true
 		r.printf("%s", strings.Join(r.output[e.key()], ""))
+	case "attr":
+		r.figures = append(r.figures, e.Key+": "+e.Value)
+		return
 	case "skip":
 		r.skipped = append(r.skipped, e.key()+": "+reason(r.output[e.key()]))
 	default:
@@ -115,9 +120,10 @@ func (r *report) flush(pkg string) {
 	}
 }
 
-// finish prints what failed and what was skipped, and the count alone on the
-// last line.
+// finish prints the figures that tests reported, what failed and what was
+// skipped, and the count alone on the last line.
 func (r *report) finish() {
+	r.list("figures", r.figures)
 	r.list("failed", r.failed)
 	r.list("skipped", r.skipped)
 	r.printf("%d passed, %d failed, %d skipped\n", r.passed, len(r.failed), len(r.skipped))

@@ -16,6 +16,7 @@ func TestReport(t *testing.T) {
 		skip  = `{"Action":"output","Package":"p","Test":"TestC","Output":"    c_test.go:3: no python\n"}` + "\n" + `{"Action":"output","Package":"p","Test":"TestC","Output":"--- SKIP: TestC (0.00s)\n"}` + "\n" + `{"Action":"skip","Package":"p","Test":"TestC"}`
 		crash = `{"Action":"output","Package":"p","Test":"TestD","Output":"panic: oh\n"}` + "\n" + `{"Action":"fail","Package":"p","Elapsed":1}`
 		build = `{"ImportPath":"p","Action":"build-output","Output":"p.go:1: undefined: x\n"}` + "\n" + `{"Action":"fail","Package":"p","FailedBuild":"p"}`
+		attr  = `{"Action":"attr","Package":"p","Test":"TestA","Key":"cold_start","Value":"3 s"}`
 		empty = `{"Action":"skip","Package":"q"}`
 	)
 	for _, test := range []struct {
@@ -34,6 +35,7 @@ func TestReport(t *testing.T) {
 		{name: "a panic shows the test that ran", events: []string{pass, crash}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "panic: oh", err: "1 failed"},
 		{name: "a build failure shows the compiler", events: []string{pass, build}, exit: errors.New("exit status 1"), last: "1 passed, 1 failed, 0 skipped", prints: "undefined: x", err: "1 failed"},
 		{name: "go test failed without a word", events: []string{pass}, exit: errors.New("exit status 2"), last: "1 passed, 0 failed, 0 skipped", err: "exit status 2"},
+		{name: "a figure is shown", events: []string{attr, pass}, last: "1 passed, 0 failed, 0 skipped", prints: "cold_start: 3 s\n"},
 		{name: "nothing ran", events: []string{empty}, last: "0 passed, 0 failed, 0 skipped", err: "no test ran"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

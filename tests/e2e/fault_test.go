@@ -1,0 +1,283 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/installation"
+	"github.com/petal-ml/petal/tests/testenv"
+)
+
+// A proxy stands before the real MLflow server and sees every request first.
+type proxy struct {
+	URL string
+
+	mu   sync.Mutex
+	seen []string                 // method and path, in order
+	hook func(*http.Request) bool // true: the request gets a 500
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	address, err := url.Parse(target)
+	require.NoError(t, err)
+	p := &proxy{}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(address) }}
+	// A client that is killed half-way is what these tests are about.
+	forward.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.seen = append(p.seen, r.Method+" "+r.URL.Path)
+		hook := p.hook
+		p.mu.Unlock()
+		if hook != nil && hook(r) {
+			http.Error(w, `{"error_code":"INTERNAL_ERROR","message":"out of disk"}`, http.StatusInternalServerError)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	p.URL = server.URL
+	return p
+}
+
+// onRequest sets what happens before each request from now on, and forgets
+// those that were seen.
+func (p *proxy) onRequest(hook func(*http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hook, p.seen = hook, nil
+}
+
+func (p *proxy) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.seen...)
+}
+
+// MLflow answers 500 to one kind of call, at whatever step that is: the trainer
+// says so, marks the run FAILED and leaves the champion where it was.
+func TestMLflowFailsMidway(t *testing.T) {
+	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
+	mlflow := client{t, server.URL}
+	proxy := startProxy(t, server.URL)
+	petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL)
+	petal.Train()
+	champion := mlflow.champion()
+	require.Equal(t, "1", champion.Version)
+
+	for _, step := range []string{
+		"runs/log-inputs",
+		"runs/log-batch",
+		"logged-models",
+		"mlflow-artifacts/artifacts",
+		"model-versions/create",
+		"registered-models/alias",
+	} {
+		t.Run(strings.ReplaceAll(step, "/", " "), func(t *testing.T) {
+			hit := false
+			proxy.onRequest(func(r *http.Request) bool {
+				fail := r.Method != http.MethodGet && strings.Contains(r.URL.Path, step)
+				hit = hit || fail
+				return fail
+			})
+			defer proxy.onRequest(nil)
+			before := mlflow.runs()
+			result := petal.Trainer("train", "--force")
+			require.True(t, hit, "no request was failed: %v", proxy.requests())
+			require.Equal(t, exitFailure, result.Code, result.Output)
+			requireOneLine(t, result, "500")
+			require.Equal(t, champion, mlflow.champion(), "the champion moved")
+			for id, status := range mlflow.runs() {
+				if _, old := before[id]; old {
+					continue
+				}
+				want := "FAILED"
+				if step == "registered-models/alias" {
+					want = "FINISHED" // everything but the promotion was done
+				}
+				require.Equal(t, want, status, "run %s", id)
+			}
+		})
+	}
+	petal.Train("--force")
+	require.NotEqual(t, champion.Version, mlflow.champion().Version, "the next training promotes again")
+}
+
+// Whenever the trainer is killed, the champion is a whole model, and the next
+// training works. The kills are laid before each request in turn, and at moments
+// drawn by chance.
+func TestTrainerKilledOverMLflow(t *testing.T) {
+	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
+	mlflow := client{t, server.URL}
+	proxy := startProxy(t, server.URL)
+	petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL)
+	petal.Train()
+	proxy.onRequest(nil)
+	started := time.Now()
+	petal.Train("--force")
+	whole := time.Since(started)
+	steps := len(proxy.requests())
+	require.Greater(t, steps, 10, "the trainer spoke to MLflow another way")
+
+	const kills = 12
+	for kill := range kills {
+		count, at := 0, 1+kill*(steps-1)/(kills-1)
+		reached := make(chan struct{})
+		var once sync.Once
+		var mu sync.Mutex
+		proxy.onRequest(func(*http.Request) bool {
+			mu.Lock()
+			count++
+			now := count >= at
+			mu.Unlock()
+			if now {
+				once.Do(func() { close(reached) })
+				time.Sleep(50 * time.Millisecond) // the kill comes first
+			}
+			return false
+		})
+		trainer := petal.StartTrainer("train", "--force")
+		select {
+		case <-reached:
+		case <-time.After(installation.TrainLimit):
+			t.Fatalf("request %d was never sent", at)
+		}
+		trainer.Kill()
+		proxy.onRequest(nil)
+		mlflow.requireWholeChampion()
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 8 {
+		trainer := petal.StartTrainer("train", "--force")
+		time.Sleep(time.Duration(random.Int64N(int64(whole))))
+		trainer.Kill()
+		mlflow.requireWholeChampion()
+	}
+	petal.Train("--force")
+	mlflow.requireWholeChampion()
+}
+
+// The same over the directory registry, where a kill may fall between two files.
+func TestTrainerKilledOverDirectory(t *testing.T) {
+	petal := installation.New(t)
+	started := time.Now()
+	petal.Train()
+	whole := time.Since(started)
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 30 {
+		trainer := petal.StartTrainer("train", "--force")
+		time.Sleep(time.Duration(random.Int64N(int64(whole))))
+		trainer.Kill()
+		check := petal.RunAPI("model", "check", "models:/iris@champion")
+		require.Zero(t, check.Code, check.Output)
+	}
+	petal.Train("--force")
+	api := petal.StartAPI()
+	api.Login(petal.Read("var/initial_password"))
+	version := api.Predict(samples[0].row...).Model.Version
+	requireSamples(t, api, version)
+}
+
+// A client asks the real MLflow server what it holds.
+type client struct {
+	t   *testing.T
+	url string
+}
+
+type modelVersion struct {
+	Version string `json:"version"`
+	RunID   string `json:"run_id"`
+	Tags    []struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	} `json:"tags"`
+}
+
+func (c client) champion() modelVersion {
+	c.t.Helper()
+	var answer struct {
+		ModelVersion modelVersion `json:"model_version"`
+	}
+	c.get("/api/2.0/mlflow/registered-models/alias?name=iris&alias=champion", &answer)
+	return answer.ModelVersion
+}
+
+// runs maps every run to its status.
+func (c client) runs() map[string]string {
+	c.t.Helper()
+	var answer struct {
+		Runs []struct {
+			Info struct {
+				RunID  string `json:"run_id"`
+				Status string `json:"status"`
+			} `json:"info"`
+		} `json:"runs"`
+	}
+	body := `{"experiment_ids":["0","1","2"],"max_results":1000}`
+	response, err := http.Post(c.url+"/api/2.0/mlflow/runs/search", jsonType, strings.NewReader(body))
+	require.NoError(c.t, err)
+	c.decode(response, &answer)
+	runs := map[string]string{}
+	for _, run := range answer.Runs {
+		runs[run.Info.RunID] = run.Info.Status
+	}
+	require.NotEmpty(c.t, runs)
+	return runs
+}
+
+// requireWholeChampion downloads the champion and holds it against its tag.
+func (c client) requireWholeChampion() {
+	c.t.Helper()
+	champion := c.champion()
+	want := ""
+	for _, tag := range champion.Tags {
+		if tag.Key == "petal.model.sha256" {
+			want = tag.Value
+		}
+	}
+	require.NotEmpty(c.t, want, "version %s has no digest", champion.Version)
+	var source struct {
+		ArtifactURI string `json:"artifact_uri"`
+	}
+	c.get("/api/2.0/mlflow/model-versions/get-download-uri?name=iris&version="+champion.Version, &source)
+	path := strings.TrimPrefix(source.ArtifactURI, "mlflow-artifacts:/")
+	response, err := http.Get(c.url + "/api/2.0/mlflow-artifacts/artifacts/" + path + "/model.onnx")
+	require.NoError(c.t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.Equal(c.t, http.StatusOK, response.StatusCode)
+	content, err := io.ReadAll(response.Body)
+	require.NoError(c.t, err)
+	digest := sha256.Sum256(content)
+	require.Equal(c.t, want, hex.EncodeToString(digest[:]), "version %s", champion.Version)
+	require.Equal(c.t, "FINISHED", c.runs()[champion.RunID], "the champion's run")
+}
+
+func (c client) get(path string, into any) {
+	c.t.Helper()
+	response, err := http.Get(c.url + path)
+	require.NoError(c.t, err)
+	c.decode(response, into)
+}
+
+func (c client) decode(response *http.Response, into any) {
+	c.t.Helper()
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(c.t, err)
+	require.Equal(c.t, http.StatusOK, response.StatusCode, string(content))
+	require.NoError(c.t, json.Unmarshal(content, into), string(content))
+}
