@@ -25,7 +25,7 @@ func migrateUp(ctx context.Context, db *sql.DB, dialect goose.Dialect, options .
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return err
+		return fmt.Errorf("migrate: %w", err)
 	}
 	return refuseNewer(ctx, provider)
 }

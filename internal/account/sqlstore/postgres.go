@@ -34,8 +34,11 @@ func openPostgreSQL(source string) (*sql.DB, dialect, error) {
 	return db, postgresDialect{}, nil
 }
 
-// migrate holds an advisory lock, which ends with the session that holds it.
-func (postgresDialect) migrate(ctx context.Context, db *sql.DB) error {
+// prepare holds an advisory lock, which ends with the session that holds it.
+func (postgresDialect) prepare(ctx context.Context, db *sql.DB) error {
+	if err := db.PingContext(ctx); err != nil {
+		return err
+	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60)) // each second, for a minute
 	if err != nil {
 		return err

@@ -48,13 +48,15 @@ func openSQLite(path string) (*sql.DB, dialect, error) {
 // Transactions begin IMMEDIATE: one that reads first and then writes would fail
 // at once when another wrote in between.
 func sqliteDSN(path string) string {
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	return u.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate", busyTimeout)
+	return fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate",
+		(&url.URL{Path: path}).EscapedPath(), busyTimeout)
 }
 
-// migrate holds a lock of SQLite's own on a file beside the database, which
-// ends with the process that holds it.
-func (d sqliteDialect) migrate(ctx context.Context, db *sql.DB) (err error) {
+// prepare holds a lock of SQLite's own on a file beside the database, which
+// ends with the process that holds it. The first connection is made inside it:
+// switching to the write-ahead log does not wait for others, whatever the
+// busy_timeout.
+func (d sqliteDialect) prepare(ctx context.Context, db *sql.DB) (err error) {
 	lock, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=exclusive",
 		(&url.URL{Path: d.path + "-migrate"}).EscapedPath(), 3*busyTimeout))
 	if err != nil {
@@ -63,9 +65,12 @@ func (d sqliteDialect) migrate(ctx context.Context, db *sql.DB) (err error) {
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	held, err := lock.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("another process is migrating: %w", err)
+		return fmt.Errorf("wait for another process that is opening it: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.Rollback()) }()
+	if err := db.PingContext(ctx); err != nil {
+		return err
+	}
 	return migrateUp(ctx, db, goose.DialectSQLite3)
 }
 

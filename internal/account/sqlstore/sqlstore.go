@@ -33,9 +33,9 @@ var _ account.Store = (*Store)(nil)
 
 // A dialect is where the two databases differ.
 type dialect interface {
-	// migrate brings the schema to this program's version, in a lock that
-	// holds off other processes.
-	migrate(ctx context.Context, db *sql.DB) error
+	// prepare connects and brings the schema to this program's version, in a
+	// lock that holds off other processes.
+	prepare(ctx context.Context, db *sql.DB) error
 	// forUpdate follows a SELECT whose rows the transaction will change.
 	forUpdate() string
 	// lockSubjects keeps other transactions from counting failures of the same
@@ -65,11 +65,8 @@ func Open(ctx context.Context, driver, source string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open account database: %w", err)
 	}
-	if err := db.PingContext(ctx); err != nil {
+	if err := d.prepare(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open account database: %w", err), db.Close())
-	}
-	if err := d.migrate(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate account database: %w", err), db.Close())
 	}
 	return &Store{db: db, dialect: d}, nil
 }

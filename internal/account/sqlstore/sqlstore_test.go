@@ -1,0 +1,189 @@
+package sqlstore_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/account/accounttest"
+	"github.com/petal-ml/petal/internal/account/sqlstore"
+)
+
+// writerVariable turns the test program into a writer that a test kills.
+const writerVariable = "PETAL_TEST_WRITE_TO"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(writerVariable); path != "" {
+		writeForever(path)
+	}
+	os.Exit(m.Run())
+}
+
+func TestSQLite(t *testing.T) {
+	accounttest.Run(t, func(t *testing.T) (account.Store, func() account.Store) {
+		path := filepath.Join(t.TempDir(), "users.db")
+		return open(t, sqlstore.SQLite, path), func() account.Store { return open(t, sqlstore.SQLite, path) }
+	})
+}
+
+func TestSQLitePaths(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, path := range []string{"users.db", "./other.db", filepath.Join(dir, "a b.db"), "100%20?#.db", "über.db"} {
+		store := open(t, sqlstore.SQLite, path)
+		require.NoError(t, store.CreateUser(t.Context(), account.User{Name: "ada"}))
+		info, err := os.Stat(path)
+		require.NoError(t, err, "the file has the name that was asked for")
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		for _, suffix := range []string{"-wal", "-shm"} {
+			info, err := os.Stat(path + suffix)
+			require.NoError(t, err, "the write-ahead log is on")
+			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		}
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.db")
+	require.NoError(t, os.WriteFile(garbage, []byte(strings.Repeat("no database ", 100)), 0o600))
+	newer := filepath.Join(dir, "newer.db")
+	require.NoError(t, open(t, sqlstore.SQLite, newer).Close())
+	raw, err := sql.Open("sqlite", newer)
+	require.NoError(t, err)
+	_, err = raw.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
+	require.NoError(t, err)
+	require.NoError(t, raw.Close())
+
+	tests := []struct{ name, driver, source, want string }{
+		{"directory missing", sqlstore.SQLite, filepath.Join(dir, "missing", "users.db"), "does not exist; create it or change DATABASE_URL"},
+		{"a directory", sqlstore.SQLite, dir, "is a directory"},
+		{"not a database", sqlstore.SQLite, garbage, "not a database"},
+		{"a newer schema", sqlstore.SQLite, newer, "use a newer program"},
+		{"nobody listens", sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1:1/accounts", "connect"},
+		{"not a URL", sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1:port/accounts", "invalid port"},
+		{"unknown driver", "oracle", "", `unknown driver "oracle"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := sqlstore.Open(t.Context(), tt.driver, tt.source)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+// TestMigrationAtOnce opens a new database many times at once.
+func TestMigrationAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.db")
+	openAtOnce(t, sqlstore.SQLite, path)
+}
+
+func openAtOnce(t *testing.T, driver, source string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			store, err := sqlstore.Open(t.Context(), driver, source)
+			if assert.NoError(t, err) {
+				assert.NoError(t, store.Close())
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestKilledWriter kills a process amid its writes, several times: the database
+// is whole afterwards, and holds every write that was reported done.
+func TestKilledWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.db")
+	reported := int64(0)
+	for round := range 4 {
+		reported = max(reported, killWriter(t, path, time.Duration(5+13*round)*time.Millisecond))
+
+		raw, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		var verdict string
+		require.NoError(t, raw.QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&verdict))
+		require.Equal(t, "ok", verdict)
+		require.NoError(t, raw.Close())
+
+		store := open(t, sqlstore.SQLite, path)
+		user, err := store.User(t.Context(), "ada")
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, user.Epoch, reported)
+		require.NoError(t, store.Close())
+	}
+	require.Positive(t, reported)
+}
+
+// killWriter starts a writer, lets it write for a while after its first write,
+// kills it with SIGKILL, and returns the last write it reported.
+func killWriter(t *testing.T, path string, after time.Duration) (reported int64) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // G204: this test program
+	cmd.Env = append(os.Environ(), writerVariable+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	for first := true; lines.Scan(); first = false {
+		if _, err := fmt.Sscan(lines.Text(), &reported); err != nil {
+			break // a line that the kill cut off
+		}
+		if first {
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		}
+	}
+	_ = cmd.Wait() // it was killed
+	require.False(t, cmd.ProcessState.Success())
+	return reported
+}
+
+// writeForever counts a user's epoch up and reports each number once it is
+// written.
+func writeForever(path string) {
+	ctx := context.Background()
+	err := func() error {
+		store, err := sqlstore.Open(ctx, sqlstore.SQLite, path)
+		if err != nil {
+			return err
+		}
+		if err := store.CreateUser(ctx, account.User{Name: "ada"}); err != nil && !errors.Is(err, account.ErrExists) {
+			return err
+		}
+		for {
+			u, err := store.UpdateUser(ctx, "ada", func(u *account.User) error { u.Epoch++; return nil })
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Println(u.Epoch); err != nil {
+				return err
+			}
+		}
+	}()
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1) //nolint:forbidigo // this is a process of its own
+}
+
+func open(t *testing.T, driver, source string) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlstore.Open(t.Context(), driver, source)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
