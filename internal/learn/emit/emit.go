@@ -120,6 +120,23 @@ func (b *Builder) Roundoff(value string) (r Roundoff, ok bool) {
 	return r, ok
 }
 
+// Double adds a cast to float64 and takes the value's roundoff out, so that what
+// follows computes with what was learned.
+func (b *Builder) Double(value string) string {
+	double := b.Node("Cast", []string{value}, onnx.IntAttribute("to", int64(onnx.Double)))
+	if r, ok := b.roundoff[value]; ok {
+		shape := []int{1, len(r.Gain)}
+		double = b.Node("Mul", []string{double, Constant(b, "gain", shape, r.Gain)})
+		double = b.Node("Add", []string{double, Constant(b, "shift", shape, r.Shift)})
+	}
+	return double
+}
+
+// Single adds a cast to float32, the type that ZipMap takes.
+func (b *Builder) Single(value string) string {
+	return b.Node("Cast", []string{value}, onnx.IntAttribute("to", int64(onnx.Float)))
+}
+
 // Constant adds an initializer and returns its name, which starts with the one
 // given.
 func Constant[T onnx.Element](b *Builder, name string, shape []int, data []T) string {

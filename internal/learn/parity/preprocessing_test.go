@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,24 @@ func TestStandardScalerIsScikitLearns(t *testing.T) {
 			x.SetRow(i, []float64{0.1, 1e9 + 1e-7*float64(i%2), 1e-160 * float64(i), float64(i % 2)})
 		}
 		check(t, x)
+	})
+}
+
+func TestSimpleImputerIsScikitLearns(t *testing.T) {
+	check := func(t *testing.T, x *mat.Dense) {
+		t.Helper()
+		var want struct{ Statistics, Transformed array }
+		ask(t, "imputer", map[string]any{"x": pack(x)}, &want)
+		s := &preprocessing.SimpleImputer{}
+		require.NoError(t, s.Fit(t.Context(), learn.Rows{X: x}))
+		require.InDeltaSlice(t, want.Statistics.values(t), s.Statistics, 1e-12)
+		got := learn.Rows{X: x, Through: []learn.Transformer{s}}.Dense()
+		requireClose(t, want.Transformed.dense(t), got, 1e-12, "transformed")
+	}
+	t.Run("missing", func(t *testing.T) { check(t, load(t, "missing").x) })
+	t.Run("a column without values", func(t *testing.T) {
+		nan := math.NaN()
+		check(t, mat.NewDense(4, 3, []float64{nan, 1, nan, nan, 2, 7, nan, nan, nan, nan, 3, nan}))
 	})
 }
 

@@ -129,6 +129,29 @@ def logistic(x, y, x_test, c, scaled):
     return best
 
 
+def gaussian_nb(x, y, x_test):
+    from sklearn.naive_bayes import GaussianNB
+
+    return {"proba": GaussianNB().fit(x, np.asarray(y)).predict_proba(x_test)}
+
+
+def neighbors(x, y, x_test, k):
+    """Also tells which rows have a tie between the last neighbour and the next."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    m = KNeighborsClassifier(k).fit(x, np.asarray(y))
+    distance, _ = KNeighborsClassifier(k + 1).fit(x, np.asarray(y)).kneighbors(x_test)
+    gap = distance[:, k] - distance[:, k - 1]
+    return {"proba": m.predict_proba(x_test), "gap": gap / np.maximum(distance[:, k], 1e-300)}
+
+
+def imputer(x):
+    from sklearn.impute import SimpleImputer
+
+    s = SimpleImputer(strategy="median", keep_empty_features=True).fit(x)
+    return {"statistics": s.statistics_, "transformed": s.transform(x)}
+
+
 def metrics(y, proba):
     from sklearn import metrics as m
 
