@@ -290,11 +290,16 @@ func parsePetal(data []byte, metadata map[string]any) (*PetalMetadata, error) {
 	return p, nil
 }
 
-// CheckPath refuses file names that are empty, absolute, or leave the
-// directory they belong to.
+// CheckPath refuses file names that are empty, absolute, or leave the directory
+// they belong to, and those with characters that the server takes for parts of
+// a URL, however they are escaped.
 func CheckPath(name string) error {
-	if !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\\\x00") || path.Clean(name) == "." {
+	if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) == "." {
 		return fmt.Errorf("path %q must be relative and stay inside its directory", name)
+	}
+	isBad := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`\%#?`, r) }
+	if strings.ContainsFunc(name, isBad) {
+		return fmt.Errorf(`path %q: none of \ %% # ? and control characters is allowed`, name)
 	}
 	return nil
 }

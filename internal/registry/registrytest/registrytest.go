@@ -352,7 +352,7 @@ func testLargeFile(t *testing.T, s suite) {
 func testPathTraversal(t *testing.T, s suite) {
 	v := s.register(t, "one")
 	run := s.start(t)
-	for _, path := range []string{"", ".", "..", "../index.json", "a/../../b", "/etc/passwd", `..\x`, "a\x00b"} {
+	for _, path := range []string{"", ".", "..", "../index.json", "a/../../b", "/etc/passwd", `..\x`, "a\x00b", "a\nb", "100%41", "a#b", "a?b"} {
 		_, err := s.Registry.Open(t.Context(), v, path)
 		require.ErrorIs(t, err, registry.ErrInvalid, "open %q", path)
 		require.ErrorIs(t, run.LogFile(t.Context(), path, []byte("x")), registry.ErrInvalid, "log %q", path)
@@ -430,7 +430,7 @@ func testRun(t *testing.T, s suite) {
 		{Key: "val_accuracy_score", Value: 0.97, Model: model.ID, Dataset: &data},
 	}))
 	require.NoError(t, run.SetTags(ctx, map[string]string{"dvc.md5": data.Digest, "empty": ""}))
-	require.NoError(t, run.LogFile(ctx, "plots/матрица 1%#?.png", []byte("png")))
+	require.NoError(t, run.LogFile(ctx, "plots/матрица 1; a+b&c.png", []byte("png")))
 	require.NoError(t, run.LogFile(ctx, "empty.txt", nil))
 	require.NoError(t, run.Finish(ctx, registry.Finished))
 
@@ -445,7 +445,7 @@ func testRun(t *testing.T, s suite) {
 	})
 	require.Len(t, found.Metrics["loss"], 2)
 	require.Equal(t, []string{model.ID}, found.Models)
-	require.Equal(t, map[string]int64{"plots/матрица 1%#?.png": 3, "empty.txt": 0}, found.Files)
+	require.Equal(t, map[string]int64{"plots/матрица 1; a+b&c.png": 3, "empty.txt": 0}, found.Files)
 	require.Len(t, found.Datasets, 1)
 	require.Equal(t, "data/iris.csv", found.Datasets[0].Path)
 	require.Equal(t, "training", found.Datasets[0].Context)
