@@ -145,6 +145,20 @@ def neighbors(x, y, x_test, k):
     return {"proba": m.predict_proba(x_test), "gap": gap / np.maximum(distance[:, k], 1e-300)}
 
 
+def seeds(estimator, params, x, y, x_test, y_test, count):
+    """Accuracy and Brier score on the test rows, for seeds 0 ... count-1."""
+    from sklearn import ensemble
+
+    y, y_test = np.asarray(y), np.asarray(y_test)
+    scores = []
+    for seed in range(count):
+        m = getattr(ensemble, estimator)(random_state=seed, **params).fit(x, y)
+        proba = m.predict_proba(x_test)
+        truth = np.equal.outer(y_test, m.classes_)
+        scores.append([(m.classes_[proba.argmax(axis=1)] == y_test).mean(), ((proba - truth) ** 2).sum(axis=1).mean()])
+    return {"accuracy": np.array([s[0] for s in scores]), "brier": np.array([s[1] for s in scores])}
+
+
 def imputer(x):
     from sklearn.impute import SimpleImputer
 

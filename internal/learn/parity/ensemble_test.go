@@ -1,0 +1,108 @@
+package parity
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/petal-ml/petal/internal/learn"
+	"github.com/petal-ml/petal/internal/learn/ensemble"
+	"github.com/petal-ml/petal/internal/learn/metrics"
+)
+
+// seedCount is the number of seeds that each side has in a comparison.
+const seedCount = 12
+
+// requireSameSpread says that two samples over seeds could have one mean: their
+// means differ by at most four standard errors of the difference, and by an
+// absolute bit that stands for the rows of a small test set. With fixed seeds the
+// answer is always the same.
+func requireSameSpread(t *testing.T, want, got []float64, slack float64, what string) {
+	t.Helper()
+	require.Len(t, want, seedCount)
+	require.Len(t, got, seedCount)
+	wantMean, wantVariance := stat.MeanVariance(want, nil)
+	gotMean, gotVariance := stat.MeanVariance(got, nil)
+	bound := 4*math.Sqrt((wantVariance+gotVariance)/seedCount) + slack
+	t.Logf("%s: scikit-learn %.4f ± %.4f, ours %.4f ± %.4f", what, wantMean, math.Sqrt(wantVariance), gotMean, math.Sqrt(gotVariance))
+	require.InDelta(t, wantMean, gotMean, bound, what)
+}
+
+// requireSameSeeds compares an estimator with scikit-learn's over seeds.
+func requireSameSeeds(t *testing.T, d holdout, estimator string, params map[string]any, make func(seed uint32) learn.Classifier) {
+	t.Helper()
+	var want struct{ Accuracy, Brier array }
+	ask(t, "seeds", map[string]any{
+		"estimator": estimator, "params": params, "count": seedCount,
+		"x": pack(d.train), "y": d.yTrain, "x_test": pack(d.test), "y_test": d.yTest,
+	}, &want)
+	var accuracy, brier []float64
+	for seed := range uint32(seedCount) {
+		m := make(seed)
+		require.NoError(t, m.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))
+		proba, err := m.PredictProba(d.test)
+		require.NoError(t, err)
+		accuracy = append(accuracy, metrics.Accuracy(d.yTest, learn.Predict(proba)))
+		brier = append(brier, metrics.Brier(d.yTest, proba))
+	}
+	requireSameSpread(t, want.Accuracy.values(t), accuracy, 0.25/float64(len(d.yTest)), "accuracy")
+	requireSameSpread(t, want.Brier.values(t), brier, 0.001, "Brier score")
+}
+
+func TestForestsAreWithinTheSpreadOfScikitLearns(t *testing.T) {
+	for _, name := range sets() {
+		d := complete(t, name)
+		for _, c := range []struct {
+			name, estimator string
+			params          map[string]any
+			make            func() *ensemble.Forest
+		}{
+			{"random forest", "RandomForestClassifier", map[string]any{"n_estimators": 50}, func() *ensemble.Forest {
+				f := ensemble.NewRandomForest()
+				f.NEstimators = 50
+				return f
+			}},
+			{"extra trees", "ExtraTreesClassifier", map[string]any{"n_estimators": 50}, func() *ensemble.Forest {
+				f := ensemble.NewExtraTrees()
+				f.NEstimators = 50
+				return f
+			}},
+			{"small random forest", "RandomForestClassifier", map[string]any{"n_estimators": 20, "max_depth": 4, "min_samples_leaf": 3, "max_features": 2}, func() *ensemble.Forest {
+				f := ensemble.NewRandomForest()
+				f.NEstimators, f.MaxDepth, f.MinSamplesLeaf, f.MaxFeatures = 20, 4, 3, 2
+				return f
+			}},
+		} {
+			t.Run(name+" "+c.name, func(t *testing.T) {
+				requireSameSeeds(t, d, c.estimator, c.params, func(seed uint32) learn.Classifier {
+					f := c.make()
+					f.RandomState = seed
+					return f
+				})
+			})
+		}
+	}
+}
+
+func TestForestsAsONNX(t *testing.T) {
+	for _, name := range sets() {
+		d := complete(t, name)
+		for _, f := range []*ensemble.Forest{ensemble.NewRandomForest(), ensemble.NewExtraTrees(), stump()} {
+			t.Run(name+" "+f.Name(), func(t *testing.T) {
+				f.RandomState = 1
+				require.NoError(t, f.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))
+				requireSameONNX(t, f, d.test, d.classes, 1e-6)
+				requireSameONNX(t, f, d.train, d.classes, 1e-6)
+			})
+		}
+	}
+}
+
+// stump has leaves that may all lean to one class.
+func stump() *ensemble.Forest {
+	f := ensemble.NewRandomForest()
+	f.NEstimators, f.MaxDepth = 3, 1
+	return f
+}
