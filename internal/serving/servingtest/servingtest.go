@@ -2,6 +2,9 @@
 package servingtest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/petal-ml/petal/internal/learn/emit"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/registry"
 )
 
 // Names of the columns and the classes of Fisher's irises.
@@ -82,4 +86,30 @@ func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32
 		dir.Petal.Features = append(dir.Petal.Features, mlflow.PetalFeature{Name: name, Type: mlflow.Double})
 	}
 	return dir
+}
+
+// Tags are those that the trainer gives a version of the model.
+func Tags(dir mlflow.ModelDir) map[string]string {
+	sum := sha256.Sum256(dir.ONNX)
+	return map[string]string{
+		registry.TagSHA256: hex.EncodeToString(sum[:]),
+		registry.TagSize:   strconv.Itoa(len(dir.ONNX)),
+	}
+}
+
+// Promote registers the model as the next version of iris and points the alias
+// champion at it.
+func Promote(t testing.TB, r registry.Registry, dir mlflow.ModelDir, tags map[string]string) registry.Version {
+	t.Helper()
+	ctx := t.Context()
+	run, err := r.StartRun(ctx, registry.RunSpec{Name: "test"})
+	require.NoError(t, err)
+	logged, err := run.LogModel(ctx, dir)
+	require.NoError(t, err)
+	v, err := r.Register(ctx, registry.Registration{Name: "iris", Model: logged})
+	require.NoError(t, err)
+	require.NoError(t, r.SetTags(ctx, v, tags)) // in place of the true ones that Register may have set
+	require.NoError(t, run.Finish(ctx, registry.Finished))
+	require.NoError(t, r.SetAlias(ctx, "iris", "champion", v.Number))
+	return v
 }

@@ -1,0 +1,272 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/account/sqlstore"
+	"github.com/petal-ml/petal/internal/httpapi"
+	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/registry/backend"
+	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/internal/version"
+)
+
+const (
+	// stopTimeout bounds the whole teardown; requests under way come first.
+	stopTimeout = 20 * time.Second
+	// registryTimeout bounds one call to the registry. The poll repeats a
+	// failed one soon enough: there is no need to retry inside it.
+	registryTimeout = 10 * time.Second
+	registryRetry   = time.Second
+	// modelDir is where the last good model is kept, below STATE_DIR.
+	modelDir = "model"
+)
+
+// A Server is a running API.
+type Server struct {
+	cfg      settings.API
+	log      *slog.Logger
+	listener net.Listener
+	accounts *account.Service
+	follower *serving.Follower
+	// cleanups end what was started, in the order of starting.
+	cleanups []cleanup
+	failed   chan error // from the HTTP server, at most one
+}
+
+type cleanup struct {
+	name string
+	stop func(context.Context) error
+}
+
+// Start starts the API: it listens, opens keys and accounts, makes the first
+// user, takes the last good model from the disk, serves, and follows the alias.
+// The caller stops it. Where it fails, what was started has been stopped.
+func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if err := cfg.MakeStateDir(); err != nil {
+		return nil, err
+	}
+	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	var closeAccounts func() error
+	if s.accounts, closeAccounts, err = openAccounts(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	s.onStop("database", func(context.Context) error { return closeAccounts() })
+	if err := s.makeFirstUser(ctx); err != nil {
+		return nil, err
+	}
+	metrics, err := newRegistry()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openModel(credentials, metrics); err != nil {
+		return nil, err
+	}
+	handler, err := s.newHandler(metrics)
+	if err != nil {
+		return nil, err
+	}
+	s.follow(ctx)
+	s.serve(handler)
+	return s, nil
+}
+
+// Address is where the API listens, with the port it was given.
+func (s *Server) Address() net.Addr { return s.listener.Addr() }
+
+// Failed yields the error that ended serving before Stop was called.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop ends what was started, in reverse order: no new requests, those under
+// way finish, then the rest. It takes a bounded time.
+func (s *Server) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var errs []error
+	for _, c := range slices.Backward(s.cleanups) {
+		if err := c.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", c.name, err))
+		}
+	}
+	s.cleanups = nil
+	return errors.Join(errs...)
+}
+
+func (s *Server) onStop(name string, stop func(context.Context) error) {
+	s.cleanups = append(s.cleanups, cleanup{name, stop})
+}
+
+// listen takes the port before anything is made, so that a second process finds
+// out at once that it is one too many. Requests wait until serve.
+func (s *Server) listen(ctx context.Context) error {
+	address := string(s.cfg.Address)
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %s: the port is in use; stop the program that has it, or set API_ADDRESS to another address", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s: not permitted; set API_ADDRESS to a port above 1023", address)
+	case err != nil:
+		return fmt.Errorf("listen on %s: %w; set API_ADDRESS to an address of this machine", address, err)
+	}
+	s.listener = l
+	s.onStop("listener", func(context.Context) error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// openAccounts connects to the database of the users.
+func openAccounts(ctx context.Context, cfg settings.API, log *slog.Logger) (_ *account.Service, stop func() error, err error) {
+	store, err := sqlstore.Open(ctx, cfg.Database.Driver, cfg.Database.Source)
+	if err != nil {
+		return nil, nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return account.New(account.Config{Store: store, StateDir: cfg.StateDir, Log: log}), store.Close, nil
+}
+
+// makeFirstUser makes the user of the settings when there is none of that name.
+// A password that was made for it is never logged.
+func (s *Server) makeFirstUser(ctx context.Context) error {
+	generated, err := s.accounts.Bootstrap(ctx, s.cfg.Username, s.cfg.Password.Reveal())
+	if err != nil {
+		return err
+	}
+	if generated {
+		s.log.Info("a password was made for the first user; this command prints it",
+			slog.String("user", s.cfg.Username), slog.String("command", "api user initial-password"))
+	}
+	return nil
+}
+
+// openModel opens the registry and takes the last good model from the disk.
+func (s *Server) openModel(credentials mlflow.Credentials, metrics prometheus.Registerer) error {
+	reader, err := backend.Open(backend.Config{
+		TrackingURI: string(s.cfg.TrackingURI), ArtifactLocation: s.cfg.MLflow.ArtifactLocation, ExperimentName: s.cfg.MLflow.ExperimentName,
+		Credentials: credentials, RetryFor: registryRetry, Timeout: registryTimeout, Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open registry: %w", err)
+	}
+	s.follower, err = serving.New(reader, serving.Config{
+		Name: s.cfg.ModelName, Alias: s.cfg.ModelAlias, PollInterval: s.cfg.ModelPollInterval.Duration(),
+		CacheDir: filepath.Join(s.cfg.StateDir, modelDir),
+	}, s.log, metrics)
+	if err != nil {
+		return err
+	}
+	s.follower.Restore()
+	return nil
+}
+
+func (s *Server) newHandler(metrics *prometheus.Registry) (http.Handler, error) {
+	keys, created, err := token.OpenKeyring(s.cfg.StateDir, s.cfg.SecretKey.Reveal(), s.cfg.SecretKeyPrevious.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("tokens are signed", slog.String("kid", keys.KeyID()), slog.Bool("new_key", created))
+	cfg := token.DefaultConfig(s.cfg.TokenLifetime())
+	issuer, err := token.NewIssuer(keys, cfg)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := token.NewVerifier(keys, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{
+		Models: s.follower, Accounts: s.accounts, Issuer: issuer, Verifier: verifier,
+		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), TrustedProxies: s.cfg.TrustedProxies,
+		Log: s.log, Registry: metrics,
+	})
+}
+
+// follow watches the alias until the API stops.
+func (s *Server) follow(ctx context.Context) {
+	// The end of ctx is the wish to stop; Stop says when it is the follower's
+	// turn.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.follower.Run(ctx)
+	}()
+	s.onStop("model watch", func(stop context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-stop.Done():
+			return stop.Err()
+		}
+	})
+}
+
+func (s *Server) serve(handler http.Handler) {
+	server := httpapi.NewServer(handler, s.log)
+	go func() {
+		var err error
+		if s.cfg.TLS() {
+			err = server.ServeTLS(s.listener, s.cfg.TLSCertFile, s.cfg.TLSKeyFile)
+		} else {
+			err = server.Serve(s.listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve HTTP: %w", err)
+		}
+	}()
+	s.onStop("HTTP server", func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("requests were cut off: %w", err), server.Close())
+		}
+		return err
+	})
+	s.log.Info("listening", slog.String("address", s.Address().String()), slog.Bool("tls", s.cfg.TLS()))
+}
+
+// newRegistry returns a registry of metrics with those of the process.
+func newRegistry() (*prometheus.Registry, error) {
+	r := prometheus.NewRegistry()
+	v := version.Current()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "petal_build_info", Help: "The build of this program; always 1.",
+		ConstLabels: prometheus.Labels{"version": v.Version, "goversion": v.GoVersion, "revision": v.Revision},
+	})
+	build.Set(1)
+	for _, c := range []prometheus.Collector{
+		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics of the process: %w", err)
+		}
+	}
+	return r, nil
+}
