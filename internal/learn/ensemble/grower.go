@@ -214,11 +214,11 @@ func (g *grower) bestSplit(rows []uint32, feature int, best *split) bool {
 		rightSum -= w
 		g.left[class] = l + w
 		low, high := uint32(before>>32), uint32(keys[at]>>32)
-		if low == high || at < least || len(keys)-at < least || !c.apart(low, high) {
+		if low == high || at < least || len(keys)-at < least {
 			continue
 		}
 		score := float64(leftSquares)/float64(leftSum) + float64(rightSquares)/float64(rightSum)
-		if score > best.score {
+		if score > best.score && c.apart(low, high) { // apart reads memory: only where it decides
 			*best = split{feature: feature, threshold: midpoint(c.distinct[low], c.distinct[high]), score: score}
 		}
 	}
