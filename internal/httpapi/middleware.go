@@ -67,7 +67,7 @@ func (a *api) finish(r *http.Request, x *exchange, status int, took time.Duratio
 	switch {
 	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
 		level = slog.LevelError
-	case status >= http.StatusBadRequest:
+	case status >= http.StatusBadRequest && route != "/ready": // what asks there asks every few seconds
 		level = slog.LevelInfo
 	}
 	if !a.log.Enabled(r.Context(), level) {
@@ -75,7 +75,7 @@ func (a *api) finish(r *http.Request, x *exchange, status int, took time.Duratio
 	}
 	a.log.LogAttrs(r.Context(), level, "request",
 		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 200)), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("client", middleware.GetClientIP(r.Context())),
+		slog.Float64("seconds", took.Seconds()), slog.String("client", middleware.GetClientIP(r.Context())),
 		slog.String("user", x.user), slog.String("request_id", x.id))
 }
 
