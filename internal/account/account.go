@@ -94,6 +94,9 @@ type User struct {
 	Updated time.Time // of the last change to anything above
 }
 
+// String names the user, without the hash.
+func (u User) String() string { return u.Name }
+
 // LogValue names the user, without the hash.
 func (u User) LogValue() slog.Value { return slog.StringValue(u.Name) }
 

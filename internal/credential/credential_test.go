@@ -137,7 +137,7 @@ func TestReadFile(t *testing.T) {
 	_, err := credential.ReadFile(path)
 	require.ErrorIs(t, err, os.ErrNotExist)
 
-	require.NoError(t, os.WriteFile(path, []byte("x y \r\n"), 0o644)) //nolint:gosec // G306: the mode is what is tested
+	require.NoError(t, os.WriteFile(path, []byte("x y \r\n"), 0o644))
 	got, err := credential.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "x y ", got)

@@ -57,7 +57,7 @@ func (a *API) validate() Faults {
 	faults = append(faults, a.validateUser()...)
 	if a.AccessTokenExpireMinutes < 1 || a.AccessTokenExpireMinutes > maxTokenMinutes {
 		faults = append(faults, Fault{
-			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes), tokenMinutesRemedy,
+			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes), minutesRemedy,
 		})
 	}
 	return append(faults, a.validateTLS()...)
@@ -100,7 +100,7 @@ func (a *API) validateTLS() Faults {
 }
 
 func readable(variable, path string) Faults {
-	f, err := os.Open(path) //nolint:gosec // G304: the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return fault(variable, fmt.Sprintf("%q cannot be read: %s", path, plain(err)), "name a readable PEM file")
 	}

@@ -25,7 +25,7 @@ type Database struct {
 // after a plus sign, as in postgresql+psycopg2://, is ignored.
 // https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls
 func ParseDatabase(raw string) (Database, error) {
-	const remedy = "write sqlite:///./users.db or postgresql://user:password@host:5432/name"
+	const remedy = "write sqlite:///./users.db or postgresql://host:5432/name"
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return Database{}, Fault{Problem: "is not a URL", Remedy: remedy}
@@ -69,8 +69,8 @@ func parsePostgreSQL(rest string) (Database, error) {
 	// net/url quotes parts of what it refuses, so its words are not passed on.
 	if err != nil || parsed.Path == "" || parsed.Path == "/" {
 		return Database{}, Fault{
-			Problem: "is not postgresql://user:password@host:5432/name",
-			Remedy:  "name a database after the host, and percent-encode signs such as @ / : # in the password (%40 %2F %3A %23)",
+			Problem: "is not postgresql://host:5432/name",
+			Remedy:  "name a database after the host, and percent-encode @ / : # before it, in name and password (%40 %2F %3A %23)",
 		}
 	}
 	return Database{Driver: PostgreSQL, Source: source}, nil

@@ -74,5 +74,5 @@ func Logger(w io.Writer, cfg Log) *slog.Logger {
 // a log must not keep, such as a generated password.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // G115: descriptors are small
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -66,7 +66,7 @@ type Minutes int
 func (m *Minutes) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil {
-		return Fault{Problem: fmt.Sprintf("%q is not a whole number", text), Remedy: tokenMinutesRemedy}
+		return Fault{Problem: fmt.Sprintf("%q is not a whole number", text), Remedy: minutesRemedy}
 	}
 	*m = Minutes(n)
 	return nil
@@ -75,7 +75,7 @@ func (m *Minutes) UnmarshalText(text []byte) error {
 // maxTokenMinutes is 24 hours, the contract's bound.
 const maxTokenMinutes = 24 * 60
 
-const tokenMinutesRemedy = "write a whole number of minutes from 1 to 1440 (24 hours)"
+const minutesRemedy = "write a whole number of minutes from 1 to 1440 (24 hours)"
 
 // An Interval is a [time.Duration] above zero, written with its unit.
 type Interval time.Duration

@@ -25,7 +25,7 @@ type sqliteDialect struct{ path string }
 func openSQLite(path string) (*sql.DB, dialect, error) {
 	// Made here for its mode: SQLite would let others read the hashes. The
 	// files of the write-ahead log take theirs from it.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // G304: the operator names the file
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		if _, statErr := os.Stat(filepath.Dir(path)); errors.Is(statErr, os.ErrNotExist) {
 			return nil, nil, fmt.Errorf("the directory of %q does not exist; create it or change DATABASE_URL", path)

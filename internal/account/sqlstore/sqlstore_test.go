@@ -134,7 +134,7 @@ func TestKilledWriter(t *testing.T) {
 // kills it with SIGKILL, and returns the last write it reported.
 func killWriter(t *testing.T, path string, after time.Duration) (reported int64) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // G204: this test program
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), writerVariable+"="+path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -177,7 +177,7 @@ func writeForever(path string) {
 		}
 	}()
 	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1) //nolint:forbidigo // this is a process of its own
+	os.Exit(1)
 }
 
 func open(t *testing.T, driver, source string) *sqlstore.Store {

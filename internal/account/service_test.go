@@ -1,0 +1,526 @@
+package account_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/account/sqlstore"
+	"github.com/petal-ml/petal/internal/credential"
+)
+
+const (
+	goodPassword  = "tulpen am fenster 7"
+	otherPassword = "regen auf dem dach 9"
+)
+
+var client = netip.MustParseAddr("192.0.2.1")
+
+// house is a service on a real database, with a clock and a log that tests
+// read.
+type house struct {
+	*account.Service
+	store    *sqlstore.Store
+	database string
+	stateDir string
+	log      *safeBuffer
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	return openHouse(t, filepath.Join(t.TempDir(), "users.db"), t.TempDir())
+}
+
+func openHouse(t *testing.T, database, stateDir string) *house {
+	t.Helper()
+	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, database)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	h := &house{
+		store: store, database: database, stateDir: stateDir, log: &safeBuffer{},
+		now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+	}
+	h.Service = account.New(account.Config{
+		Store: store, StateDir: stateDir, Log: slog.New(slog.NewJSONHandler(h.log, nil)), Now: h.clock,
+	})
+	account.HashCheaply(h.Service)
+	return h
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) wait(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestAuthenticate(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	added, err := h.Add(ctx, "ada", goodPassword, []string{"predict"})
+	require.NoError(t, err)
+
+	user, err := h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+	require.Equal(t, added, user)
+
+	tests := []struct{ name, user, password string }{
+		{"wrong password", "ada", "tulpen am fenster 8"},
+		{"unknown user", "bob", goodPassword},
+		{"other case", "Ada", goodPassword},
+		{"empty password", "ada", ""},
+		{"empty name", "", goodPassword},
+		{"more behind", "ada", goodPassword + strings.Repeat("x", 100)},
+		{"a zero byte behind", "ada", goodPassword + "\x00"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := h.Authenticate(ctx, tt.user, tt.password, netip.Addr{})
+			require.Equal(t, account.ErrCredentials, err, "nothing tells one from the other")
+		})
+	}
+
+	require.NoError(t, h.SetDisabled(ctx, "ada", true))
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.Equal(t, account.ErrCredentials, err)
+	require.NoError(t, h.SetDisabled(ctx, "ada", false))
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+}
+
+func TestPasswordsAreWholeAndNormalised(t *testing.T) {
+	h := newHouse(t)
+	// bcrypt would take the first 72 bytes for the whole.
+	long := strings.Repeat("ein langes lied ", 5)
+	_, err := h.Add(t.Context(), "ada", long+"a", nil)
+	require.NoError(t, err)
+	_, err = h.Authenticate(t.Context(), "ada", long+"b", client)
+	require.ErrorIs(t, err, account.ErrCredentials)
+
+	_, err = h.Add(t.Context(), "eve", "caf\u00e9 im regen 4", nil)
+	require.NoError(t, err)
+	_, err = h.Authenticate(t.Context(), "eve", "cafe\u0301 im regen 4", client)
+	require.NoError(t, err, "the same text in another Unicode form")
+}
+
+func TestThrottleOfAccount(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	for _, name := range []string{"ada", "nobody"} {
+		first := h.clock()
+		for i := range 10 {
+			addr := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+			_, err := h.Authenticate(ctx, name, "wrong", addr)
+			require.ErrorIs(t, err, account.ErrCredentials)
+			h.wait(time.Second)
+		}
+		var throttled *account.ThrottledError
+		_, err := h.Authenticate(ctx, name, goodPassword, client)
+		require.ErrorAs(t, err, &throttled, "the right password is not heard either")
+		require.Equal(t, first.Add(15*time.Minute).Sub(h.clock()), throttled.RetryAfter)
+
+		h.wait(throttled.RetryAfter - time.Second)
+		_, err = h.Authenticate(ctx, name, "wrong", client)
+		require.ErrorAs(t, err, &throttled)
+		h.wait(time.Second)
+		_, err = h.Authenticate(ctx, name, "wrong", client)
+		require.ErrorIs(t, err, account.ErrCredentials, "after Retry-After one more attempt is heard")
+		_, err = h.Authenticate(ctx, name, "wrong", client)
+		require.ErrorAs(t, err, &throttled)
+		h.wait(16 * time.Minute)
+	}
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+}
+
+func TestThrottleOfAddress(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	// One customer has a /64 of IPv6, and is one client.
+	for i := range 30 {
+		addr := netip.MustParseAddr("2001:db8:1:2::").As16()
+		addr[15] = byte(i)
+		_, err := h.Authenticate(ctx, "user"+string(rune('a'+i)), "wrong", netip.AddrFrom16(addr))
+		require.ErrorIs(t, err, account.ErrCredentials)
+	}
+	var throttled *account.ThrottledError
+	_, err = h.Authenticate(ctx, "ada", goodPassword, netip.MustParseAddr("2001:db8:1:2:ffff::1"))
+	require.ErrorAs(t, err, &throttled)
+	require.Equal(t, 15*time.Minute, throttled.RetryAfter)
+	_, err = h.Authenticate(ctx, "ada", goodPassword, netip.MustParseAddr("2001:db8:1:3::1"))
+	require.NoError(t, err, "others are not touched")
+}
+
+func TestThrottleOfMappedAddress(t *testing.T) {
+	h := newHouse(t)
+	for i := range 30 {
+		_, err := h.Authenticate(t.Context(), "user"+string(rune('a'+i)), "wrong", client)
+		require.ErrorIs(t, err, account.ErrCredentials)
+	}
+	var throttled *account.ThrottledError
+	_, err := h.Authenticate(t.Context(), "ada", "wrong", netip.MustParseAddr("::ffff:192.0.2.1"))
+	require.ErrorAs(t, err, &throttled, "the same address in another notation")
+}
+
+// TestThrottleOfBurst sends many guesses at once, to two processes that share
+// the database: exactly ten are told that they were wrong.
+func TestThrottleOfBurst(t *testing.T) {
+	h := newHouse(t)
+	_, err := h.Add(t.Context(), "ada", goodPassword, nil)
+	require.NoError(t, err)
+	houses := []*house{h, openHouse(t, h.database, h.stateDir)}
+	var wrong, throttled atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			_, err := houses[i%2].Authenticate(t.Context(), "ada", "wrong", netip.Addr{})
+			var late *account.ThrottledError
+			switch {
+			case errors.Is(err, account.ErrCredentials):
+				wrong.Add(1)
+			case errors.As(err, &late):
+				throttled.Add(1)
+			default:
+				assert.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, int64(10), wrong.Load())
+	require.Equal(t, int64(30), throttled.Load())
+}
+
+// TestLoginsAtOnce holds the throttle to failures: right passwords at the same
+// time are never refused.
+func TestLoginsAtOnce(t *testing.T) {
+	h := newHouse(t)
+	_, err := h.Add(t.Context(), "ada", goodPassword, nil)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			_, err := h.Authenticate(t.Context(), "ada", goodPassword, client)
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+}
+
+// TestTimingHidesUsers compares the shortest of some attempts, taken in turn on a
+// machine that others use too: a name that is not there takes as long as a wrong
+// password. Where nothing is hashed for it, it takes a hundredth.
+func TestTimingHidesUsers(t *testing.T) {
+	h := newHouse(t)
+	h.Service = account.New(account.Config{Store: h.store, StateDir: h.stateDir, Now: h.clock})
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	measure := func(name string, best time.Duration) time.Duration {
+		start := time.Now()
+		_, err := h.Authenticate(ctx, name, "wrong", netip.Addr{})
+		require.ErrorIs(t, err, account.ErrCredentials)
+		return min(best, time.Since(start))
+	}
+	known, unknown := time.Hour, time.Hour
+	for range 9 {
+		known, unknown = measure("ada", known), measure("nobody", unknown)
+	}
+	ratio := float64(unknown) / float64(known)
+	require.True(t, ratio > 0.4 && ratio < 2.5, "known %s, unknown %s", known, unknown)
+}
+
+func TestAudit(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+	for range 11 {
+		_, err = h.Authenticate(ctx, "ada", otherPassword, client)
+		require.Error(t, err)
+	}
+	_, err = h.Authenticate(ctx, otherPassword, goodPassword, client) // the password in the field of the name
+	require.Error(t, err)
+	require.NoError(t, h.SetPassword(ctx, "ada", otherPassword))
+	require.NoError(t, h.SetDisabled(ctx, "ada", true))
+
+	log := h.log.String()
+	require.NotContains(t, log, goodPassword)
+	require.NotContains(t, log, otherPassword)
+	require.NotContains(t, log, "argon2id")
+	require.Contains(t, log, `"user":"ada","address":"192.0.2.1","result":"success"`)
+	require.Equal(t, 10, strings.Count(log, `"user":"ada","address":"192.0.2.1","result":"failure"`))
+	require.Equal(t, 1, strings.Count(log, `"user":"ada","address":"192.0.2.1","result":"throttled"`))
+	require.Equal(t, 1, strings.Count(log, `"user":"(unknown)","address":"192.0.2.1","result":"failure"`))
+	require.Contains(t, log, `"password changed"`)
+	require.Contains(t, log, `"disabled":true`)
+}
+
+func TestAddRefuses(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	tests := []struct {
+		name, user, password string
+		scopes               []string
+		want                 error
+	}{
+		{"name", "a b", goodPassword, nil, credential.ErrUsername},
+		{"short password", "ada", "short", nil, credential.ErrPassword},
+		{"common password", "ada", "password1", nil, credential.ErrPassword},
+		{"scope", "ada", goodPassword, []string{"predict", "root"}, account.ErrScope},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := h.Add(ctx, tt.user, tt.password, tt.scopes)
+			require.ErrorIs(t, err, tt.want)
+			require.NotContains(t, err.Error(), tt.password)
+		})
+	}
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	_, err = h.Add(ctx, "ada", otherPassword, nil)
+	require.ErrorIs(t, err, account.ErrExists)
+	users, err := h.List(ctx)
+	require.NoError(t, err)
+	require.Len(t, users, 1)
+	require.Equal(t, account.DefaultScopes(), users[0].Scopes)
+
+	require.ErrorIs(t, h.SetPassword(ctx, "nobody", otherPassword), account.ErrNotFound)
+	require.ErrorIs(t, h.SetPassword(ctx, "ada", "short"), credential.ErrPassword)
+	require.ErrorIs(t, h.SetDisabled(ctx, "nobody", true), account.ErrNotFound)
+}
+
+func TestEpochRevokes(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	user, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch))
+	require.ErrorIs(t, h.CheckEpoch(ctx, "nobody", 0), account.ErrRevoked)
+
+	require.NoError(t, h.SetPassword(ctx, "ada", otherPassword))
+	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked)
+	user, err = h.Authenticate(ctx, "ada", otherPassword, client)
+	require.NoError(t, err)
+	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch))
+
+	require.NoError(t, h.SetDisabled(ctx, "ada", true))
+	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked)
+	require.NoError(t, h.SetDisabled(ctx, "ada", false))
+	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked, "being let in again revives nothing")
+	require.NoError(t, h.SetDisabled(ctx, "ada", false))
+	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch+2), "letting in twice changes nothing")
+}
+
+// TestRehash brings the hash of an earlier version with lower costs to those
+// that OWASP names.
+func TestRehash(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	h.Service = account.New(account.Config{Store: h.store, StateDir: h.stateDir, Now: h.clock})
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+	user, err := h.store.User(ctx, "ada")
+	require.NoError(t, err)
+	require.Contains(t, user.PasswordHash, "$m=19456,t=2,p=1$")
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+}
+
+func TestDamagedHash(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	for _, hash := range []string{
+		"", "x", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$", "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=19456,t=0,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
+	} {
+		_, err = h.store.UpdateUser(ctx, "ada", func(u *account.User) error { u.PasswordHash = hash; return nil })
+		require.NoError(t, err)
+		_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+		require.ErrorContains(t, err, `user "ada": the stored password hash is damaged`)
+	}
+}
+
+func TestGrantScopes(t *testing.T) {
+	has := []string{"predict", "model:read"}
+	tests := []struct {
+		name, requested string
+		want            []string
+		err             error
+	}{
+		{"none asked", "", has, nil},
+		{"spaces", "  ", has, nil},
+		{"one", "model:read", []string{"model:read"}, nil},
+		{"both, in the order asked", "model:read predict", []string{"model:read", "predict"}, nil},
+		{"twice", "predict predict", []string{"predict"}, nil},
+		{"more than the user has", "admin predict", []string{"predict"}, nil},
+		{"nothing left", "admin", nil, account.ErrScope},
+		{"unknown", "predict root", nil, account.ErrScope},
+		{"other case", "Predict", nil, account.ErrScope},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := account.GrantScopes(has, tt.requested)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.want, got)
+		})
+	}
+	_, err := account.GrantScopes(nil, "")
+	require.ErrorIs(t, err, account.ErrScope)
+}
+
+func TestBootstrapGenerates(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	generated, err := h.Bootstrap(ctx, "student", "")
+	require.NoError(t, err)
+	require.True(t, generated)
+	password, err := h.InitialPassword(ctx, "student")
+	require.NoError(t, err)
+	info, err := os.Stat(filepath.Join(h.stateDir, account.InitialPasswordFile))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	user, err := h.Authenticate(ctx, "student", password, client)
+	require.NoError(t, err)
+	require.Equal(t, []string{"predict", "model:read"}, user.Scopes)
+	require.NotContains(t, h.log.String(), password)
+
+	generated, err = h.Bootstrap(ctx, "student", "another password 5")
+	require.NoError(t, err)
+	require.False(t, generated, "the password counts only when the user is created")
+	_, err = h.Authenticate(ctx, "student", password, client)
+	require.NoError(t, err)
+
+	_, err = h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	require.NoError(t, h.SetPassword(ctx, "ada", otherPassword))
+	_, err = h.InitialPassword(ctx, "student")
+	require.NoError(t, err, "another user's password is another matter")
+	_, err = h.InitialPassword(ctx, "ada")
+	require.ErrorIs(t, err, account.ErrNoInitialPassword)
+
+	require.NoError(t, h.SetPassword(ctx, "student", otherPassword))
+	_, err = h.InitialPassword(ctx, "student")
+	require.ErrorIs(t, err, account.ErrNoInitialPassword)
+	require.NoFileExists(t, filepath.Join(h.stateDir, account.InitialPasswordFile))
+}
+
+func TestBootstrapTakesThePassword(t *testing.T) {
+	h := newHouse(t)
+	generated, err := h.Bootstrap(t.Context(), "ada", goodPassword)
+	require.NoError(t, err)
+	require.False(t, generated)
+	_, err = h.Authenticate(t.Context(), "ada", goodPassword, client)
+	require.NoError(t, err)
+	_, err = h.InitialPassword(t.Context(), "ada")
+	require.ErrorIs(t, err, account.ErrNoInitialPassword)
+	require.NoFileExists(t, filepath.Join(h.stateDir, account.InitialPasswordFile))
+}
+
+// TestBootstrapAfterKill finds the file of a process that was killed before it
+// had created the user.
+func TestBootstrapAfterKill(t *testing.T) {
+	h := newHouse(t)
+	kept := credential.NewPassword()
+	require.NoError(t, credential.CreateFile(filepath.Join(h.stateDir, account.InitialPasswordFile), kept))
+	_, err := h.InitialPassword(t.Context(), "student")
+	require.ErrorIs(t, err, account.ErrNoInitialPassword, "nobody's yet")
+	generated, err := h.Bootstrap(t.Context(), "student", "")
+	require.NoError(t, err)
+	require.True(t, generated)
+	_, err = h.Authenticate(t.Context(), "student", kept, client)
+	require.NoError(t, err)
+}
+
+func TestBootstrapAtOnce(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		first := newHouse(t)
+		houses := []*house{first}
+		for range 3 {
+			stateDir := first.stateDir
+			if !shared {
+				stateDir = t.TempDir()
+			}
+			houses = append(houses, openHouse(t, first.database, stateDir))
+		}
+		var made atomic.Int64
+		var wg sync.WaitGroup
+		for _, h := range houses {
+			wg.Go(func() {
+				generated, err := h.Bootstrap(t.Context(), "student", "")
+				if assert.NoError(t, err) && generated {
+					made.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, int64(1), made.Load())
+		for _, h := range houses {
+			password, err := h.InitialPassword(t.Context(), "student")
+			if errors.Is(err, account.ErrNoInitialPassword) {
+				require.False(t, shared)
+				require.NoFileExists(t, filepath.Join(h.stateDir, account.InitialPasswordFile))
+				continue
+			}
+			require.NoError(t, err)
+			_, err = first.Authenticate(t.Context(), "student", password, client)
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestBootstrapFails(t *testing.T) {
+	h := openHouse(t, filepath.Join(t.TempDir(), "users.db"), filepath.Join(t.TempDir(), "missing"))
+	_, err := h.Bootstrap(t.Context(), "student", "")
+	require.ErrorContains(t, err, "create first user")
+	users, err := h.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, users, "no user without a password that somebody can read")
+}
