@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/promtest"
 )
 
 // A dashboard is what the rules look at of Grafana's classic form.
@@ -162,7 +164,7 @@ func requirePlace(t *testing.T, panel panel, taken map[[2]int]string) {
 // Prometheus's own parser reads each query; counters stand under a rate whose
 // window follows the resolution, and each metric is chosen by job and instance.
 func TestQueriesOfDashboardsKeepTheRules(t *testing.T) {
-	prometheus := startPrometheus(t)
+	prometheus := promtest.Start(t)
 	recorded := recordedNames(t)
 	for name, dashboard := range dashboards(t) {
 		for _, panel := range dashboard.Panels {
@@ -180,9 +182,9 @@ func TestQueriesOfDashboardsKeepTheRules(t *testing.T) {
 	}
 }
 
-func requireQuery(t *testing.T, prometheus *server, query string, recorded map[string]bool) {
+func requireQuery(t *testing.T, prometheus promtest.Server, query string, recorded map[string]bool) {
 	t.Helper()
-	selectors := prometheus.parse(substitute(query))
+	selectors := prometheus.Parse(t, substitute(query))
 	require.NotEmpty(t, selectors, query)
 	for _, selector := range selectors {
 		if selector.Name == "ALERTS" {

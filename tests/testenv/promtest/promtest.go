@@ -1,4 +1,6 @@
-package dashboards
+// Package promtest asks a real Prometheus about queries: its own parser tells which
+// metrics one selects.
+package promtest
 
 import (
 	"encoding/json"
@@ -15,13 +17,11 @@ import (
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
-// A server is a real Prometheus with nothing to scrape: it parses queries.
-type server struct {
-	t   *testing.T
-	url string
-}
+// A Server is a running Prometheus.
+type Server struct{ URL string }
 
-func startPrometheus(t *testing.T) *server {
+// Start starts a Prometheus that has nothing to scrape.
+func Start(t *testing.T) Server {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	require.NoError(t, os.WriteFile(config, []byte("scrape_configs: []\n"), 0o600))
@@ -34,42 +34,43 @@ func startPrometheus(t *testing.T) *server {
 		},
 	})
 	process.WaitReady("http://"+address+"/-/ready", time.Minute)
-	return &server{t: t, url: "http://" + address}
+	return Server{URL: "http://" + address}
 }
 
-// get returns the body of an answer, whatever its status.
-func (s *server) get(path string) []byte {
-	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, http.NoBody)
-	require.NoError(s.t, err)
+// Get decodes the data of an answer of the HTTP API, which must be a success.
+func (s Server) Get(t *testing.T, path string, parameters url.Values, data any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path+"?"+parameters.Encode(), http.NoBody)
+	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request) //nolint:gosec // the test's own server
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	require.NoError(s.t, err)
-	return body
+	require.NoError(t, err)
+	var answer struct {
+		Status string          `json:"status"`
+		Error  string          `json:"error"`
+		Data   json.RawMessage `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal(body, &answer), "%s", body)
+	require.Equal(t, "success", answer.Status, "%s %v: %s", path, parameters, answer.Error)
+	require.NoError(t, json.Unmarshal(answer.Data, data), "%s", answer.Data)
 }
 
-// A selector is a metric as a query names it.
-type selector struct {
+// A Selector is a metric as a query names it.
+type Selector struct {
 	Name     string
 	Matchers map[string]string // by label, whatever the operator
 	Function string            // the innermost function around it, or ""
 }
 
-// parse lets Prometheus's own parser read a query, and returns the metrics that
-// it selects.
-func (s *server) parse(query string) []selector {
-	s.t.Helper()
-	var answer struct {
-		Status string `json:"status"`
-		Error  string `json:"error"`
-		Data   node   `json:"data"`
-	}
-	body := s.get("/api/v1/parse_query?query=" + url.QueryEscape(query))
-	require.NoError(s.t, json.Unmarshal(body, &answer), "%s", body)
-	require.Equal(s.t, "success", answer.Status, "%s: %s", query, answer.Error)
-	return answer.Data.selectors("")
+// Parse lets Prometheus's own parser read a query, and returns the metrics that it
+// selects.
+func (s Server) Parse(t *testing.T, query string) []Selector {
+	t.Helper()
+	var root node
+	s.Get(t, "/api/v1/parse_query", url.Values{"query": {query}}, &root)
+	return root.selectors("")
 }
 
 // A node is one of Prometheus's syntax tree. Fields that hold no nodes are left
@@ -90,21 +91,21 @@ type node struct {
 	Args []node `json:"args"`
 }
 
-func (n *node) selectors(function string) []selector {
+func (n *node) selectors(function string) []Selector {
 	if n == nil {
 		return nil
 	}
 	if n.Type == "vectorSelector" || n.Type == "matrixSelector" {
-		found := selector{Name: n.Name, Matchers: make(map[string]string), Function: function}
+		found := Selector{Name: n.Name, Matchers: make(map[string]string), Function: function}
 		for _, matcher := range n.Matchers {
 			found.Matchers[matcher.Name] = matcher.Value
 		}
-		return []selector{found}
+		return []Selector{found}
 	}
 	if n.Func != nil {
 		function = n.Func.Name
 	}
-	var all []selector
+	var all []Selector
 	for _, child := range append([]node{}, n.Args...) {
 		all = append(all, child.selectors(function)...)
 	}
