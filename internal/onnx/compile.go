@@ -208,7 +208,7 @@ func (c *compiler) emit(g *Graph, i int, k kernel, n *nodeCompiler, slots []int,
 		}
 		return nil
 	}
-	s := step{label: nodeLabel(g, i), kernel: k, inputs: slots, part: n.part}
+	s := step{label: nodeLabel(g, i), kernel: k, inputs: append(slots, n.captured...), part: n.part}
 	for j, name := range node.Outputs {
 		slot := -1
 		if name != "" {
@@ -268,7 +268,9 @@ type nodeCompiler struct {
 	outputs []Type
 	read    []string // attributes that were asked for
 	impure  bool     // depends on more than its inputs: do not fold
-	part    any      // what the fast path may take over, such as a *linear
+	// captured are slots that a subgraph reads beside the node's inputs.
+	captured []int
+	part     any // what the fast path may take over, such as a *linear
 }
 
 type nodeInputInfo struct {

@@ -43,8 +43,17 @@ func newestOpset(domain string) int64 {
 func operatorTable() []operator {
 	return slices.Concat(
 		linearOperators(),
+		treeOperators(),
 		preprocessingOperators(),
 		castOperators(),
+		encoderOperators(),
+		svmOperators(),
+		elementwiseOperators(),
+		reductionOperators(),
+		matrixOperators(),
+		shapeOperators(),
+		gatherOperators(),
+		controlOperators(),
 	)
 }
 

@@ -11,8 +11,11 @@ type program struct {
 	steps       []step
 	inputSlots  []int // by input
 	outputSlots []int // by output
-	constants   []constant
-	types       []Type // by slot, as inferred
+	// captureSlots are those of a subgraph that values of the enclosing graph
+	// are copied into.
+	captureSlots []int
+	constants    []constant
+	types        []Type // by slot, as inferred
 }
 
 // A constant is a value that is known before a run.
