@@ -48,9 +48,9 @@ type Options struct {
 // CRLF; a byte order mark is skipped. Numbers may have blanks around them,
 // labels are taken as they stand. Bad data are an [*Error].
 func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
-	f, err := os.Open(path) //nolint:gosec // G304: the user names the file
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, OpenError(path, err)
 	}
 	defer f.Close() //nolint:errcheck // only read from
 
@@ -71,7 +71,8 @@ func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
 	return newReader(path, f, limit, info.Size(), opts).read(ctx)
 }
 
-func openError(path string, err error) error {
+// OpenError explains why a data file cannot be opened, as an [*Error].
+func OpenError(path string, err error) error {
 	var cause *os.PathError
 	problem := err.Error()
 	if errors.As(err, &cause) {

@@ -33,7 +33,7 @@ func digestFile(ctx context.Context, path string) (digest, error) {
 	if !info.Mode().IsRegular() {
 		return digest{}, fmt.Errorf("%s is not a regular file", path)
 	}
-	f, err := os.Open(path) //nolint:gosec // G304: the file that a pointer names
+	f, err := os.Open(path)
 	if err != nil {
 		return digest{}, err
 	}
@@ -109,12 +109,12 @@ func createBeside(path string, mode fs.FileMode) (*os.File, error) {
 		return nil, err
 	}
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // G304: beside the file that a pointer names
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
 // syncDir makes a rename in a folder durable. Not every file system can.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // G304: the folder that was just written to
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil //nolint:nilerr // the file is in place; only its durability is not proven
 	}

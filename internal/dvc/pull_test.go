@@ -79,7 +79,7 @@ func TestPullFromRemoteThenCacheThenPlace(t *testing.T) {
 	c := newCheckout(t)
 	pulled, err := c.pull(t)
 	require.NoError(t, err)
-	assert.Equal(t, Pulled{Path: c.target, Tracked: "data/iris.csv", MD5: irisMD5, Size: 3858, From: `remote "storage" (` + filepath.Join(c.dir, "store") + ")"}, pulled)
+	assert.Equal(t, Pulled{Path: c.target, File: c.target, Tracked: "data/iris.csv", MD5: irisMD5, Size: 3858, From: "remote", Remote: "storage"}, pulled)
 	c.requireWhole(t)
 	info, err := os.Stat(c.cached)
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestPullDoesNotTrustTheCache(t *testing.T) {
 	require.NoError(t, os.Chmod(c.cached, 0o444)) //nolint:gosec // G302: the mode that DVC trusts
 	pulled, err := c.pull(t)
 	require.NoError(t, err)
-	assert.Contains(t, pulled.From, "remote")
+	assert.Equal(t, "remote", pulled.From)
 	c.requireWhole(t)
 	assert.Contains(t, c.log.String(), "is corrupted: expected MD5")
 
@@ -176,7 +176,7 @@ func TestPullWithoutUsableCache(t *testing.T) {
 	writeFile(t, c.dir, ".dvc/cache", "a file where the folder should be")
 	pulled, err := c.pull(t)
 	require.NoError(t, err)
-	assert.Contains(t, pulled.From, "remote")
+	assert.Equal(t, "remote", pulled.From)
 	c.requireWhole(t)
 	assert.Contains(t, c.log.String(), "cannot use the DVC cache")
 	assert.Contains(t, c.log.String(), "cannot add the file to the DVC cache")

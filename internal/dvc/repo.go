@@ -1,6 +1,7 @@
 package dvc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,12 +38,16 @@ type Repo struct {
 // A Pulled file stands in place and has been verified.
 type Pulled struct {
 	Path    string // of the file, absolute
+	File    string // the same, as relative as the pointer's name was
 	Tracked string // of the file, slash-separated, relative to the repository
 	MD5     string
 	Size    int64
 	// From says where its bytes came from: "workspace" where they were already
-	// in place, "cache", or the remote's name.
+	// in place, "cache", or "remote".
 	From string
+	// Remote names the remote that the file is kept in; "" where none is
+	// configured.
+	Remote string
 }
 
 // Open finds the repository at or above a folder and reads its configuration.
@@ -108,8 +113,8 @@ func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
 	if err != nil || !filepath.IsLocal(tracked) {
 		return Pulled{}, &Error{File: pointer, Problem: "is not in the DVC repository " + r.root, Remedy: "name a .dvc file of this repository", Kind: ErrPointer}
 	}
-	pulled := Pulled{Path: target, Tracked: filepath.ToSlash(tracked), MD5: p.MD5}
 	p.Path = filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)) // as the user would name it
+	pulled := Pulled{Path: target, File: p.Path, Tracked: filepath.ToSlash(tracked), MD5: p.MD5, Remote: cmp.Or(p.Remote, r.config.core["remote"])}
 	pulled.From, pulled.Size, err = r.place(ctx, p, target)
 	if err != nil {
 		return Pulled{}, err
@@ -159,7 +164,7 @@ func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string
 		return "", 0, fmt.Errorf("pull %s: %w", p.Path, err)
 	}
 	r.addToCache(ctx, p, target)
-	return remote.String(), size, nil
+	return "remote", size, nil
 }
 
 // cached tells whether the cache holds intact content with that digest.

@@ -1,0 +1,109 @@
+package trainer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/internal/training"
+)
+
+// request are the flags that say what to train.
+type request struct {
+	Params string `placeholder:"FILE" help:"The parameters; params.yaml by default."`
+	Data   string `placeholder:"FILE" help:"The data: a CSV file with a header, or a .dvc pointer to one. Overrides the parameters."`
+	Label  string `placeholder:"COLUMN" help:"The column to predict. Overrides the parameters."`
+}
+
+type trainCommand struct {
+	request
+
+	Force           bool `help:"Train even if the champion has the same data, parameters and code."`
+	AllowUnpromoted bool `help:"Exit with 0 also when the gate refuses the model (for dvc repro)."`
+}
+
+// Help is shown by "trainer train --help".
+func (*trainCommand) Help() string {
+	return `Exit codes: 0 promoted or nothing to do, 1 failure, 2 bad input or usage, 3 refused by the gate.
+
+Examples:
+  trainer train
+  trainer train --data flowers.csv --label species
+  trainer train --force`
+}
+
+// Run trains once.
+func (c *trainCommand) Run(ctx context.Context, process *Process) error {
+	progress, done := progressBar(process.Stderr)
+	a, err := newApp(process, "train", progress, settings.IsTerminal(process.Stderr))
+	if err != nil {
+		return err
+	}
+	req, err := c.load(process.Dir)
+	if err != nil {
+		return err
+	}
+	req.Force = c.Force
+	result, err := a.trainer.Train(ctx, req)
+	done()
+	if err != nil {
+		return err
+	}
+	training.LogResult(ctx, a.log, result)
+	printResult(process.Stdout, a.settings.ModelName, result)
+	if result.Outcome == training.Refused && !c.AllowUnpromoted {
+		return errRefused
+	}
+	return nil
+}
+
+// load reads the parameters and lays the flags over them.
+func (r *request) load(dir string) (training.Request, error) {
+	file := cmp.Or(r.Params, "params.yaml")
+	params, err := training.ReadParams(within(dir, file))
+	switch {
+	case errors.Is(err, os.ErrNotExist) && r.Params == "" && r.Data != "" && r.Label != "":
+		params = training.DefaultParams() // the flags say all that has no default
+	case err != nil:
+		return training.Request{}, err
+	}
+	if r.Data != "" {
+		params.Data = within(dir, r.Data)
+	}
+	if r.Label != "" {
+		params.Label = r.Label
+	}
+	return training.Request{Params: params, ParamsFile: file, Commit: training.Commit(dir)}, nil
+}
+
+// within is path as it is meant from dir.
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// printResult tells a person how the training ended.
+func printResult(w io.Writer, model string, r training.Result) {
+	if r.Outcome == training.Unchanged {
+		_, _ = fmt.Fprintf(w, "Nothing to do: %s version %s is the champion and comes from the same data, parameters and code (--force trains anyway).\n", model, r.Version.Number)
+		return
+	}
+	_, _ = fmt.Fprintf(w, "%s: %d rows, %d features, %d classes\n", r.Data, r.Rows, r.Features, r.Classes)
+	_, _ = fmt.Fprintf(w, "%s: hold-out accuracy %.4f, log-loss %.4f\n", r.Estimator, r.Accuracy, r.LogLoss)
+	_, _ = fmt.Fprintf(w, "Gate: %s\n", r.Verdict)
+	switch {
+	case r.Outcome == training.Promoted:
+		_, _ = fmt.Fprintf(w, "%s version %s is now the champion (run %s).\n", model, r.Version.Number, r.RunID)
+	case r.Version.Number != "":
+		_, _ = fmt.Fprintf(w, "%s version %s stays the champion (run %s).\n", model, r.Version.Number, r.RunID)
+	default:
+		_, _ = fmt.Fprintf(w, "%s has no champion yet (run %s).\n", model, r.RunID)
+	}
+}

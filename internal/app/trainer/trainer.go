@@ -1,0 +1,177 @@
+// Package trainer assembles the trainer's binary: commands, settings, registry,
+// pipeline and, for "serve", the server of its health and metrics.
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/user"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/registry/backend"
+	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/internal/training"
+)
+
+// The exit codes that scripts rely on.
+const (
+	exitOK      = 0 // promoted, or nothing to do
+	exitFailure = 1
+	exitUsage   = 2 // bad input or usage
+	exitRefused = 3 // refused by the gate
+)
+
+// A Process is what the program sees of the world around it.
+type Process struct {
+	Dir     string   // where .env, mlflow.yaml and params.yaml are looked up
+	Environ []string // as os.Environ gives it
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// getenv looks a variable up in the process's environment alone.
+func (p *Process) getenv(name string) string {
+	value := ""
+	for _, entry := range p.Environ {
+		if v, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+const description = `Trains a model on a CSV file, judges it on rows it has not seen, and promotes it to "champion" in the model registry, where the API finds it.
+
+Start with "trainer train". It reads params.yaml (data, label column, candidates), gets the data by their DVC pointer, and does nothing when the champion comes from the same data, parameters and code.
+
+Settings come from the environment and from .env; see .env.example. Without MLFLOW_TRACKING_URI the registry is a folder, named in mlflow.yaml.`
+
+// commands are what the program can be told to do.
+type commands struct {
+	Train       trainCommand       `cmd:"" help:"Train once, and promote the model if the gate lets it pass."`
+	Serve       serveCommand       `cmd:"" help:"Stay up: train now if something changed, then on the schedule of TRAIN_SCHEDULE."`
+	List        listCommand        `cmd:"" help:"Show the versions of the model and their figures."`
+	Promote     promoteCommand     `cmd:"" help:"Make a version the champion by hand."`
+	Rollback    rollbackCommand    `cmd:"" help:"Make the previous champion the champion again."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 if a \"trainer serve\" answers on TRAINER_ADDRESS."`
+	Version     versionCommand     `cmd:"" help:"Show the version of this program."`
+}
+
+// Run runs the command that args name and returns the exit code: 0 promoted or
+// nothing to do, 1 failure, 2 bad input or usage, 3 refused by the gate. What
+// went wrong stands on standard error, a line each.
+func Run(ctx context.Context, args []string, p Process) int {
+	var (
+		cli    commands
+		exited *int
+	)
+	parser, err := kong.New(&cli,
+		kong.Name("trainer"), kong.Description(description), kong.Writers(p.Stdout, p.Stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(code int) { exited = &code }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
+	)
+	if err != nil { // the struct above is wrong: a fault of the program
+		return report(p.Stderr, fmt.Errorf("command line: %w", err))
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case exited != nil: // --help has been printed
+		return *exited
+	case err != nil:
+		_, _ = fmt.Fprintf(p.Stderr, "trainer: %s; trainer --help shows the commands\n", err)
+		return exitUsage
+	}
+	err = command.Run()
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	return report(p.Stderr, err)
+}
+
+var (
+	// errRefused ends a training that the gate refused.
+	errRefused = errors.New("the gate refused the model")
+	// errInterrupted takes the place of whatever an interruption broke.
+	errInterrupted = errors.New("interrupted")
+)
+
+// report writes an error on one line and chooses the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, errRefused) {
+		return exitRefused // it has been told on the standard output
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(w, "trainer: %s\n", strings.TrimSpace(line))
+	}
+	var faults settings.Faults
+	var fault settings.Fault
+	if errors.As(err, &faults) || errors.As(err, &fault) || training.IsInput(err) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// app is what the commands share.
+type app struct {
+	process  *Process
+	settings settings.Trainer
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	trainer  *training.Trainer
+}
+
+// newApp reads the settings and opens the registry. command is named on runs.
+func newApp(process *Process, command string, progress func(training.Progress), quiet bool) (*app, error) {
+	cfg, err := settings.Load[settings.Trainer](process.Dir, process.Environ)
+	if err != nil {
+		return nil, err
+	}
+	if quiet && cfg.Level.Level() == slog.LevelInfo {
+		cfg.Level = settings.LogLevel(slog.LevelWarn)
+	}
+	a := &app{process: process, settings: cfg, log: settings.Logger(process.Stderr, cfg.Log), metrics: prometheus.NewRegistry()}
+	reg, err := a.openRegistry()
+	if err != nil {
+		return nil, err
+	}
+	a.trainer = training.New(training.Config{
+		Registry: reg, Model: cfg.ModelName,
+		Source: "trainer " + command, User: userName(),
+		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
+	})
+	return a, nil
+}
+
+func (a *app) openRegistry() (registry.Registry, error) {
+	location := a.settings.MLflow.ArtifactLocation
+	if a.settings.TrackingURI == "" {
+		location = within(a.process.Dir, location)
+	}
+	return backend.Open(backend.Config{
+		TrackingURI:      string(a.settings.TrackingURI),
+		ArtifactLocation: location,
+		ExperimentName:   a.settings.MLflow.ExperimentName,
+		Credentials:      mlflow.CredentialsFrom(a.process.getenv),
+		Logger:           a.log,
+	})
+}
+
+// userName is who runs the program, as runs show it.
+func userName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "trainer"
+}

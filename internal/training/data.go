@@ -1,0 +1,89 @@
+package training
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // G501: DVC's and MLflow's digest of data; nothing is trusted because of it
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/petal-ml/petal/internal/dataset"
+	"github.com/petal-ml/petal/internal/dvc"
+)
+
+// A source is the data file of a training, in place and verified.
+type source struct {
+	path string // as the user would name it
+	md5  string
+	from string // where the bytes came from: "workspace", "cache", "remote"
+	// dvcPath is the file in its DVC repository, slash-separated, and dvcRemote
+	// the remote that keeps it; empty for a file that DVC does not track.
+	dvcPath, dvcRemote string
+}
+
+// locate brings the data into place. name is a CSV file or a .dvc pointer; a CSV
+// with a pointer beside it is pulled by that.
+func locate(ctx context.Context, name string, log *slog.Logger) (source, error) {
+	pointer := name
+	if !strings.HasSuffix(name, ".dvc") {
+		pointer = name + ".dvc"
+		if _, err := os.Stat(pointer); errors.Is(err, os.ErrNotExist) {
+			return untracked(ctx, name)
+		}
+	}
+	repo, err := dvc.Open(filepath.Dir(pointer), dvc.Options{Logger: log})
+	if err != nil {
+		return source{}, err
+	}
+	pulled, err := repo.Pull(ctx, pointer)
+	if err != nil {
+		return source{}, err
+	}
+	return source{path: pulled.File, md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote}, nil
+}
+
+// untracked hashes a file that no pointer describes.
+func untracked(ctx context.Context, path string) (source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return source{}, dataset.OpenError(path, err)
+	}
+	defer f.Close()   //nolint:errcheck // only read from
+	hash := md5.New() //nolint:gosec // G401: see the import
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if _, err := io.Copy(hash, contextReader{ctx, f}); err != nil {
+			return source{}, fmt.Errorf("read %s: %w", path, err)
+		}
+	} // what is no file, dataset.Read refuses
+	return source{path: path, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
+}
+
+// contextReader ends with the context's error once it is done.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// read parses the data and makes sure that they are those that were verified.
+func (s source) read(ctx context.Context, p Params, missing bool) (*dataset.Dataset, error) {
+	d, err := dataset.Read(ctx, s.path, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: missing})
+	if err != nil {
+		return nil, err
+	}
+	if d.MD5 != s.md5 {
+		return nil, &InputError{Where: s.path, Problem: "changed while it was read", Remedy: "train again once nobody writes to it"}
+	}
+	return d, nil
+}

@@ -1,0 +1,252 @@
+package training
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/dataset"
+	"github.com/petal-ml/petal/internal/learn"
+	"github.com/petal-ml/petal/internal/learn/dummy"
+	"github.com/petal-ml/petal/internal/learn/metrics"
+	"github.com/petal-ml/petal/internal/learn/modelselection"
+	"github.com/petal-ml/petal/internal/onnx"
+)
+
+// A part is a set of rows cut out of the data.
+type part struct {
+	x *mat.Dense
+	y []int
+}
+
+// A validation is how a candidate did in the cross-validation.
+type validation struct {
+	candidate Candidate
+	logLoss   []float64 // of each fold
+	accuracy  []float64
+}
+
+// A fitted model with what is known about it.
+type fitted struct {
+	validation
+	validations []validation // of all candidates, in their order
+
+	model           learn.Classifier
+	losses          []float64 // the objective after each iteration
+	training, test  *metrics.Report
+	proba, baseline *mat.Dense // of the hold-out: the model's and the prior's
+	onnx            []byte
+}
+
+// split cuts the data into training rows and hold-out.
+func split(d *dataset.Dataset, p Params) (training, test part, err error) {
+	class, rows := modelselection.SmallestClass(d.Y)
+	if rows < 2 {
+		return part{}, part{}, &InputError{
+			Where: d.Path, Problem: fmt.Sprintf("class %q has a single row, which cannot be in both training and hold-out", d.Classes.Text(class)),
+			Remedy: "add rows of that class or remove it",
+		}
+	}
+	s, err := modelselection.TrainTestSplit(d.Y, p.TestSize, p.Seed())
+	if err != nil {
+		return part{}, part{}, fmt.Errorf("hold out %v of the rows of %s: %w", p.TestSize, d.Path, err)
+	}
+	training.x, training.y = d.Select(s.Train)
+	test.x, test.y = d.Select(s.Test)
+	return training, test, nil
+}
+
+// checkFolds refuses data whose classes cannot be in every fold.
+func checkFolds(d *dataset.Dataset, training part, p Params) error {
+	class, rows := modelselection.SmallestClass(training.y)
+	if rows >= p.NSplits {
+		return nil
+	}
+	return &InputError{
+		Where:   d.Path,
+		Problem: fmt.Sprintf("class %q has %d training rows, fewer than the %d folds of n_splits", d.Classes.Text(class), rows, p.NSplits),
+		Remedy:  "add rows of that class, or lower n_splits",
+	}
+}
+
+// crossValidate scores a candidate on each fold of the training rows.
+func crossValidate(ctx context.Context, c Candidate, rows part, classes int, p Params, opt learn.Options, done func()) (validation, error) {
+	v := validation{candidate: c}
+	folds, err := modelselection.StratifiedKFold(rows.y, p.NSplits, p.Seed())
+	if err != nil {
+		return v, err
+	}
+	for _, fold := range folds {
+		model := c.New()
+		err := model.Fit(ctx, modelselection.TakeRows(rows.x, fold.Train), modelselection.Take(rows.y, fold.Train), classes, opt)
+		if err != nil {
+			return v, fmt.Errorf("cross-validate %s: %w", c.Name, err)
+		}
+		y := modelselection.Take(rows.y, fold.Test)
+		proba, err := model.PredictProba(modelselection.TakeRows(rows.x, fold.Test))
+		if err != nil {
+			return v, fmt.Errorf("cross-validate %s: %w", c.Name, err)
+		}
+		v.logLoss = append(v.logLoss, metrics.LogLoss(y, proba))
+		v.accuracy = append(v.accuracy, metrics.Accuracy(y, learn.Predict(proba)))
+		done()
+	}
+	return v, nil
+}
+
+// best is the candidate with the smallest mean log-loss, of equal ones the
+// first.
+func best(all []validation) validation {
+	first := all[0]
+	for _, v := range all[1:] {
+		if mean(v.logLoss) < mean(first.logLoss) {
+			first = v
+		}
+	}
+	return first
+}
+
+// fit cross-validates the candidates, fits the best one on the training rows and
+// judges it. It writes nothing.
+func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
+	classes := j.data.Classes.Len()
+	opt := learn.Options{Workers: t.cfg.Workers}
+	f := &fitted{}
+	for _, c := range j.candidates {
+		v, err := crossValidate(ctx, c, j.training, classes, j.params, opt, func() { j.step("cross-validate " + c.Name) })
+		if err != nil {
+			return nil, err
+		}
+		f.validations = append(f.validations, v)
+	}
+	f.validation = best(f.validations)
+
+	f.model = f.candidate.New()
+	opt.Progress = func(_ int, loss float64) { f.losses = append(f.losses, loss) }
+	if err := f.model.Fit(ctx, j.training.x, j.training.y, classes, opt); err != nil {
+		return nil, fmt.Errorf("fit %s: %w", f.candidate.Name, err)
+	}
+	j.step("fit " + f.candidate.Name)
+	if err := f.judge(j); err != nil {
+		return nil, err
+	}
+	if err := f.export(j); err != nil {
+		return nil, err
+	}
+	j.step("evaluate")
+	return f, ctx.Err()
+}
+
+// judge evaluates on training rows and hold-out, and asks the prior for the
+// log-loss that any model has to beat.
+func (f *fitted) judge(j *job) error {
+	evaluate := func(rows part) (*metrics.Report, *mat.Dense, error) {
+		proba, err := f.model.PredictProba(rows.x)
+		if err != nil {
+			return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
+		}
+		report, err := metrics.Evaluate(rows.y, proba)
+		if err != nil {
+			return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
+		}
+		return report, proba, nil
+	}
+	var err error
+	if f.training, _, err = evaluate(j.training); err != nil {
+		return err
+	}
+	if f.test, f.proba, err = evaluate(j.test); err != nil {
+		return err
+	}
+	prior := &dummy.Classifier{}
+	if err := prior.Fit(context.Background(), j.training.x, j.training.y, j.data.Classes.Len(), learn.Options{}); err != nil {
+		return fmt.Errorf("evaluate the prior: %w", err)
+	}
+	if f.baseline, err = prior.PredictProba(j.test.x); err != nil {
+		return fmt.Errorf("evaluate the prior: %w", err)
+	}
+	return nil
+}
+
+// export writes the model as ONNX and makes sure that the file answers as the
+// model does.
+func (f *fitted) export(j *job) error {
+	model, err := learn.ToONNX(f.model, len(j.data.Features), onnx.Labels(j.data.Classes))
+	if err != nil {
+		return err
+	}
+	f.onnx = model.Marshal()
+	return f.compare(j.test.x)
+}
+
+// onnxTolerance is what float32 may do to a probability.
+const onnxTolerance = 1e-5
+
+// compare runs the ONNX file on the rows of x, as a server would, and holds its
+// probabilities against the model's own for the same float32 inputs.
+func (f *fitted) compare(x *mat.Dense) error {
+	predictor, err := loadPredictor(f.onnx)
+	if err != nil {
+		return err
+	}
+	n, p := x.Dims()
+	rounded := mat.NewDense(n, p, nil)
+	rounded.Apply(func(_, _ int, v float64) float64 { return float64(float32(v)) }, x)
+	want, err := f.model.PredictProba(rounded)
+	if err != nil {
+		return fmt.Errorf("verify the ONNX file: %w", err)
+	}
+	row, scores := make([]float32, p), make([]float32, predictor.Labels().Len())
+	for i := range n {
+		for k, v := range rounded.RawRowView(i) {
+			row[k] = float32(v)
+		}
+		if _, err := predictor.PredictRow(row, scores); err != nil {
+			return fmt.Errorf("verify the ONNX file: row %d of the hold-out: %w", i, err)
+		}
+		for k, score := range scores {
+			if math.Abs(float64(score)-want.At(i, k)) > onnxTolerance {
+				return fmt.Errorf("verify the ONNX file: row %d of the hold-out has probability %v for class %d, the model %v", i, score, k, want.At(i, k))
+			}
+		}
+	}
+	return nil
+}
+
+// loadPredictor loads an ONNX file as serving does.
+func loadPredictor(raw []byte) (*onnx.Predictor, error) {
+	model, err := onnx.Load(bytes.NewReader(raw), onnx.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("load the ONNX file: %w", err)
+	}
+	session, err := onnx.NewSession(model)
+	if err != nil {
+		return nil, fmt.Errorf("load the ONNX file: %w", err)
+	}
+	predictor, err := onnx.NewPredictor(session)
+	if err != nil {
+		return nil, fmt.Errorf("load the ONNX file: %w", err)
+	}
+	return predictor, nil
+}
+
+func mean(values []float64) float64 {
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// deviation is the standard deviation with divisor n, as numpy's std.
+func deviation(values []float64) float64 {
+	m := mean(values)
+	var sum float64
+	for _, v := range values {
+		sum += (v - m) * (v - m)
+	}
+	return math.Sqrt(sum / float64(len(values)))
+}

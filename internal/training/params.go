@@ -1,0 +1,164 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// NegLogLoss is the only scoring there is, by scikit-learn's name: candidates
+// are compared by their mean log-loss over the folds, and less is better.
+const NegLogLoss = "neg_log_loss"
+
+// Params are the content of params.yaml.
+type Params struct {
+	// Data is the CSV file, or the .dvc pointer to one. A relative path is meant
+	// from the folder of params.yaml.
+	Data string `yaml:"data"`
+	// Label names the column to predict, Drop those to leave out.
+	Label string   `yaml:"label"`
+	Drop  []string `yaml:"drop"`
+	// TestSize is the share of the rows that are held out, in (0, 1).
+	TestSize float64 `yaml:"test_size"`
+	// RandomState seeds every random choice: 0 … 2³²−1.
+	RandomState int64 `yaml:"random_state"`
+	// NSplits is the number of folds of the cross-validation, 2 at least.
+	NSplits int    `yaml:"n_splits"`
+	Scoring string `yaml:"scoring"`
+	// Candidates are compared in this order.
+	Candidates []Spec `yaml:"candidates"`
+}
+
+// A Spec names an estimator and its parameters, by scikit-learn's names.
+type Spec struct {
+	Estimator string         `yaml:"estimator"`
+	Params    map[string]any `yaml:"params"`
+}
+
+// DefaultParams are the values of the keys that params.yaml leaves out. Data and
+// label have none.
+func DefaultParams() Params {
+	return Params{
+		TestSize: 0.2, RandomState: 42, NSplits: 5, Scoring: NegLogLoss,
+		Candidates: []Spec{{Estimator: "LogisticRegression"}},
+	}
+}
+
+// maxParamsBytes is far above any params.yaml.
+const maxParamsBytes = 1 << 20
+
+// ReadParams reads a params.yaml, without checking its values: see
+// [Params.Validate]. Unknown and repeated keys are errors. Its faults are
+// [*InputError].
+func ReadParams(path string) (Params, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Params{}, paramsError(path, err)
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	text, err := io.ReadAll(io.LimitReader(f, maxParamsBytes+1))
+	if err != nil {
+		return Params{}, paramsError(path, err)
+	}
+	p, err := ParseParams(text)
+	if err != nil {
+		return Params{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if p.Data != "" && !filepath.IsAbs(p.Data) {
+		p.Data = filepath.Join(filepath.Dir(path), p.Data)
+	}
+	return p, nil
+}
+
+func paramsError(path string, err error) error {
+	cause := err
+	var wrapped *os.PathError
+	if errors.As(err, &wrapped) {
+		cause = wrapped.Err
+	}
+	return &InputError{Where: path, Problem: "cannot be read: " + cause.Error(), Remedy: "name a file by --params; see params.yaml in the repository of Petal", Err: err}
+}
+
+// ParseParams reads the text of a params.yaml.
+func ParseParams(text []byte) (Params, error) {
+	if len(text) > maxParamsBytes {
+		return Params{}, &InputError{Where: "parameters", Problem: fmt.Sprintf("are longer than %d bytes", maxParamsBytes), Remedy: "shorten them"}
+	}
+	var documents []yaml.Node
+	if err := yaml.Load(text, &documents, yaml.WithAllDocuments()); err != nil {
+		return Params{}, notParams(err.Error())
+	}
+	p := DefaultParams()
+	switch {
+	case len(documents) == 0:
+		return p, nil // a file of comments
+	case len(documents) > 1:
+		return Params{}, notParams("there are several documents")
+	}
+	if err := yaml.Load(text, &p, yaml.WithKnownFields()); err != nil {
+		return Params{}, notParams(err.Error())
+	}
+	return p, nil
+}
+
+func notParams(problem string) error {
+	problem = strings.TrimPrefix(problem, "yaml: construct errors: ")
+	problem = strings.NewReplacer(
+		" not found in type training.Params", " is not known",
+		" not found in type training.Spec", " is not known",
+		"cannot construct ", "cannot use ", "training.", "",
+	).Replace(problem)
+	return &InputError{
+		Where: "parameters", Problem: strings.Join(strings.Fields(problem), " "),
+		Remedy: "the keys are data, label, drop, test_size, random_state, n_splits, scoring and candidates (each with estimator and params)",
+	}
+}
+
+// Validate reports every value that cannot be used, each an [*InputError]. where
+// names the file in messages.
+func (p Params) Validate(where string) error {
+	var faults []error
+	fail := func(key, problem, remedy string) {
+		faults = append(faults, &InputError{Where: where + ": " + key, Problem: problem, Remedy: remedy})
+	}
+	if p.Data == "" {
+		fail("data", "is missing", "name a CSV file, here or by --data")
+	}
+	if p.Label == "" {
+		fail("label", "is missing", "name the column to predict, here or by --label")
+	}
+	if slices.Contains(p.Drop, "") {
+		fail("drop", "has an empty name", "name columns")
+	}
+	if !(p.TestSize > 0 && p.TestSize < 1) { // NaN fails too
+		fail("test_size", fmt.Sprintf("%v is not between 0 and 1", p.TestSize), "write a share of the rows such as 0.2")
+	}
+	if p.RandomState < 0 || p.RandomState > math.MaxUint32 {
+		fail("random_state", fmt.Sprintf("%d is out of range", p.RandomState), "write a whole number from 0 to 4294967295")
+	}
+	if p.NSplits < 2 {
+		fail("n_splits", fmt.Sprintf("%d is less than 2", p.NSplits), "write a number of folds such as 5")
+	}
+	if p.Scoring != NegLogLoss {
+		fail("scoring", fmt.Sprintf("%q is not known", p.Scoring), "write "+NegLogLoss)
+	}
+	if len(p.Candidates) == 0 {
+		fail("candidates", "there is none", "add one, such as - estimator: LogisticRegression")
+	}
+	for i, spec := range p.Candidates {
+		if _, err := newCandidate(spec); err != nil {
+			faults = append(faults, fmt.Errorf("%s: candidate %d: %w", where, i+1, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Seed is RandomState as the generators take it; Validate has checked its range.
+func (p Params) Seed() uint32 { return uint32(p.RandomState) } //nolint:gosec // G115: 0 … 2³²−1, see Validate

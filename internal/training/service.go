@@ -1,0 +1,187 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-co-op/gocron/v2"
+
+	"github.com/petal-ml/petal/internal/registry"
+)
+
+// A Service trains at its start and then on a schedule, for as long as it runs.
+type Service struct {
+	Trainer *Trainer
+	// Load reads the request anew for each training, so that changed
+	// parameters count.
+	Load func() (Request, error)
+	// Schedule is in cron syntax and UTC; empty means only at the start.
+	Schedule string
+	Logger   *slog.Logger
+	// RetryFrom and RetryTo bound the growing waits between attempts while the
+	// registry cannot be reached; 1 s and 1 min when zero.
+	RetryFrom, RetryTo time.Duration
+	// ProbeEvery is how often the registry is asked for a sign of life; 15 s
+	// when zero.
+	ProbeEvery time.Duration
+
+	ready atomic.Pointer[string] // why not; nil before the first answer
+}
+
+// Ready is nil once the registry has answered, and as long as it does.
+func (s *Service) Ready() error {
+	reason := s.ready.Load()
+	switch {
+	case reason == nil:
+		return errors.New("the registry has not answered yet")
+	case *reason != "":
+		return errors.New(*reason)
+	}
+	return nil
+}
+
+// Run trains until ctx ends, and returns once a training under way has stopped.
+// A training that fails is logged and counted: it ends nothing.
+func (s *Service) Run(ctx context.Context) error {
+	probing := make(chan struct{})
+	go func() {
+		defer close(probing)
+		s.probe(ctx)
+	}()
+	defer func() { <-probing }()
+
+	s.train(ctx)
+	if s.Schedule == "" {
+		<-ctx.Done()
+		return nil
+	}
+	return s.follow(ctx)
+}
+
+// follow trains on the schedule.
+func (s *Service) follow(ctx context.Context) error {
+	scheduler, err := gocron.NewScheduler(gocron.WithLocation(time.UTC), gocron.WithLogger(cronLogger{s.Logger}), gocron.WithStopTimeout(10*time.Second))
+	if err != nil {
+		return fmt.Errorf("schedule trainings: %w", err)
+	}
+	job, err := scheduler.NewJob(
+		gocron.CronJob(s.Schedule, false),
+		gocron.NewTask(func() { s.train(ctx) }),
+		gocron.WithSingletonMode(gocron.LimitModeReschedule), // never two at once
+	)
+	if err != nil {
+		return fmt.Errorf("schedule trainings at %q: %w", s.Schedule, err)
+	}
+	scheduler.Start()
+	if next, err := job.NextRun(); err == nil {
+		s.Logger.InfoContext(ctx, "trainings are scheduled", "schedule", s.Schedule, "next", next.UTC())
+	}
+	<-ctx.Done()
+	if err := scheduler.Shutdown(); err != nil {
+		return fmt.Errorf("stop the schedule: %w", err)
+	}
+	return nil
+}
+
+// train runs one training, again and again while the registry cannot be reached.
+func (s *Service) train(ctx context.Context) {
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval, waits.MaxInterval = s.RetryFrom, s.RetryTo
+	if waits.InitialInterval <= 0 {
+		waits.InitialInterval = time.Second
+	}
+	if waits.MaxInterval <= 0 {
+		waits.MaxInterval = time.Minute
+	}
+	_, err := backoff.Retry(ctx, func() (Result, error) {
+		result, err := s.once(ctx)
+		if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+			return result, backoff.Permanent(err)
+		}
+		return result, err
+	}, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		s.Logger.WarnContext(ctx, "the registry cannot be used, training again later", "wait", wait.Round(time.Millisecond).String(), "error", err)
+	}))
+	if err != nil && ctx.Err() == nil {
+		s.Logger.ErrorContext(ctx, "training failed", "error", err)
+	}
+}
+
+func (s *Service) once(ctx context.Context) (Result, error) {
+	req, err := s.Load()
+	if err != nil {
+		return Result{}, s.Trainer.fail(err)
+	}
+	result, err := s.Trainer.Train(ctx, req)
+	if err != nil {
+		return result, err
+	}
+	LogResult(ctx, s.Logger, result)
+	return result, nil
+}
+
+// LogResult logs how a training ended.
+func LogResult(ctx context.Context, log *slog.Logger, r Result) {
+	switch r.Outcome {
+	case Unchanged:
+		log.InfoContext(ctx, "nothing to do: the champion has the same data, parameters and training version", "data", r.Data, "version", r.Version.Number)
+	case Promoted:
+		log.InfoContext(ctx, "promoted", "version", r.Version.Number, "run", r.RunID, "estimator", r.Estimator, "test_accuracy", r.Accuracy, "test_log_loss", r.LogLoss)
+	default:
+		log.WarnContext(ctx, "refused by the gate", "reason", r.Verdict.String(), "champion", r.Version.Number, "run", r.RunID)
+	}
+}
+
+// fail counts a training that could not even begin.
+func (t *Trainer) fail(err error) error {
+	now := t.cfg.Now()
+	t.cfg.Metrics.observe(failure, now, now)
+	return err
+}
+
+const probeTimeout = 5 * time.Second
+
+// probe asks the registry for a sign of life until ctx ends.
+func (s *Service) probe(ctx context.Context) {
+	every := s.ProbeEvery
+	if every <= 0 {
+		every = 15 * time.Second
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		reason := ""
+		asked, cancel := context.WithTimeout(ctx, probeTimeout)
+		if _, err := s.Trainer.champion(asked); err != nil {
+			reason = err.Error()
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		s.ready.Store(&reason)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// cronLogger passes on what the scheduler has to complain about.
+type cronLogger struct{ log *slog.Logger }
+
+func (c cronLogger) Debug(string, ...any) {}
+func (c cronLogger) Info(string, ...any)  {}
+func (c cronLogger) Warn(msg string, args ...any) {
+	c.log.Warn("scheduler: "+msg, args...) //nolint:sloglint // the scheduler's own words
+}
+
+func (c cronLogger) Error(msg string, args ...any) {
+	c.log.Error("scheduler: "+msg, args...) //nolint:sloglint // the scheduler's own words
+}
