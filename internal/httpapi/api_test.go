@@ -78,7 +78,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func newFixture(t *testing.T, change ...func(*httpapi.Config)) *fixture {
+func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fixture {
 	t.Helper()
 	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -100,13 +100,14 @@ func newFixture(t *testing.T, change ...func(*httpapi.Config)) *fixture {
 		Models: &f.models, Accounts: f.accounts, Issuer: issuer, Verifier: verifier,
 		PredictMaxBytes: maxBody, Log: log, Registry: f.metrics,
 	}
+	server := httpapi.NewServer(nil, log)
 	for _, c := range change {
-		c(&cfg)
+		c(&cfg, server)
 	}
-	handler, err := httpapi.New(cfg)
+	server.Handler, err = httpapi.New(cfg)
 	require.NoError(t, err)
-	f.Server = httptest.NewUnstartedServer(handler)
-	f.Config = httpapi.NewServer(handler, log)
+	f.Server = httptest.NewUnstartedServer(nil)
+	f.Config = server
 	f.Start()
 	t.Cleanup(f.Close)
 	f.token = f.issue(t, token.Grant{Subject: testUser, Scopes: account.DefaultScopes()})
@@ -184,7 +185,7 @@ func (f *fixture) raw(t *testing.T, request string) answer {
 	conn, err := net.Dial("tcp", f.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -394,8 +395,7 @@ func chunked(body string) string {
 
 // Row 16: a body that does not come.
 func TestSlowBody(t *testing.T) {
-	f := newFixture(t)
-	f.Config.ReadTimeout = 200 * time.Millisecond // as read for each new connection
+	f := newFixture(t, func(_ *httpapi.Config, s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
 	a := f.raw(t, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "+f.token+
 		"\r\nContent-Length: 30\r\n\r\n{\"feat")
 	requireProblem(t, a, http.StatusRequestTimeout)
@@ -595,7 +595,7 @@ func TestTokenThrottle(t *testing.T) {
 }
 
 func TestTrustedProxies(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config) {
+	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	f.do(t, http.MethodGet, "/nowhere", "", "X-Forwarded-For", "198.51.100.7, 203.0.113.5")
@@ -741,7 +741,7 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 
 // A fault of ours is a 500 that says nothing about it; the log does.
 func TestFaultsOfOurs(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config) { c.Accounts = brokenAccounts{} })
+	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Accounts = brokenAccounts{} })
 	a := f.predict(t, `{"features":[5.1,3.5,1.4,0.2]}`)
 	p := requireProblem(t, a, 500)
 	assert.NotContains(t, a.body, "disk")

@@ -33,7 +33,15 @@ const warmRuns = 8
 
 // Load checks a bundle against the digest in its version's tags, compiles the
 // model and runs it a few times. The error names what is wrong with the model.
-func Load(b Bundle) (*Model, error) {
+func Load(b Bundle) (_ *Model, err error) {
+	// A model may come from anywhere. One that finds a fault in the evaluator
+	// must not end the process that serves another, nor be what ends it at
+	// every start.
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the model makes the evaluator fail: %v", fault)
+		}
+	}()
 	digest := sha256.Sum256(b.ONNX)
 	sum := hex.EncodeToString(digest[:])
 	if err := checkTags(b.Version.Tags, sum, len(b.ONNX)); err != nil {

@@ -3,12 +3,15 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -381,6 +384,27 @@ func TestHealthcheck(t *testing.T) {
 	code, _, errs = p.run(t, "", "healthcheck")
 	assert.Equal(t, 1, code)
 	assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
+}
+
+func TestTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(nil) // for its certificate
+	certified.Close()
+	pair := certified.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	p := newProject(t)
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(p.dir, name)
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return path
+	}
+	p.environ = append(p.environ, "TLS_CERT_FILE="+write("cert.pem", "CERTIFICATE", pair.Certificate[0]), "TLS_KEY_FILE="+write("key.pem", "PRIVATE KEY", key))
+	p.promote(t, servingtest.Iris(t))
+	s := p.ready(t)
+	p.environ = append(p.environ, "API_ADDRESS="+s.Address().String())
+	code, out, errs := p.run(t, "", "healthcheck")
+	assert.Equal(t, 0, code, errs)
+	assert.Equal(t, "ready\n", out)
 }
 
 // A request that has begun is answered after the signal to stop.
