@@ -20,8 +20,11 @@ type Artifact struct {
 // artifactPath is where the server proxies files, below /api/2.0/.
 const artifactPath = "mlflow-artifacts/artifacts"
 
-// maxArtifacts bounds what a listing may yield.
-const maxArtifacts = 100_000
+// What a listing may yield, and how deep its folders may nest.
+const (
+	maxArtifacts = 100_000
+	maxDepth     = 32
+)
 
 // Proxied reports whether files under the URI go through the server. Those of
 // other stores, such as s3:// without --serve-artifacts, do not.
@@ -138,7 +141,10 @@ func (c *Client) walk(ctx context.Context, list func(dir string) ([]fileInfo, er
 		for _, f := range files {
 			name := path.Join(dir, path.Base(f.Path))
 			if err := CheckPath(name); err != nil {
-				return nil, &Error{Kind: Unavailable, Message: "listed a file that cannot be", Err: err}
+				return nil, &Error{Kind: Unavailable, Message: "the server lists a file that cannot be", Err: err}
+			}
+			if strings.Count(name, "/") > maxDepth {
+				return nil, &Error{Kind: Unavailable, Message: fmt.Sprintf("the server lists folders more than %d deep", maxDepth)}
 			}
 			if f.IsDir {
 				pending = append(pending, name)
