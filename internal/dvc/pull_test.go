@@ -243,3 +243,31 @@ func TestInstallLeavesNothingOfABrokenStream(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, before, c.files(t))
 }
+
+// A container may see the repository read-only, the cache among it.
+func TestPullIntoScratch(t *testing.T) {
+	c := newCheckout(t)
+	scratch := t.TempDir()
+	pull := func(dir string) (Pulled, error) {
+		repo, err := Open(c.dir, Options{Scratch: dir, Getenv: func(string) string { return "" }})
+		require.NoError(t, err)
+		repo.writable = func(string) bool { return false }
+		return repo.Pull(t.Context(), c.target+".dvc")
+	}
+	before := c.files(t)
+	want := filepath.Join(scratch, irisMD5, "iris.csv")
+	for _, from := range []string{"remote", "workspace"} {
+		pulled, err := pull(scratch)
+		require.NoError(t, err)
+		require.Equal(t, Pulled{Path: want, File: want, Tracked: "data/iris.csv", MD5: irisMD5, Size: 3858, From: from, Remote: "storage"}, pulled)
+	}
+	require.Equal(t, before, c.files(t), "nothing was written into the repository")
+
+	require.NoError(t, os.WriteFile(c.target, []byte("changed by hand"), 0o600))
+	_, err := pull(scratch)
+	require.ErrorIs(t, err, ErrModified)
+	require.NoError(t, os.WriteFile(c.target, c.content, 0o600))
+	pulled, err := pull(scratch)
+	require.NoError(t, err)
+	require.Equal(t, c.target, pulled.Path, "a right file is used where it stands")
+}

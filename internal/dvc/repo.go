@@ -23,6 +23,10 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBytes is the largest object that is fetched; 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// Scratch is the folder that takes a file whose place cannot be written, as
+	// in a container that sees the repository read-only. Empty means that this
+	// is a failure.
+	Scratch string
 }
 
 // A Repo is a DVC repository: a folder with .dvc in it.
@@ -33,6 +37,9 @@ type Repo struct {
 	cache  folder
 	log    *slog.Logger
 	limit  int64
+	scratch string // Options.Scratch
+	// writable tells whether files can be made in a folder; tests replace it.
+	writable func(dir string) bool
 }
 
 // A Pulled file stands in place and has been verified.
@@ -66,7 +73,13 @@ func Open(dir string, opts Options) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes}
+	scratch := opts.Scratch
+	if scratch != "" {
+		if scratch, err = filepath.Abs(scratch); err != nil {
+			return nil, fmt.Errorf("open DVC repository: %w", err)
+		}
+	}
+	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, writable: writable}
 	if r.config, err = loadConfig(r.dvcDir, opts.Getenv); err != nil {
 		return nil, err
 	}
@@ -115,11 +128,45 @@ func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
 	}
 	p.Path = filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)) // as the user would name it
 	pulled := Pulled{Path: target, File: p.Path, Tracked: filepath.ToSlash(tracked), MD5: p.MD5, Remote: cmp.Or(p.Remote, r.config.core["remote"])}
-	pulled.From, pulled.Size, err = r.place(ctx, p, target)
+	if r.misplaced(ctx, p, target) {
+		r = r.inScratch()
+		// Named by the digest, so that no other version stands in the way.
+		p.Path = filepath.Join(r.scratch, p.MD5, filepath.Base(target))
+		pulled.Path, pulled.File = p.Path, p.Path
+	}
+	pulled.From, pulled.Size, err = r.place(ctx, p, pulled.Path)
 	if err != nil {
 		return Pulled{}, err
 	}
 	return pulled, nil
+}
+
+// misplaced tells whether a file has to go to the scratch folder: it is missing in
+// a place that cannot be written, or another recorded version stands there. What
+// was changed by hand is left to the message of place.
+func (r *Repo) misplaced(ctx context.Context, p Pointer, target string) bool {
+	if r.scratch == "" || r.writable(filepath.Dir(target)) {
+		return false
+	}
+	found, err := digestFile(ctx, target)
+	return errors.Is(err, os.ErrNotExist) || err == nil && !found.matches(p) && r.cached(ctx, found)
+}
+
+// writable tries it: permissions, owners and read-only mounts all count.
+func writable(dir string) bool {
+	file, err := createBeside(filepath.Join(dir, "writable"), 0o600)
+	if err != nil {
+		return false
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name())) == nil
+}
+
+// inScratch is the repository with its cache in the scratch folder: that of a
+// repository that cannot be written is no use.
+func (r *Repo) inScratch() *Repo {
+	moved := *r
+	moved.cache.dir = filepath.Join(r.scratch, "cache")
+	return &moved
 }
 
 // place is Pull for a checked pointer, whose path is for messages only.
