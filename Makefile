@@ -12,7 +12,7 @@ SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run bootstrap test lint fmt bench fuzz vulncheck clean
+.PHONY: help build run up down bootstrap test lint fmt bench fuzz vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +29,12 @@ run: build ## train where needed, then serve on http://localhost:8000 until Ctrl
 	@bin/trainer train --allow-unpromoted
 	@[ -n "$$API_ADDRESS" ] || grep -Eqs '^(export )?API_ADDRESS=.' .env || export API_ADDRESS=127.0.0.1:8000; \
 	exec bin/api serve
+
+up: ## start the whole stack in Docker, wait until it is healthy, say where it is
+	@deploy/up
+
+down: ## stop the stack; users, models and history stay in volumes
+	@docker compose down
 
 bootstrap: ## install what the tests need beside Go (make test does it by itself)
 	@$(GO) run ./tests/testenv/bootstrap
