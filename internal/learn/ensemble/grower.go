@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/petal-ml/petal/internal/learn/internal/trees"
-	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // A grower grows one tree at a time and keeps its scratch memory.
@@ -287,5 +286,3 @@ func (g *grower) cut(p part, s split) int {
 	copy(g.order[left:p.to], g.moved[:right])
 	return left
 }
-
-func normL1() onnx.Attribute { return onnx.StringAttribute("norm", "L1") }

@@ -159,6 +159,12 @@ def seeds(estimator, params, x, y, x_test, y_test, count):
     return {"accuracy": np.array([s[0] for s in scores]), "brier": np.array([s[1] for s in scores])}
 
 
+def boosting(params, x, y, x_test):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return {"proba": HistGradientBoostingClassifier(**params).fit(x, np.asarray(y)).predict_proba(x_test)}
+
+
 def imputer(x):
     from sklearn.impute import SimpleImputer
 

@@ -1,0 +1,125 @@
+package ensemble
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/learn/internal/parallel"
+	"github.com/petal-ml/petal/internal/learn/internal/trees"
+)
+
+const (
+	// missingBin is the bin of missing values. The others come before it.
+	missingBin = 255
+	// binRows is how many rows, drawn at random, the bins are made from.
+	binRows = 200_000
+	// packed is how many features share a word: one load brings four bins.
+	packed = 4
+)
+
+// bins are the training rows with each feature cut into bins.
+type bins struct {
+	rows     int
+	features int
+	words    [][]uint32 // features/4, rounded up; by row: four bins, the first lowest
+	cuts     []cut      // by feature
+}
+
+// A cut says where the bins of a feature end.
+type cut struct {
+	ends    []float32 // ascending: bin b holds ends[b−1] < v ≤ ends[b]; the last bin has none
+	missing bool      // training rows miss values
+}
+
+// bin returns the bin of a value.
+func (c *cut) bin(v float32) uint32 {
+	if v != v {
+		return missingBin
+	}
+	low, high := 0, len(c.ends)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if c.ends[middle] < v {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return uint32(low)
+}
+
+func newBins(ctx context.Context, m *HistGradientBoosting, x *mat.Dense, train []int, workers int) (*bins, error) {
+	_, p := x.Dims()
+	b := &bins{rows: len(train), features: p, words: make([][]uint32, (p+packed-1)/packed), cuts: make([]cut, p)}
+	sample := train
+	if len(train) > binRows {
+		random := trees.NewRandom(uint64(m.RandomState), 0)
+		sample = make([]int, binRows)
+		for i := range sample {
+			sample[i] = train[random.IntN(len(train))]
+		}
+	}
+	err := parallel.Do(ctx, workers, p, func(j int) {
+		values := make([]float32, 0, len(sample))
+		for _, i := range sample {
+			if v := finite32(x.At(i, j)); v == v {
+				values = append(values, v)
+			}
+		}
+		b.cuts[j].ends = binEnds(values, m.MaxBins)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, b.fill(ctx, x, train, workers)
+}
+
+// fill sorts all rows into the bins.
+func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int) error {
+	return parallel.Do(ctx, workers, len(b.words), func(w int) {
+		word := make([]uint32, b.rows)
+		first, last := w*packed, min((w+1)*packed, b.features)
+		for at, i := range train {
+			row := x.RawRowView(i)
+			for j := first; j < last; j++ {
+				bin := b.cuts[j].bin(finite32(row[j]))
+				if bin == missingBin {
+					b.cuts[j].missing = true
+				}
+				word[at] |= bin << (8 * (j - first))
+			}
+		}
+		b.words[w] = word
+	})
+}
+
+// binEnds sorts the values and returns where bins end: the midpoints of
+// neighbouring values where there are no more of them than bins, and quantiles
+// (numpy's averaged_inverted_cdf) otherwise, as scikit-learn does. Ends are
+// rounded down to float32, which changes no comparison with a float32.
+func binEnds(values []float32, maxBins int) []float32 {
+	slices.Sort(values)
+	distinct := slices.Compact(slices.Clone(values))
+	var ends []float32
+	if len(distinct) <= maxBins {
+		for i := 1; i < len(distinct); i++ {
+			ends = append(ends, trees.RoundDown((float64(distinct[i-1])+float64(distinct[i]))/2))
+		}
+		return ends
+	}
+	for i := 1; i < maxBins; i++ {
+		share := float64(i) * (100 / float64(maxBins)) / 100
+		position := float64(share*float64(len(values))) - 1
+		before := math.Floor(position)
+		at := min(max(int(before), 0), len(values)-2)
+		end := float64(values[at+1])
+		if position == before {
+			end = (float64(values[at]) + float64(values[at+1])) / 2
+		}
+		ends = append(ends, trees.RoundDown(end))
+	}
+	return slices.Compact(ends)
+}
