@@ -27,8 +27,9 @@ type source struct {
 }
 
 // locate brings the data into place. name is a CSV file or a .dvc pointer; a CSV
-// with a pointer beside it is pulled by that.
-func locate(ctx context.Context, name string, log *slog.Logger) (source, error) {
+// with a pointer beside it is pulled by that, into the folder scratch where its
+// place cannot be written.
+func locate(ctx context.Context, name, scratch string, log *slog.Logger) (source, error) {
 	pointer := name
 	if !strings.HasSuffix(name, ".dvc") {
 		pointer = name + ".dvc"
@@ -36,7 +37,7 @@ func locate(ctx context.Context, name string, log *slog.Logger) (source, error) 
 			return untracked(ctx, name)
 		}
 	}
-	repo, err := dvc.Open(filepath.Dir(pointer), dvc.Options{Logger: log})
+	repo, err := dvc.Open(filepath.Dir(pointer), dvc.Options{Logger: log, Scratch: scratch})
 	if err != nil {
 		return source{}, err
 	}

@@ -27,8 +27,11 @@ type Config struct {
 	Model string
 	// Source and User are shown on runs: the program and who called it.
 	Source, User string
-	Logger       *slog.Logger
-	Metrics      *Metrics
+	// Scratch is the folder for data whose place cannot be written; empty makes
+	// that a failure.
+	Scratch string
+	Logger  *slog.Logger
+	Metrics *Metrics
 	// Progress is told of each step that is done; nil for nobody.
 	Progress func(Progress)
 	// Workers is the number of goroutines that compute; 0 means GOMAXPROCS.
@@ -168,10 +171,10 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 		}
 		j.candidates = append(j.candidates, c)
 	}
-	j.total = 5 + len(j.candidates)*req.Params.NSplits // pull, read, fit, evaluate, register, and the folds
+	j.total = 5 + len(j.candidates)*req.Params.NSplits // verify, read, fit, evaluate, promote, and the folds
 
 	var err error
-	if j.source, err = locate(ctx, req.Params.Data, t.cfg.Logger); err != nil {
+	if j.source, err = locate(ctx, req.Params.Data, t.cfg.Scratch, t.cfg.Logger); err != nil {
 		return nil, err
 	}
 	j.step("verify " + j.source.path)
@@ -260,12 +263,27 @@ func (t *Trainer) recorded(ctx context.Context, j *job) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("start a run: %w", err)
 	}
-	result, err := t.inRun(ctx, run, j)
+	made, err := t.inRun(ctx, run, j)
 	if err != nil {
 		t.abandon(ctx, run, err)
 		return Result{}, err
 	}
-	return result, nil
+	if made.version == nil {
+		return made.result, nil
+	}
+	// The run stands as finished whatever happens now: all it promised is done.
+	if err := t.setChampion(ctx, *made.version, j.champion); err != nil {
+		return Result{}, err
+	}
+	j.step("promote version " + made.version.Number)
+	made.result.Outcome, made.result.Version = Promoted, *made.version
+	return made.result, nil
+}
+
+// outcome is what a run has left: version is nil where the gate refused.
+type outcome struct {
+	result  Result
+	version *registry.Version
 }
 
 // Bounds of the last call of a run that did not finish. An interruption ends in
@@ -291,15 +309,15 @@ func (t *Trainer) abandon(ctx context.Context, run registry.Run, cause error) {
 	t.cfg.Logger.WarnContext(end, "training did not finish, the champion is untouched", "run", run.ID(), "status", string(status), "error", cause)
 }
 
-// inRun fits, logs, judges and promotes. The order of its writes is the
-// promise of this package: see its documentation.
-func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (Result, error) {
+// inRun fits, logs, judges, and registers what passes the gate. The order of its
+// writes is the promise of this package: see its documentation.
+func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (outcome, error) {
 	if err := t.logInputs(ctx, run, j); err != nil {
-		return Result{}, err
+		return outcome{}, err
 	}
 	f, err := t.fit(ctx, j)
 	if err != nil {
-		return Result{}, err
+		return outcome{}, err
 	}
 	for name, value := range finite(figures(f.test)) {
 		t.cfg.Metrics.holdout.WithLabelValues(name).Set(value)
@@ -307,10 +325,10 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (Result, 
 	verdict := judgeGate(f, j.test)
 	logged, err := t.logResults(ctx, run, j, f)
 	if err != nil {
-		return Result{}, err
+		return outcome{}, err
 	}
 	if err := run.SetTags(ctx, map[string]string{tagVerdict: verdict.String()}); err != nil {
-		return Result{}, fmt.Errorf("log the verdict: %w", err)
+		return outcome{}, fmt.Errorf("log the verdict: %w", err)
 	}
 
 	result := Result{
@@ -322,21 +340,13 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (Result, 
 		result.Version = *j.champion
 	}
 	if !verdict.Promote {
-		return result, finish(ctx, run)
+		return outcome{result: result}, finish(ctx, run)
 	}
 	version, err := t.cfg.Registry.Register(ctx, j.registration(t.cfg.Model, f, logged, verdict))
 	if err != nil {
-		return Result{}, fmt.Errorf("register the model: %w", err)
+		return outcome{}, fmt.Errorf("register the model: %w", err)
 	}
-	if err := finish(ctx, run); err != nil {
-		return Result{}, err
-	}
-	if err := t.setChampion(ctx, version, j.champion); err != nil {
-		return Result{}, err
-	}
-	j.step("register version " + version.Number)
-	result.Outcome, result.Version = Promoted, version
-	return result, nil
+	return outcome{result, &version}, finish(ctx, run)
 }
 
 func finish(ctx context.Context, run registry.Run) error {

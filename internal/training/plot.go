@@ -40,9 +40,10 @@ func confusionPNG(title string, confusion [][]int, names []string) ([]byte, erro
 	}
 	p.Add(cells{confusion})
 
+	const margin = 8 // points
 	side := vg.Length(min(max(4, 0.45*float64(len(names))+2.5), 14)) * vg.Inch
 	canvas := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(side+vg.Inch, side), vgimg.UseDPI(120))}
-	p.Draw(draw.New(canvas))
+	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("draw the confusion matrix: %w", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os/user"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -149,6 +150,7 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 	a.trainer = training.New(training.Config{
 		Registry: reg, Model: cfg.ModelName,
 		Source: "trainer " + command, User: userName(),
+		Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data")),
 		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
 	})
 	return a, nil
@@ -166,6 +168,15 @@ func (a *app) openRegistry() (registry.Registry, error) {
 		Credentials:      mlflow.CredentialsFrom(a.process.getenv),
 		Logger:           a.log,
 	})
+}
+
+// explain adds what the user can do where the MLflow server is at fault. The
+// directory registry does so itself.
+func (a *app) explain(err error) error {
+	if a.settings.TrackingURI == "" || !errors.Is(err, registry.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log", err)
 }
 
 // userName is who runs the program, as runs show it.

@@ -21,7 +21,7 @@ func (listCommand) Run(ctx context.Context, process *Process) error {
 	}
 	versions, err := a.trainer.List(ctx)
 	if err != nil {
-		return err
+		return a.explain(err)
 	}
 	if len(versions) == 0 {
 		_, err := fmt.Fprintf(process.Stdout, "There is no version of %s yet: trainer train makes the first.\n", a.settings.ModelName)
@@ -65,7 +65,7 @@ func (c *promoteCommand) Run(ctx context.Context, process *Process) error {
 	}
 	v, moved, err := a.trainer.Promote(ctx, c.Version)
 	if err != nil {
-		return err
+		return a.explain(err)
 	}
 	return a.printMove(v, moved)
 }
@@ -80,7 +80,7 @@ func (rollbackCommand) Run(ctx context.Context, process *Process) error {
 	}
 	v, moved, err := a.trainer.Rollback(ctx)
 	if err != nil {
-		return err
+		return a.explain(err)
 	}
 	return a.printMove(v, moved)
 }

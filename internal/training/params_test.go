@@ -1,0 +1,174 @@
+package training
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func validParams() Params {
+	p := DefaultParams()
+	p.Data, p.Label = "iris.csv", "species"
+	return p
+}
+
+func TestCommittedParams(t *testing.T) {
+	p, err := ReadParams("../../params.yaml")
+	require.NoError(t, err)
+	require.NoError(t, p.Validate("params.yaml"))
+	assert.Equal(t, filepath.Join("..", "..", "data", "iris.csv"), p.Data, "relative to the file")
+	assert.Equal(t, "species", p.Label)
+	assert.Empty(t, p.Drop)
+	assert.Equal(t, []Spec{{Estimator: "LogisticRegression", Params: map[string]any{"C": 1.0, "max_iter": 1000}}}, p.Candidates)
+
+	// What it says of the rest are the defaults.
+	p.Drop, p.Candidates = nil, DefaultParams().Candidates
+	p.Data, p.Label = "", ""
+	assert.Equal(t, DefaultParams(), p)
+}
+
+func TestParseParamsDefaults(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "comments": "# nothing\n", "partial": "data: iris.csv\nlabel: species\n"} {
+		t.Run(name, func(t *testing.T) {
+			p, err := ParseParams([]byte(text))
+			require.NoError(t, err)
+			p.Data, p.Label = "", ""
+			assert.Equal(t, DefaultParams(), p)
+		})
+	}
+	p, err := ParseParams([]byte("candidates:\n- estimator: DummyClassifier\n"))
+	require.NoError(t, err)
+	assert.Equal(t, []Spec{{Estimator: "DummyClassifier"}}, p.Candidates)
+}
+
+func TestParseParamsRefuses(t *testing.T) {
+	cases := map[string]struct{ text, want string }{
+		"unknown key":              {"data: a\nlable: b\n", "parameters: line 2: field lable is not known; the keys are data, label"},
+		"unknown key of candidate": {"candidates:\n- estimater: x\n", "line 2: field estimater is not known"},
+		"repeated key":             {"data: a\ndata: b\n", `line 2: mapping key "data" already defined at line 1`},
+		"wrong type":               {"test_size: big\n", "line 1: cannot use !!str `big` into float64"},
+		"fraction for a number":    {"n_splits: 1.5\n", "line 1: cannot use !!float `1.5` into int"},
+		"a list":                   {"- 1\n", "line 1: cannot use !!seq into Params"},
+		"not YAML":                 {"data: [\n", "did not find expected node content"},
+		"two documents":            {"data: a\n---\ndata: b\n", "there are several documents"},
+		"too long":                 {strings.Repeat("#", maxParamsBytes+1), "are longer than"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseParams([]byte(c.text))
+			require.True(t, IsInput(err))
+			require.ErrorContains(t, err, c.want)
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+
+	missing := filepath.Join(t.TempDir(), "params.yaml")
+	_, err := ReadParams(missing)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.EqualError(t, err, missing+": cannot be read: no such file or directory; name a file by --params; see params.yaml in the repository of Petal")
+	require.NoError(t, os.WriteFile(missing, []byte("a: b"), 0o600))
+	_, err = ReadParams(missing)
+	require.ErrorContains(t, err, missing+": parameters: line 1: field a is not known")
+}
+
+func TestValidate(t *testing.T) {
+	candidate := func(estimator string, params map[string]any) func(*Params) {
+		return func(p *Params) { p.Candidates = []Spec{{estimator, params}} }
+	}
+	cases := map[string]struct {
+		mutate func(*Params)
+		want   string
+	}{
+		"data":                {func(p *Params) { p.Data = "" }, "params.yaml: data: is missing; name a CSV file, here or by --data"},
+		"label":               {func(p *Params) { p.Label = "" }, "params.yaml: label: is missing; name the column to predict, here or by --label"},
+		"drop":                {func(p *Params) { p.Drop = []string{""} }, "params.yaml: drop: has an empty name; name columns"},
+		"test_size 0":         {func(p *Params) { p.TestSize = 0 }, "params.yaml: test_size: 0 is not between 0 and 1; write a share of the rows such as 0.2"},
+		"test_size 1":         {func(p *Params) { p.TestSize = 1 }, "params.yaml: test_size: 1 is not between 0 and 1; write a share of the rows such as 0.2"},
+		"random_state":        {func(p *Params) { p.RandomState = -1 }, "params.yaml: random_state: -1 is out of range; write a whole number from 0 to 4294967295"},
+		"random_state, big":   {func(p *Params) { p.RandomState = 1 << 32 }, "params.yaml: random_state: 4294967296 is out of range; write a whole number from 0 to 4294967295"},
+		"n_splits":            {func(p *Params) { p.NSplits = 1 }, "params.yaml: n_splits: 1 is less than 2; write a number of folds such as 5"},
+		"scoring":             {func(p *Params) { p.Scoring = "accuracy" }, `params.yaml: scoring: "accuracy" is not known; write neg_log_loss`},
+		"no candidates":       {func(p *Params) { p.Candidates = nil }, "params.yaml: candidates: there is none; add one, such as - estimator: LogisticRegression"},
+		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator: is missing; write LogisticRegression or DummyClassifier"},
+		"unknown estimator":   {candidate("Oracle", nil), `params.yaml: candidate 1: estimator: "Oracle" is not known; write LogisticRegression or DummyClassifier`},
+		"unknown parameter":   {candidate("LogisticRegression", map[string]any{"c": 1}), "params.yaml: candidate 1: LogisticRegression: c: is not a parameter of it; choose from C, max_iter, tol"},
+		"parameter is text":   {candidate("LogisticRegression", map[string]any{"C": "big"}), `params.yaml: candidate 1: LogisticRegression: C: "big" cannot be used; write a finite number above 0`},
+		"parameter too low":   {candidate("LogisticRegression", map[string]any{"C": 0}), "params.yaml: candidate 1: LogisticRegression: C: 0 cannot be used; write a finite number above 0"},
+		"parameter not whole": {candidate("LogisticRegression", map[string]any{"max_iter": 1.5}), "params.yaml: candidate 1: LogisticRegression: max_iter: 1.5 cannot be used; write a whole number of at least 1"},
+		"choice":              {candidate("DummyClassifier", map[string]any{"strategy": "uniform"}), `params.yaml: candidate 1: DummyClassifier: strategy: "uniform" cannot be used; write prior`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := validParams()
+			require.NoError(t, p.Validate("params.yaml"))
+			c.mutate(&p)
+			err := p.Validate("params.yaml")
+			require.EqualError(t, err, c.want)
+			require.True(t, IsInput(err))
+		})
+	}
+
+	all := Params{}.Validate("params.yaml")
+	require.Len(t, strings.Split(all.Error(), "\n"), 6, "every fault at once: %v", all)
+}
+
+func TestFingerprint(t *testing.T) {
+	of := func(md5 string, mutate func(*Params)) string {
+		p := validParams()
+		mutate(&p)
+		var candidates []Candidate
+		for _, spec := range p.Candidates {
+			c, err := newCandidate(spec)
+			require.NoError(t, err)
+			candidates = append(candidates, c)
+		}
+		f, err := fingerprint(md5, p, candidates)
+		require.NoError(t, err)
+		return f
+	}
+	base := of("a", func(*Params) {})
+	for name, mutate := range map[string]func(*Params){
+		"the file's name":        func(p *Params) { p.Data = "elsewhere.csv" },
+		"a default, written out": func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 1}}} },
+		"a number, spelt anew":   func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 1.0}}} },
+	} {
+		assert.Equal(t, base, of("a", mutate), name)
+	}
+	assert.Equal(t,
+		of("a", func(p *Params) { p.Drop = []string{"x", "y"} }),
+		of("a", func(p *Params) { p.Drop = []string{"y", "x", "y"} }), "the order of dropped columns")
+
+	seen := map[string]string{base: "base", of("b", func(*Params) {}): "the data"}
+	for name, mutate := range map[string]func(*Params){
+		"label":        func(p *Params) { p.Label = "kind" },
+		"drop":         func(p *Params) { p.Drop = []string{"x"} },
+		"test_size":    func(p *Params) { p.TestSize = 0.3 },
+		"random_state": func(p *Params) { p.RandomState = 0 },
+		"n_splits":     func(p *Params) { p.NSplits = 4 },
+		"parameter":    func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 2}}} },
+		"candidate":    func(p *Params) { p.Candidates = []Spec{{"DummyClassifier", nil}} },
+		"another":      func(p *Params) { p.Candidates = append(p.Candidates, Spec{"DummyClassifier", nil}) },
+	} {
+		f := of("a", mutate)
+		assert.Empty(t, seen[f], "%s does not change the fingerprint", name)
+		seen[f] = name
+	}
+}
+
+func FuzzParseParams(f *testing.F) {
+	committed, err := os.ReadFile("../../params.yaml")
+	require.NoError(f, err)
+	f.Add(string(committed))
+	f.Add("candidates: [{estimator: LogisticRegression, params: {C: [1, 2]}}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := ParseParams([]byte(text))
+		if err == nil {
+			err = p.Validate("params.yaml")
+		}
+		require.True(t, err == nil || IsInput(err), "%v", err)
+	})
+}

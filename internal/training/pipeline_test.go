@@ -1,0 +1,501 @@
+package training
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/registry/directory"
+)
+
+const irisObject = "../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b"
+
+// bench is a trainer over a directory registry of its own.
+type bench struct {
+	store   *directory.Store
+	trainer *Trainer
+	metrics *prometheus.Registry
+	log     *bytes.Buffer
+	dir     string
+}
+
+// newBench lets a test change the configuration before the trainer is made.
+func newBench(t *testing.T, changes ...func(*Config)) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	store, err := directory.Open(directory.Options{Root: filepath.Join(dir, "registry"), Experiment: "test"})
+	require.NoError(t, err)
+	b := &bench{store: store, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, dir: dir}
+	cfg := Config{
+		Registry: store, Model: "iris", Source: "test", User: "tester",
+		Logger: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: NewMetrics(b.metrics),
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	b.trainer = New(cfg)
+	return b
+}
+
+// irisRequest asks for a training on a copy of iris that DVC does not track.
+func (b *bench) irisRequest(t *testing.T) Request {
+	t.Helper()
+	content, err := os.ReadFile(irisObject)
+	require.NoError(t, err)
+	return b.request(t, "iris.csv", string(content))
+}
+
+func (b *bench) request(t *testing.T, name, content string) Request {
+	t.Helper()
+	path := filepath.Join(b.dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	p := DefaultParams()
+	p.Data, p.Label = path, "species"
+	return Request{Params: p, ParamsFile: "params.yaml", Commit: strings.Repeat("a", 40)}
+}
+
+func (b *bench) champion(t *testing.T) registry.Version {
+	t.Helper()
+	v, err := b.store.Resolve(t.Context(), "iris", Champion)
+	require.NoError(t, err)
+	return v
+}
+
+func (b *bench) modelFile(t *testing.T, v registry.Version) []byte {
+	t.Helper()
+	f, err := b.store.Open(t.Context(), v, registry.ModelFile)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(f)
+	require.NoError(t, err)
+	return raw
+}
+
+func TestTrain(t *testing.T) {
+	var steps []Progress
+	b := newBench(t, func(c *Config) { c.Progress = func(p Progress) { steps = append(steps, p) } })
+	req := b.irisRequest(t)
+	result, err := b.trainer.Train(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, Promoted, result.Outcome)
+	assert.Equal(t, "1", result.Version.Number)
+	assert.Equal(t, []int{150, 4, 3}, []int{result.Rows, result.Features, result.Classes})
+	// scikit-learn's figures for the same split (docs of the live parity tests).
+	assert.InDelta(t, 28.0/30, result.Accuracy, 1e-12)
+	assert.InDelta(t, 0.17398595, result.LogLoss, 1e-8)
+
+	require.Len(t, steps, 10, "verify, read, five folds, fit, evaluate, promote")
+	for i, s := range steps {
+		assert.Equal(t, Progress{s.Step, i + 1, 10}, s)
+	}
+
+	t.Run("the champion", func(t *testing.T) {
+		v := b.champion(t)
+		assert.Equal(t, "1", v.Number)
+		raw := b.modelFile(t, v)
+		assert.Equal(t, fmt.Sprint(len(raw)), v.Tags[registry.TagSize])
+		require.NoError(t, b.trainer.verify(t.Context(), v), "its digest and its graph")
+		assert.Len(t, v.Tags[registry.TagFingerprint], 64)
+		assert.Contains(t, v.Description, "LogisticRegression(C=1, max_iter=1000, tol=1e-08), trained on 120 of the 150 rows")
+		assert.Contains(t, v.Description, "There was no champion before.")
+	})
+	t.Run("the run", func(t *testing.T) {
+		record, status, err := b.store.ReadRun(result.RunID)
+		require.NoError(t, err)
+		assert.Equal(t, registry.Finished, status)
+		assert.Equal(t, "1.0", record.Params["C"])
+		assert.Equal(t, "42", record.Params["random_state"])
+		assert.Equal(t, "0.2", record.Params["test_size"])
+		assert.Equal(t, strings.Repeat("a", 40), record.Tags[mlflow.TagGitCommit])
+		assert.Equal(t, "linear.LogisticRegression", record.Tags["estimator_class"])
+		for _, key := range []string{
+			"training_accuracy_score", "training_f1_score", "training_precision_score", "training_recall_score",
+			"training_log_loss", "training_roc_auc", "val_log_loss", "test_accuracy_score", "test_log_loss", "test_roc_auc",
+		} {
+			assert.Len(t, record.Metrics[key], 1, key)
+		}
+		losses := record.Metrics["loss"]
+		require.Greater(t, len(losses), 5)
+		for i, p := range losses {
+			assert.EqualValues(t, i+1, p.Step)
+		}
+		assert.Less(t, losses[len(losses)-1].Value, losses[0].Value)
+		require.Len(t, record.Datasets, 1)
+		assert.Equal(t, "013d0da08d6506664ce640459139176b", record.Datasets[0].Digest)
+		assert.Contains(t, record.Files, "training_confusion_matrix.png")
+		assert.Contains(t, record.Files, "test_confusion_matrix.png")
+	})
+	t.Run("MLmodel", func(t *testing.T) {
+		f, err := b.store.Open(t.Context(), b.champion(t), mlflow.ModelFile)
+		require.NoError(t, err)
+		defer func() { _ = f.Close() }()
+		text, err := io.ReadAll(f)
+		require.NoError(t, err)
+		model, err := mlflow.ParseModel(text)
+		require.NoError(t, err)
+		petal := model.Petal
+		require.NotNil(t, petal)
+		assert.Equal(t, "LogisticRegression", petal.Estimator)
+		assert.Equal(t, []any{"setosa", "versicolor", "virginica"}, petal.Classes)
+		assert.InDelta(t, result.LogLoss, petal.Metrics["log_loss"], 1e-12)
+		assert.Empty(t, petal.MissingColumns)
+		assert.Equal(t, mlflow.PetalFeature{Name: "sepal_length", Type: "double"}, petal.Features[0])
+	})
+	t.Run("metrics", func(t *testing.T) {
+		assert.InDelta(t, 1, testutil.ToFloat64(b.trainer.cfg.Metrics.runs.WithLabelValues("promoted")), 0)
+		assert.InDelta(t, 150, testutil.ToFloat64(b.trainer.cfg.Metrics.rows), 0)
+		assert.InDelta(t, 1, testutil.ToFloat64(b.trainer.cfg.Metrics.registryUp), 0)
+		assert.InDelta(t, 0, testutil.ToFloat64(b.trainer.cfg.Metrics.inProgress), 0)
+		problems, err := testutil.GatherAndLint(b.metrics)
+		require.NoError(t, err)
+		assert.Empty(t, problems)
+	})
+	t.Run("again: nothing to do", func(t *testing.T) {
+		again, err := b.trainer.Train(t.Context(), req)
+		require.NoError(t, err)
+		assert.Equal(t, Unchanged, again.Outcome)
+		assert.Equal(t, "1", again.Version.Number)
+		assert.Empty(t, again.RunID)
+	})
+	t.Run("forced: the same bytes", func(t *testing.T) {
+		forced := req
+		forced.Force = true
+		again, err := b.trainer.Train(t.Context(), forced)
+		require.NoError(t, err)
+		assert.Equal(t, Promoted, again.Outcome)
+		assert.Equal(t, "2", b.champion(t).Number)
+		first, err := b.store.Resolve(t.Context(), "iris", Previous)
+		require.NoError(t, err)
+		assert.Equal(t, "1", first.Number)
+		assert.Equal(t, b.modelFile(t, first), b.modelFile(t, b.champion(t)))
+		assert.Contains(t, b.champion(t).Description, "The champion before was version 1.")
+	})
+	t.Run("a damaged champion is trained anew", func(t *testing.T) {
+		v := b.champion(t)
+		require.NoError(t, os.Truncate(filepath.Join(b.store.Root(), v.Source, registry.ModelFile), 10))
+		again, err := b.trainer.Train(t.Context(), req)
+		require.NoError(t, err)
+		assert.Equal(t, Promoted, again.Outcome)
+		assert.Equal(t, "3", b.champion(t).Number)
+		assert.Contains(t, b.log.String(), "the champion is damaged")
+	})
+}
+
+func TestTrainIsTheSameForAnyNumberOfWorkers(t *testing.T) {
+	var files [][]byte
+	for _, workers := range []int{1, 2, 5} {
+		b := newBench(t, func(c *Config) { c.Workers = workers })
+		_, err := b.trainer.Train(t.Context(), b.irisRequest(t))
+		require.NoError(t, err)
+		files = append(files, b.modelFile(t, b.champion(t)))
+	}
+	assert.Equal(t, files[0], files[1])
+	assert.Equal(t, files[0], files[2])
+}
+
+func TestTrainChoosesTheBestCandidate(t *testing.T) {
+	b := newBench(t)
+	req := b.irisRequest(t)
+	req.Params.Candidates = []Spec{
+		{"DummyClassifier", nil},
+		{"LogisticRegression", map[string]any{"C": 0.001}},
+		{"LogisticRegression", map[string]any{"C": 1}},
+	}
+	result, err := b.trainer.Train(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, "LogisticRegression(C=1, max_iter=1000, tol=1e-08)", result.Estimator)
+
+	first := validation{candidate: Candidate{Name: "first"}, logLoss: []float64{0.2, 0.4}}
+	second := validation{candidate: Candidate{Name: "second"}, logLoss: []float64{0.4, 0.2}}
+	assert.Equal(t, "first", best([]validation{first, second}).candidate.Name, "ties go to the first")
+}
+
+func TestTrainIntegerLabels(t *testing.T) {
+	b := newBench(t)
+	content, err := os.ReadFile(irisObject)
+	require.NoError(t, err)
+	text := strings.NewReplacer(",setosa", ",10", ",versicolor", ",9", ",virginica", ",-1").Replace(string(content))
+	_, err = b.trainer.Train(t.Context(), b.request(t, "codes.csv", text))
+	require.NoError(t, err)
+	predictor, err := loadPredictor(b.modelFile(t, b.champion(t)))
+	require.NoError(t, err)
+	assert.Equal(t, []int64{-1, 9, 10}, predictor.Labels().Ints)
+}
+
+// The gate refuses a model that learned nothing: one trained on labels in random
+// order, and the prior itself.
+func TestGateRefuses(t *testing.T) {
+	b := newBench(t)
+	req := b.irisRequest(t)
+	_, err := b.trainer.Train(t.Context(), req)
+	require.NoError(t, err)
+	before := b.champion(t)
+
+	var shuffled strings.Builder
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: a test's data
+	shuffled.WriteString("a,b,c,d,e,f,g,h,species\n")
+	for range 60 {
+		for range 8 {
+			fmt.Fprintf(&shuffled, "%v,", random.NormFloat64())
+		}
+		fmt.Fprintf(&shuffled, "%c\n", 'x'+rune(random.IntN(3)))
+	}
+	prior := req
+	prior.Params.Candidates = []Spec{{Estimator: "DummyClassifier"}}
+	for name, req := range map[string]Request{
+		"labels in random order": b.request(t, "shuffled.csv", shuffled.String()),
+		"the prior":              prior,
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := b.trainer.Train(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, Refused, result.Outcome)
+			assert.Contains(t, result.Verdict.String(), "refused: the hold-out's log-loss")
+			assert.Equal(t, before, b.champion(t))
+			record, status, err := b.store.ReadRun(result.RunID)
+			require.NoError(t, err)
+			assert.Equal(t, registry.Finished, status)
+			assert.Equal(t, result.Verdict.String(), record.Tags["petal.gate"])
+		})
+	}
+	versions, err := b.store.Versions(t.Context(), "iris")
+	require.NoError(t, err)
+	assert.Len(t, versions, 1)
+	assert.InDelta(t, 2, testutil.ToFloat64(b.trainer.cfg.Metrics.runs.WithLabelValues("refused")), 0)
+	assert.InDelta(t, 0, testutil.ToFloat64(b.trainer.cfg.Metrics.lastFailed), 0)
+}
+
+func TestTrainRefusesBadInput(t *testing.T) {
+	rows := func(n int, row string) string { return strings.Repeat(row+"\n", n) }
+	const header = "a,species\n"
+	cases := map[string]struct {
+		content string
+		mutate  func(*Request)
+		want    string
+	}{
+		"one class":             {header + rows(20, "1,x"), nil, `column species: all 20 rows have the label "x"`},
+		"a class of one row":    {header + rows(20, "1,x") + rows(20, "2,y") + rows(1, "3,z"), nil, `class "z" has a single row, which cannot be in both training and hold-out; add rows`},
+		"fewer rows than folds": {header + rows(30, "1,x") + rows(4, "2,y"), nil, `class "y" has 3 training rows, fewer than the 5 folds of n_splits; add rows of that class, or lower n_splits`},
+		"hold-out too small":    {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, "hold out 0.01 of the rows of"},
+		"missing value":         {header + rows(10, "1,x") + rows(10, ",y"), nil, "line 12, column a: the value is missing"},
+		"parameters":            {"", func(r *Request) { r.Params.NSplits = 0 }, "params.yaml: n_splits: 0 is less than 2"},
+		"no file":               {"", func(r *Request) { r.Params.Data += ".gone" }, "does not exist; name an existing CSV file"},
+		"no file, a pointer":    {"", func(r *Request) { r.Params.Data += ".dvc" }, "there is no .dvc folder here or above"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			req := b.request(t, "flowers.csv", c.content)
+			if c.mutate != nil {
+				c.mutate(&req)
+			}
+			_, err := b.trainer.Train(t.Context(), req)
+			require.ErrorContains(t, err, c.want)
+			assert.True(t, IsInput(err))
+			assert.NotContains(t, err.Error(), "\n")
+			assert.NoDirExists(t, b.store.Root(), "nothing is written")
+			assert.InDelta(t, 1, testutil.ToFloat64(b.trainer.cfg.Metrics.lastFailed), 0)
+		})
+	}
+}
+
+// stumbling fails or interrupts at the n-th call that writes.
+type stumbling struct {
+	registry.Registry
+	calls atomic.Int64
+	at    int64
+	then  func() error
+	run   *string // ID of the last run
+}
+
+func (s *stumbling) step() error {
+	if s.calls.Add(1) == s.at {
+		return s.then()
+	}
+	return nil
+}
+
+func (s *stumbling) StartRun(ctx context.Context, spec registry.RunSpec) (registry.Run, error) {
+	if err := s.step(); err != nil {
+		return nil, err
+	}
+	run, err := s.Registry.StartRun(ctx, spec)
+	if err == nil {
+		*s.run = run.ID()
+	}
+	return stumblingRun{run, s}, err
+}
+
+func (s *stumbling) Register(ctx context.Context, r registry.Registration) (registry.Version, error) {
+	if err := s.step(); err != nil {
+		return registry.Version{}, err
+	}
+	return s.Registry.Register(ctx, r)
+}
+
+func (s *stumbling) SetAlias(ctx context.Context, name, alias, number string) error {
+	if err := s.step(); err != nil {
+		return err
+	}
+	return s.Registry.SetAlias(ctx, name, alias, number)
+}
+
+type stumblingRun struct {
+	registry.Run
+	s *stumbling
+}
+
+func (r stumblingRun) LogParams(ctx context.Context, p []registry.Param) error {
+	return errors.Join(r.s.step(), r.Run.LogParams(ctx, p))
+}
+
+func (r stumblingRun) LogMetrics(ctx context.Context, m []registry.Metric) error {
+	return errors.Join(r.s.step(), r.Run.LogMetrics(ctx, m))
+}
+
+func (r stumblingRun) LogDataset(ctx context.Context, d registry.Dataset) error {
+	return errors.Join(r.s.step(), r.Run.LogDataset(ctx, d))
+}
+
+func (r stumblingRun) SetTags(ctx context.Context, tags map[string]string) error {
+	return errors.Join(r.s.step(), r.Run.SetTags(ctx, tags))
+}
+
+func (r stumblingRun) LogFile(ctx context.Context, path string, content []byte) error {
+	return errors.Join(r.s.step(), r.Run.LogFile(ctx, path, content))
+}
+
+func (r stumblingRun) LogModel(ctx context.Context, m mlflow.ModelDir) (registry.LoggedModel, error) {
+	if err := r.s.step(); err != nil {
+		return registry.LoggedModel{}, err
+	}
+	return r.Run.LogModel(ctx, m)
+}
+
+func (r stumblingRun) Finish(ctx context.Context, s registry.Status) error {
+	if s == registry.Finished {
+		if err := r.s.step(); err != nil {
+			return err
+		}
+	}
+	return r.Run.Finish(ctx, s)
+}
+
+// Whichever write fails, or is interrupted, the champion is as it was and whole,
+// and the run says how it ended.
+func TestEveryWriteMayFail(t *testing.T) {
+	errDown := fmt.Errorf("%w: out of disk", registry.ErrUnavailable)
+	for _, interrupted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("interrupted=%v", interrupted), func(t *testing.T) {
+			completed := false
+			for at := int64(1); !completed; at++ {
+				require.Less(t, at, int64(50), "the loop ends once a training needs fewer writes")
+				var runID string
+				ctx, cancel := context.WithCancel(t.Context())
+				wrapped := &stumbling{run: &runID, at: -1, then: func() error {
+					if interrupted {
+						cancel()
+						return ctx.Err()
+					}
+					return errDown
+				}}
+				b := newBench(t, func(c *Config) { wrapped.Registry, c.Registry = c.Registry, wrapped })
+				req := b.irisRequest(t)
+				_, err := b.trainer.Train(ctx, req)
+				require.NoError(t, err)
+				before := b.champion(t)
+
+				req.Force = true
+				runID = ""
+				wrapped.calls.Store(0)
+				wrapped.at = at
+				_, err = b.trainer.Train(ctx, req)
+				if wrapped.calls.Load() < at {
+					completed = true
+					require.NoError(t, err)
+					require.Greater(t, at, int64(12), "all the writes were tried")
+					cancel()
+					continue
+				}
+				require.Error(t, err)
+				after := b.champion(t)
+				after.Aliases, before.Aliases = nil, nil // previous may point at it by now
+				require.Equal(t, before, after, "write %d", at)
+				require.NoError(t, b.trainer.verify(t.Context(), after))
+				if runID != "" {
+					requireStatus(t, b, runID, interrupted, at)
+				}
+
+				wrapped.at = -1
+				result, err := b.trainer.Train(t.Context(), req)
+				require.NoError(t, err, "the next training works")
+				require.Equal(t, Promoted, result.Outcome)
+				cancel()
+			}
+		})
+	}
+}
+
+func requireStatus(t *testing.T, b *bench, runID string, interrupted bool, at int64) {
+	t.Helper()
+	_, status, err := b.store.ReadRun(runID)
+	require.NoError(t, err)
+	want := registry.Failed
+	if interrupted {
+		want = registry.Killed
+	}
+	if status == registry.Finished { // only the aliases were left to write
+		require.Greater(t, at, int64(12))
+		return
+	}
+	require.Equal(t, want, status, "write %d", at)
+}
+
+func TestConfusionPicture(t *testing.T) {
+	for _, classes := range []int{2, 3, 10, 26, 300} {
+		confusion := make([][]int, classes)
+		names := make([]string, classes)
+		for i := range confusion {
+			confusion[i] = make([]int, classes)
+			confusion[i][i] = i
+			confusion[i][0] += 3
+			names[i] = fmt.Sprintf("класс %d with a name that is long", i)
+		}
+		picture, err := confusionPNG("Hold-out", confusion, names)
+		require.NoError(t, err)
+		again, err := confusionPNG("Hold-out", confusion, names)
+		require.NoError(t, err)
+		require.Equal(t, picture, again, "the same bytes each time")
+
+		img, err := png.Decode(bytes.NewReader(picture))
+		require.NoError(t, err)
+		size := img.Bounds().Size()
+		require.Greater(t, size.X, 400)
+		require.Less(t, size.X, 2000)
+		seen := map[[3]uint32]bool{}
+		for x := 0; x < size.X; x += 3 {
+			for y := 0; y < size.Y; y += 3 {
+				r, g, b, _ := img.At(x, y).RGBA()
+				seen[[3]uint32{r, g, b}] = true
+			}
+		}
+		require.Greater(t, len(seen), 5, "cells are drawn")
+	}
+}
