@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,58 +73,65 @@ func (p *proxy) requests() []string {
 // MLflow answers 500 to one kind of call, at whatever step that is: the trainer
 // says so, marks the run FAILED and leaves the champion where it was.
 func TestMLflowFailsMidway(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
-	mlflow := client{t, server.URL}
-	proxy := startProxy(t, server.URL)
-	petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL)
-	petal.Train()
-	champion := mlflow.champion()
-	require.Equal(t, "1", champion.Version)
-
-	for _, step := range []string{
-		"runs/log-inputs",
-		"runs/log-batch",
-		"logged-models",
-		"mlflow-artifacts/artifacts",
-		"model-versions/create",
-		"registered-models/alias",
+	for _, test := range []struct {
+		name, path string
+		run        string // how the run ends
+	}{
+		{"dataset", "runs/log-inputs", "FAILED"},
+		{"metrics", "runs/log-batch", "FAILED"},
+		{"model", "logged-models", "FAILED"},
+		{"files", "mlflow-artifacts/artifacts", "FAILED"},
+		{"version", "model-versions/create", "FAILED"},
+		{"promotion", "registered-models/alias", "FINISHED"}, // all else was done
 	} {
-		t.Run(strings.ReplaceAll(step, "/", " "), func(t *testing.T) {
-			hit := false
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // most of the time goes by between two attempts
+			mlflow := client{t: t, url: server.URL, model: "model_" + test.name, experiment: "experiment_" + test.name}
+			proxy := startProxy(t, server.URL)
+			petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL, "MODEL_NAME="+mlflow.model)
+			petal.Write("mlflow.yaml", "artifact_location: ./mlruns\nexperiment_name: "+mlflow.experiment+"\n")
+			petal.Train()
+			champion, before := mlflow.champion(), mlflow.runs()
+			require.Equal(t, "1", champion.Version)
+
+			var hits atomic.Int64
 			proxy.onRequest(func(r *http.Request) bool {
-				fail := r.Method != http.MethodGet && strings.Contains(r.URL.Path, step)
-				hit = hit || fail
+				fail := r.Method != http.MethodGet && strings.Contains(r.URL.Path, test.path)
+				if fail {
+					hits.Add(1)
+				}
 				return fail
 			})
-			defer proxy.onRequest(nil)
-			before := mlflow.runs()
 			result := petal.Trainer("train", "--force")
-			require.True(t, hit, "no request was failed: %v", proxy.requests())
+			require.NotZero(t, hits.Load(), "no request was failed: %v", proxy.requests())
 			require.Equal(t, exitFailure, result.Code, result.Output)
-			requireOneLine(t, result, "500")
+			requireOneLine(t, result, "out of disk")
 			require.Equal(t, champion, mlflow.champion(), "the champion moved")
-			for id, status := range mlflow.runs() {
-				if _, old := before[id]; old {
-					continue
+			after := mlflow.runs()
+			require.Greater(t, len(after), len(before), "no run was opened")
+			for id, status := range after {
+				if _, old := before[id]; !old {
+					require.Equal(t, test.run, status, "run %s", id)
 				}
-				want := "FAILED"
-				if step == "registered-models/alias" {
-					want = "FINISHED" // everything but the promotion was done
-				}
-				require.Equal(t, want, status, "run %s", id)
 			}
+
+			proxy.onRequest(nil)
+			petal.Train("--force")
+			require.NotEqual(t, champion.Version, mlflow.champion().Version, "the next training promotes again")
+			mlflow.requireWholeChampion()
 		})
 	}
-	petal.Train("--force")
-	require.NotEqual(t, champion.Version, mlflow.champion().Version, "the next training promotes again")
 }
 
 // Whenever the trainer is killed, the champion is a whole model, and the next
 // training works. The kills are laid before each request in turn, and at moments
 // drawn by chance.
 func TestTrainerKilledOverMLflow(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
-	mlflow := client{t, server.URL}
+	mlflow := client{t: t, url: server.URL, model: "iris", experiment: "iris_classification"}
 	proxy := startProxy(t, server.URL)
 	petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL)
 	petal.Train()
@@ -136,17 +144,15 @@ func TestTrainerKilledOverMLflow(t *testing.T) {
 
 	const kills = 12
 	for kill := range kills {
-		count, at := 0, 1+kill*(steps-1)/(kills-1)
+		at := int64(1 + kill*(steps-1)/(kills-1))
 		reached := make(chan struct{})
-		var once sync.Once
-		var mu sync.Mutex
+		var count atomic.Int64
 		proxy.onRequest(func(*http.Request) bool {
-			mu.Lock()
-			count++
-			now := count >= at
-			mu.Unlock()
-			if now {
-				once.Do(func() { close(reached) })
+			switch number := count.Add(1); {
+			case number == at:
+				close(reached)
+				fallthrough
+			case number > at:
 				time.Sleep(50 * time.Millisecond) // the kill comes first
 			}
 			return false
@@ -174,6 +180,7 @@ func TestTrainerKilledOverMLflow(t *testing.T) {
 
 // The same over the directory registry, where a kill may fall between two files.
 func TestTrainerKilledOverDirectory(t *testing.T) {
+	t.Parallel()
 	petal := installation.New(t)
 	started := time.Now()
 	petal.Train()
@@ -204,8 +211,9 @@ func requireServes(t *testing.T, petal *installation.Installation) {
 
 // A client asks the real MLflow server what it holds.
 type client struct {
-	t   *testing.T
-	url string
+	t                 *testing.T
+	url               string
+	model, experiment string
 }
 
 type modelVersion struct {
@@ -222,7 +230,7 @@ func (c client) champion() modelVersion {
 	var answer struct {
 		ModelVersion modelVersion `json:"model_version"`
 	}
-	c.get("/api/2.0/mlflow/registered-models/alias?name=iris&alias=champion", &answer)
+	c.get("/api/2.0/mlflow/registered-models/alias?alias=champion&name="+c.model, &answer)
 	return answer.ModelVersion
 }
 
@@ -237,7 +245,13 @@ func (c client) runs() map[string]string {
 			} `json:"info"`
 		} `json:"runs"`
 	}
-	body := `{"experiment_ids":["0","1","2"],"max_results":1000}`
+	var found struct {
+		Experiment struct {
+			ID string `json:"experiment_id"`
+		} `json:"experiment"`
+	}
+	c.get("/api/2.0/mlflow/experiments/get-by-name?experiment_name="+c.experiment, &found)
+	body := `{"experiment_ids":["` + found.Experiment.ID + `"],"max_results":1000}`
 	response, err := http.Post(c.url+"/api/2.0/mlflow/runs/search", jsonType, strings.NewReader(body))
 	require.NoError(c.t, err)
 	c.decode(response, &answer)
@@ -263,7 +277,7 @@ func (c client) requireWholeChampion() {
 	var source struct {
 		ArtifactURI string `json:"artifact_uri"`
 	}
-	c.get("/api/2.0/mlflow/model-versions/get-download-uri?name=iris&version="+champion.Version, &source)
+	c.get("/api/2.0/mlflow/model-versions/get-download-uri?name="+c.model+"&version="+champion.Version, &source)
 	path := strings.TrimPrefix(source.ArtifactURI, "mlflow-artifacts:/")
 	response, err := http.Get(c.url + "/api/2.0/mlflow-artifacts/artifacts/" + path + "/model.onnx")
 	require.NoError(c.t, err)

@@ -30,6 +30,7 @@ var samples = []struct {
 // From a CSV to a prediction over MLflow; a new champion without one failed
 // request; and MLflow's death, which serving must not notice.
 func TestJourneyWithMLflow(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
 	petal := installation.New(t, "MLFLOW_TRACKING_URI="+server.URL)
 

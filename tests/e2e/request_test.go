@@ -19,6 +19,7 @@ const (
 )
 
 func TestAPIRefusesBadRequests(t *testing.T) {
+	t.Parallel()
 	petal := installation.New(t, "SECRET_KEY="+signingKey)
 	petal.Train()
 	api := petal.StartAPI()

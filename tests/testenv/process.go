@@ -147,7 +147,7 @@ func (p *Process) Output() string { return p.output.String() }
 func (p *Process) cleanup() {
 	p.Kill()
 	if p.t.Failed() {
-		p.t.Logf("output of %s:\n%s", p.name(), p.Output())
+		p.t.Logf("output of %s:\n%s", p.name(), tail(p.Output()))
 	}
 }
 
@@ -164,6 +164,15 @@ func (p *Process) code() int {
 		return 128 + int(status.Signal())
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// tail leaves out the beginning of a long output.
+func tail(output string) string {
+	const limit = 8 << 10
+	if len(output) <= limit {
+		return output
+	}
+	return "…" + output[len(output)-limit:]
 }
 
 func probe(ctx context.Context, url string) error {
