@@ -83,6 +83,13 @@ func (c cells) Plot(canvas draw.Canvas, p *plot.Plot) {
 		Font: p.Title.TextStyle.Font, XAlign: draw.XCenter, YAlign: draw.YCenter, Handler: p.TextHandler,
 	}
 	style.Font.Size = vg.Points(min(max(60/float64(classes), 6), 16))
+	square := func(left, bottom, side, share float64) {
+		canvas.FillPolygon(blue(share), []vg.Point{
+			{X: x(left), Y: y(bottom)}, {X: x(left + side), Y: y(bottom)},
+			{X: x(left + side), Y: y(bottom + side)}, {X: x(left), Y: y(bottom + side)},
+		})
+	}
+	square(-0.5, -0.5, float64(classes), 0)
 	for i, row := range c.confusion {
 		total := 0
 		for _, n := range row {
@@ -90,15 +97,11 @@ func (c cells) Plot(canvas draw.Canvas, p *plot.Plot) {
 		}
 		bottom := float64(classes-1-i) - 0.5
 		for j, n := range row {
-			left := float64(j) - 0.5
 			share := 0.0
-			if total > 0 {
+			if n > 0 {
 				share = float64(n) / float64(total)
+				square(float64(j)-0.5, bottom, 1, share)
 			}
-			canvas.FillPolygon(blue(share), []vg.Point{
-				{X: x(left), Y: y(bottom)}, {X: x(left + 1), Y: y(bottom)},
-				{X: x(left + 1), Y: y(bottom + 1)}, {X: x(left), Y: y(bottom + 1)},
-			})
 			if classes > maxCounted {
 				continue
 			}
