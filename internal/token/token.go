@@ -1,6 +1,6 @@
 // Package token issues and verifies Petal's access tokens: JSON Web Tokens
-// signed with HS256, in the profile of RFC 9068 and held to the best current
-// practice of RFC 8725.
+// signed with HS256 or EdDSA, in the profile of RFC 9068 and held to the best
+// current practice of RFC 8725.
 //
 // It knows neither users nor HTTP. Whoever asks for a token has been
 // authenticated elsewhere; what a token may do stands in its scopes.
@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -91,7 +92,7 @@ type Grant struct {
 
 // An Issuer signs tokens. It is safe for concurrent use.
 type Issuer struct {
-	keys *Keyring
+	keys atomic.Pointer[Keyring]
 	cfg  Config
 }
 
@@ -100,8 +101,13 @@ func NewIssuer(keys *Keyring, cfg Config) (*Issuer, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("new token issuer: %w", err)
 	}
-	return &Issuer{keys: keys, cfg: cfg}, nil
+	i := &Issuer{cfg: cfg}
+	i.keys.Store(keys)
+	return i, nil
 }
+
+// SetKeys makes the issuer sign with another ring's current key.
+func (i *Issuer) SetKeys(keys *Keyring) { i.keys.Store(keys) }
 
 // Lifetime is how long new tokens are good for: "expires_in".
 func (i *Issuer) Lifetime() time.Duration { return i.cfg.Lifetime }
@@ -116,13 +122,14 @@ func (i *Issuer) Issue(g Grant) (string, Claims, error) {
 		Subject: g.Subject, ID: newID(g.Epoch), Scopes: slices.Clone(g.Scopes), Epoch: g.Epoch,
 		IssuedAt: now, Expires: now.Add(i.cfg.Lifetime),
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+	current := i.keys.Load().current
+	t := jwt.NewWithClaims(current.method, jwt.MapClaims{
 		"iss": i.cfg.Issuer, "aud": i.cfg.Audience, "sub": claims.Subject, "jti": claims.ID,
 		"iat": claims.IssuedAt.Unix(), "exp": claims.Expires.Unix(), "scope": strings.Join(claims.Scopes, " "),
 	})
 	t.Header["typ"] = tokenType
-	t.Header["kid"] = i.keys.current.id
-	signed, err := t.SignedString(i.keys.current.secret)
+	t.Header["kid"] = current.id
+	signed, err := t.SignedString(current.signing)
 	if err != nil {
 		return "", Claims{}, fmt.Errorf("issue token: %w", err)
 	}

@@ -283,7 +283,7 @@ func TestOpenKeyringKeepsItsKey(t *testing.T) {
 	)
 	for i := range ids {
 		wg.Go(func() {
-			ring, created, err := token.OpenKeyring(dir, "", "")
+			ring, created, err := token.OpenKeyring(token.KeyConfig{StateDir: dir})
 			if err != nil {
 				t.Error(err)
 				return
@@ -308,13 +308,13 @@ func TestOpenKeyringKeepsItsKey(t *testing.T) {
 	// The text of the file is the key: moved to SECRET_KEY, tokens stay good.
 	kept, err := credential.ReadFile(filepath.Join(dir, token.KeyFile))
 	require.NoError(t, err)
-	ring, created, err := token.OpenKeyring(t.TempDir(), kept, keyB)
+	ring, created, err := token.OpenKeyring(token.KeyConfig{StateDir: t.TempDir(), Secret: kept, PreviousSecret: keyB})
 	require.NoError(t, err)
 	require.False(t, created)
 	require.Equal(t, ids[0], ring.KeyID())
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, token.KeyFile), []byte("short\n"), 0o600))
-	_, _, err = token.OpenKeyring(dir, "", "")
+	_, _, err = token.OpenKeyring(token.KeyConfig{StateDir: dir})
 	require.ErrorContains(t, err, token.KeyFile)
 	require.ErrorContains(t, err, "has 5 bytes")
 }

@@ -4,16 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
 // A Verifier accepts tokens of its keyring, issuer and audience. It is safe for
-// concurrent use and keeps nothing: a cache of verified tokens stands in front
-// of it, keyed by the raw token.
+// concurrent use and remembers nothing: a [Cache] stands in front of it.
 type Verifier struct {
-	keys   *Keyring
+	keys   atomic.Pointer[Keyring]
 	cfg    Config
 	parser *jwt.Parser
 }
@@ -23,17 +23,26 @@ func NewVerifier(keys *Keyring, cfg Config) (*Verifier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("new token verifier: %w", err)
 	}
-	return &Verifier{keys: keys, cfg: cfg, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithStrictDecoding(), // or the last sign of the signature can be altered
+	v := &Verifier{cfg: cfg, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{HS256, EdDSA}), // and of these the key's own, see keyFor
+		jwt.WithStrictDecoding(),                     // or the last sign of the signature can be altered
 		jwt.WithIssuer(cfg.Issuer),
 		jwt.WithAudience(cfg.Audience),
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithLeeway(clockSkew), // for iat and nbf; checkTimes holds exp without it
 		jwt.WithTimeFunc(cfg.Now),
-	)}, nil
+	)}
+	v.keys.Store(keys)
+	return v, nil
 }
+
+// Keys is the keyring in force.
+func (v *Verifier) Keys() *Keyring { return v.keys.Load() }
+
+// SetKeys puts another keyring in force. Tokens of keys that are not on it are
+// refused from then on, remembered or not.
+func (v *Verifier) SetKeys(keys *Keyring) { v.keys.Store(keys) }
 
 // wireClaims are the claims as they travel.
 type wireClaims struct {
@@ -43,7 +52,9 @@ type wireClaims struct {
 
 // Verify checks a raw token and returns what it says. The error is [ErrInvalid]
 // or [ErrExpired], with a reason for the log; it never holds the token.
-func (v *Verifier) Verify(raw string) (Claims, error) {
+func (v *Verifier) Verify(raw string) (Claims, error) { return v.verify(raw, v.Keys()) }
+
+func (v *Verifier) verify(raw string, keys *Keyring) (Claims, error) {
 	if len(raw) > maxBytes {
 		return Claims{}, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxBytes)
 	}
@@ -51,7 +62,7 @@ func (v *Verifier) Verify(raw string) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: not three parts of base64url", ErrInvalid)
 	}
 	var wire wireClaims
-	if _, err := v.parser.ParseWithClaims(raw, &wire, v.keyFor); err != nil {
+	if _, err := v.parser.ParseWithClaims(raw, &wire, keys.keyFor); err != nil {
 		return Claims{}, classify(err)
 	}
 	if err := v.checkTimes(&wire); err != nil {
@@ -91,8 +102,9 @@ func (e headerError) Error() string { return string(e) }
 
 // keyFor chooses the key by the header. Nothing but alg, typ and kid may stand
 // there: keys come from the configuration alone, never from jwk, jku, x5c or
-// x5u, and an extension that crit marks as critical is not understood.
-func (v *Verifier) keyFor(t *jwt.Token) (any, error) {
+// x5u, and an extension that crit marks as critical is not understood. The
+// algorithm is the key's: a public key is no HMAC secret.
+func (r *Keyring) keyFor(t *jwt.Token) (any, error) {
 	for name := range t.Header {
 		if name != "alg" && name != "typ" && name != "kid" {
 			return nil, headerError("unexpected header parameter")
@@ -102,11 +114,14 @@ func (v *Verifier) keyFor(t *jwt.Token) (any, error) {
 		return nil, headerError("typ is not " + tokenType)
 	}
 	id, _ := t.Header["kid"].(string)
-	k, ok := v.keys.byID[id]
+	k, ok := r.byID[id]
 	if !ok {
 		return nil, headerError("unknown kid")
 	}
-	return k.secret, nil
+	if t.Method.Alg() != k.method.Alg() {
+		return nil, headerError("alg is not that of the key")
+	}
+	return k.checks, nil
 }
 
 // checkTimes holds what golang-jwt leaves open: that iat is there, that no

@@ -187,7 +187,9 @@ func (s *Server) openModel(credentials mlflow.Credentials, metrics prometheus.Re
 }
 
 func (s *Server) newHandler(metrics *prometheus.Registry) (http.Handler, error) {
-	keys, created, err := token.OpenKeyring(s.cfg.StateDir, s.cfg.SecretKey.Reveal(), s.cfg.SecretKeyPrevious.Reveal())
+	keys, created, err := token.OpenKeyring(token.KeyConfig{
+		StateDir: s.cfg.StateDir, Secret: s.cfg.SecretKey.Reveal(), PreviousSecret: s.cfg.SecretKeyPrevious.Reveal(),
+	})
 	if err != nil {
 		return nil, err
 	}
