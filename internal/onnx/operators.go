@@ -29,7 +29,7 @@ const many = 1 << 30
 func newestOpset(domain string) int64 {
 	switch domain {
 	case DomainONNX:
-		return 27
+		return 28
 	case DomainML:
 		return 5
 	case DomainMicrosoft:

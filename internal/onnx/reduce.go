@@ -174,7 +174,11 @@ func reduceAxes(e *env, t *Tensor, name string, axes []int, keep bool) (*Tensor,
 	if name == "ReduceLogSumExp" {
 		out, err = logSumExp(e, x, axes, keep)
 	} else {
-		out, err = fold(e, x, axes, keep, reductionOf(name))
+		r := reductionOf(name)
+		if element == Bool && name == "ReduceMax" {
+			r.start = 0 // None of nothing is true.
+		}
+		out, err = fold(e, x, axes, keep, r)
 	}
 	if err != nil {
 		return nil, err

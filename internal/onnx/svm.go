@@ -287,7 +287,10 @@ func couple(q, p []float32) {
 		}
 		worst := float32(0)
 		for _, v := range qp {
-			worst = max(worst, float32(math.Abs(float64(v-total))))
+			// Not the built-in max: NaN must not count, as in onnxruntime.
+			if e := float32(math.Abs(float64(v - total))); e > worst {
+				worst = e
+			}
 		}
 		if worst < 0.005/float32(k) {
 			return

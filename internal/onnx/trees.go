@@ -154,18 +154,15 @@ type treeScorer struct {
 	forest    *forest
 	fast      *packedTrees // nil where the plain walk is taken
 	aggregate aggregate
-	// sparse says that a row may get no weight at all for a target, so that it
-	// has to be known which targets it got one for.
-	sparse bool
 }
 
-func newTreeScorer(f *forest, a aggregate) *treeScorer {
-	s := &treeScorer{forest: f, aggregate: a, sparse: true}
-	if a == aggregateSum || a == aggregateAverage {
+// newTreeScorer takes the fast layout where it can; rows of doubles cannot.
+func newTreeScorer(f *forest, a aggregate, rows ElementType) *treeScorer {
+	s := &treeScorer{forest: f, aggregate: a}
+	if rows != Double && (a == aggregateSum || a == aggregateAverage) {
 		s.fast = pack(f)
 	}
 	if s.fast != nil {
-		s.sparse = false
 		s.forest = &forest{roots: f.roots, features: f.features, targets: f.targets} // Let go of the nodes.
 	}
 	return s

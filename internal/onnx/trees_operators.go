@@ -59,7 +59,7 @@ func compileTreeClassifier(n *nodeCompiler) (kernel, error) {
 	if err := m.binary(f); err != nil {
 		return nil, err
 	}
-	m.use(f, aggregateSum)
+	m.use(f, aggregateSum, n.inputs[0].typ.Element)
 	if err := m.checkInput(n); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func compileTreeRegressor(n *nodeCompiler) (kernel, error) {
 	if err := m.setBase(base, f.targets); err != nil {
 		return nil, err
 	}
-	m.use(f, kind)
+	m.use(f, kind, n.inputs[0].typ.Element)
 	if err := m.checkInput(n); err != nil {
 		return nil, err
 	}
@@ -33,8 +33,8 @@ func compileTreeRegressor(n *nodeCompiler) (kernel, error) {
 }
 
 // use takes over a forest.
-func (m *treeModel) use(f *forest, a aggregate) {
-	m.scorer = newTreeScorer(f, a)
+func (m *treeModel) use(f *forest, a aggregate, rows ElementType) {
+	m.scorer = newTreeScorer(f, a, rows)
 	targets := f.targets
 	m.pool.New = func() any { return newScratch[float32](targets) }
 }
@@ -73,7 +73,7 @@ func compileTreeEnsemble(n *nodeCompiler) (kernel, error) {
 		return nil, err
 	}
 	m.transform, m.output = postTransform(transform), element //nolint:gosec // Checked above.
-	m.use(f, aggregate(kind))                                 //nolint:gosec // Checked above.
+	m.use(f, aggregate(kind), element)                        //nolint:gosec // Checked above.
 	if err := m.checkInput(n); err != nil {
 		return nil, err
 	}

@@ -15,16 +15,17 @@ func (m *Model) Validate() error {
 	if m.Graph == nil {
 		return invalid("the model has no graph")
 	}
-	domains := make(map[string]bool, len(m.Opsets))
+	domains := make(map[string]int64, len(m.Opsets))
 	for _, o := range m.Opsets {
 		d := canonicalDomain(o.Domain)
-		if domains[d] {
-			return invalid("operator set %q imported twice", o.Domain)
+		// skl2onnx imports a set twice now and then, in the same version.
+		if version, twice := domains[d]; twice && version != o.Version {
+			return invalid("operator set %q imported twice, as versions %d and %d", o.Domain, version, o.Version)
 		}
 		if o.Version < 1 {
 			return invalid("operator set %q has version %d", o.Domain, o.Version)
 		}
-		domains[d] = true
+		domains[d] = o.Version
 	}
 	keys := make(map[string]bool, len(m.Metadata))
 	for _, p := range m.Metadata {
@@ -38,7 +39,7 @@ func (m *Model) Validate() error {
 	}
 	for _, v := range append(m.Graph.freeInputs(), m.Graph.Outputs...) {
 		if v.Type.Kind == KindUnknown {
-			return invalid("%q has no type, or one that is neither tensor, sequence nor map", v.Name)
+			return unsupported("%q has no type, or one that is neither tensor, sequence nor map", v.Name)
 		}
 	}
 	return validateGraph(m.Graph, nil)

@@ -182,7 +182,13 @@ def convert_sklearn(model, x, zipmap, element, opset=None):
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     if zipmap is not None:
         options = {id(last): {"zipmap": zipmap}}
-    file = to_onnx(model, initial_types=[("X", kind([None, x.shape[1]]))], options=options, target_opset=opset or {"": 18, "ai.onnx.ml": 3})
+    arguments = dict(initial_types=[("X", kind([None, x.shape[1]]))], target_opset=opset or {"": 18, "ai.onnx.ml": 3})
+    try:
+        file = to_onnx(model, options=options, **arguments)
+    except (NameError, ValueError) as fault:
+        if "zipmap" not in str(fault):
+            raise
+        file = to_onnx(model, **arguments)  # This estimator does not have the option.
     return file, x.astype(np.float32 if element == "float" else np.float64)
 
 
@@ -518,6 +524,9 @@ def run_case(job):
             try:
                 outputs = s.run(None, feeds)
             except Exception as fault:
+                if group == "ordinary":
+                    entry["unloadable"] = first_line(fault)
+                    return entry
                 runs.append({"group": group, "fault": first_line(fault)})
                 continue
             runs.append({
