@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,12 +152,12 @@ func (f *fixture) do(t *testing.T, method, path, body string, headers ...string)
 	if body == "" {
 		req.Body = nil
 	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Add(headers[i], headers[i+1])
+	for pair := range slices.Chunk(headers, 2) {
+		req.Header.Add(pair[0], pair[1])
 	}
 	resp, err := f.Client().Do(req)
 	require.NoError(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return answer{resp.StatusCode, resp.Header, string(content), resp.Close}
@@ -173,8 +175,8 @@ func (f *fixture) login(t *testing.T, form string) answer {
 
 func form(pairs ...string) string {
 	v := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		v.Add(pairs[i], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		v.Add(pair[0], pair[1])
 	}
 	return v.Encode()
 }
@@ -184,13 +186,13 @@ func (f *fixture) raw(t *testing.T, request string) answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.Listener.Addr().String())
 	require.NoError(t, err)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return answer{resp.StatusCode, resp.Header, string(content), resp.Close}
@@ -270,15 +272,23 @@ func TestPredictBytes(t *testing.T) {
 		body string
 		want string
 	}{
-		{"text labels", servingtest.Constant(t, 1), `{"features":[1,2,3,4]}`,
-			`{"label":"versicolor","class_index":1,"probabilities":{"setosa":0.0,"versicolor":1.0,"virginica":0.0},"model":{"name":"iris","version":"7"}}`},
-		{"integer labels", servingtest.IrisLabelled(t, onnx.Labels{Ints: []int64{-1, 0, 12}}), `{"features":[1,1,1000,1000]}`,
-			`{"label":12,"class_index":2,"probabilities":{"-1":0.0,"0":0.0,"12":1.0},"model":{"name":"iris","version":"7"}}`},
-		{"labels with quotes, signs and digits", servingtest.IrisLabelled(t, onnx.Labels{Strings: []string{`a"b`, "<é>", "1"}}), `{"features":[1,1,1000,1000]}`,
-			`{"label":"1","class_index":2,"probabilities":{"a\"b":0.0,"<é>":0.0,"1":1.0},"model":{"name":"iris","version":"7"}}`},
-		{"many", servingtest.IrisLabelled(t, onnx.Labels{Ints: []int64{0, 1, 2}}),
+		{
+			"text labels", servingtest.Constant(t, 1), `{"features":[1,2,3,4]}`,
+			`{"label":"versicolor","class_index":1,"probabilities":{"setosa":0.0,"versicolor":1.0,"virginica":0.0},"model":{"name":"iris","version":"7"}}`,
+		},
+		{
+			"integer labels", servingtest.IrisLabelled(t, onnx.Labels{Ints: []int64{-1, 0, 12}}), `{"features":[1,1,1000,1000]}`,
+			`{"label":12,"class_index":2,"probabilities":{"-1":0.0,"0":0.0,"12":1.0},"model":{"name":"iris","version":"7"}}`,
+		},
+		{
+			"labels with quotes, signs and digits", servingtest.IrisLabelled(t, onnx.Labels{Strings: []string{`a"b`, "<é>", "1"}}), `{"features":[1,1,1000,1000]}`,
+			`{"label":"1","class_index":2,"probabilities":{"a\"b":0.0,"<é>":0.0,"1":1.0},"model":{"name":"iris","version":"7"}}`,
+		},
+		{
+			"many", servingtest.IrisLabelled(t, onnx.Labels{Ints: []int64{0, 1, 2}}),
 			`{"instances":[[1,1,1000,1000],{"sepal_length":1,"sepal_width":1,"petal_length":-1000,"petal_width":-1000}]}`,
-			`{"predictions":[{"label":2,"class_index":2,"probabilities":{"0":0.0,"1":0.0,"2":1.0}},{"label":0,"class_index":0,"probabilities":{"0":1.0,"1":0.0,"2":0.0}}],"model":{"name":"iris","version":"7"}}`},
+			`{"predictions":[{"label":2,"class_index":2,"probabilities":{"0":0.0,"1":0.0,"2":1.0}},{"label":0,"class_index":0,"probabilities":{"0":1.0,"1":0.0,"2":0.0}}],"model":{"name":"iris","version":"7"}}`,
+		},
 		{"none of many", servingtest.Iris(t), `{"instances":[]}`, `{"predictions":[],"model":{"name":"iris","version":"7"}}`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -614,7 +624,7 @@ func TestModelInfo(t *testing.T) {
 	depth := 0
 	for {
 		tok, err := d.Token()
-		if err == io.EOF { //nolint:errorlint // the decoder returns it bare
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

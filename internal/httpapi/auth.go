@@ -59,15 +59,14 @@ func (a *api) bearer(r *http.Request) (token.Claims, *denial, error) {
 		return token.Claims{}, no, nil
 	}
 	claims, err := a.cfg.Verifier.Verify(raw)
+	if err == nil {
+		exchangeOf(r).user = claims.Subject
+		err = a.cfg.Accounts.CheckEpoch(r.Context(), claims.Subject, claims.Epoch)
+	}
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return claims, deny(denyExpired, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token has expired"), nil
-	case err != nil:
-		return claims, deny(denyInvalid, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token is not valid"), nil
-	}
-	exchangeOf(r).user = claims.Subject
-	err = a.cfg.Accounts.CheckEpoch(r.Context(), claims.Subject, claims.Epoch)
-	if errors.Is(err, account.ErrRevoked) {
+	case errors.Is(err, token.ErrInvalid), errors.Is(err, account.ErrRevoked):
 		return claims, deny(denyInvalid, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token is not valid"), nil
 	}
 	return claims, nil, err

@@ -117,7 +117,7 @@ func (d *decoder) instances(at string) ([]instance, *fieldError) {
 		return nil, d.wrongType(at, "an array of rows")
 	}
 	rows := []instance{}
-	err := d.array(at, func(i int) *fieldError {
+	err := d.array(func(i int) *fieldError {
 		row, err := d.instance(fmt.Sprintf("%s[%d]", at, i))
 		rows = append(rows, row)
 		return err
@@ -131,7 +131,7 @@ func (d *decoder) instance(at string) (instance, *fieldError) {
 	switch d.peek() {
 	case '[':
 		row.values = make([]float64, 0, 8)
-		err := d.array(at, func(i int) *fieldError {
+		err := d.array(func(i int) *fieldError {
 			v, err := d.number(func() string { return fmt.Sprintf("%s[%d]", at, i) })
 			row.values = append(row.values, v)
 			return err
@@ -210,7 +210,7 @@ func (d *decoder) numberText() (string, bool) {
 }
 
 // array reads an array and calls item at the start of each element.
-func (d *decoder) array(at string, item func(i int) *fieldError) *fieldError {
+func (d *decoder) array(item func(i int) *fieldError) *fieldError {
 	d.pos++ // [
 	d.skipSpace()
 	if d.peek() == ']' {

@@ -30,7 +30,7 @@ func TestDecodePredictAccepts(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			got, fault := decodePredict([]byte(row.body))
 			require.Nil(t, fault)
-			require.Equal(t, len(row.want.rows), len(got.rows))
+			require.Len(t, got.rows, len(row.want.rows))
 			for i, want := range row.want.rows {
 				assert.Equal(t, want.names, got.rows[i].names)
 				require.Len(t, got.rows[i].values, len(want.values))
@@ -38,7 +38,7 @@ func TestDecodePredictAccepts(t *testing.T) {
 					if math.IsNaN(v) {
 						assert.True(t, math.IsNaN(got.rows[i].values[j]))
 					} else {
-						assert.Equal(t, v, got.rows[i].values[j]) //nolint:testifylint // the same bits are meant
+						assert.Equal(t, v, got.rows[i].values[j])
 					}
 				}
 			}

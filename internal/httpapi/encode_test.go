@@ -18,7 +18,7 @@ func TestAppendScore(t *testing.T) {
 	} {
 		assert.Equal(t, want, string(appendScore(nil, s)))
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // numbers for a test
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 10000 {
 		s := math.Float32frombits(random.Uint32())
 		if s != s || math.IsInf(float64(s), 0) {

@@ -103,7 +103,7 @@ func (a *api) recover(next http.Handler) http.Handler {
 
 // internal answers 500 and logs the reason, which the client does not see.
 func (a *api) internal(w http.ResponseWriter, r *http.Request, action string, err error) {
-	a.log.LogAttrs(r.Context(), slog.LevelError, action+" failed",
+	a.log.LogAttrs(r.Context(), slog.LevelError, "a request failed", slog.String("action", action),
 		slog.String("request_id", exchangeOf(r).id), slog.Any("error", err))
 	fail(w, r, errInternal)
 }

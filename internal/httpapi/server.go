@@ -73,7 +73,7 @@ type api struct {
 
 // Paths of the routes.
 const (
-	tokenPath     = "/token" //nolint:gosec // G101: a path, no credential
+	tokenPath     = "/token"
 	predictPath   = "/predict"
 	modelInfoPath = "/model-info"
 )
@@ -133,14 +133,14 @@ func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
 
 // methodNotAllowed answers with the methods that the path does take.
 func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	var any bool
+	allowed := false
 	for _, m := range methods {
 		if a.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
 			w.Header().Add("Allow", m)
-			any = true
+			allowed = true
 		}
 	}
-	if !any { // chi says so of a method it never heard of, on any path
+	if !allowed { // chi says so of a method it never heard of, on any path
 		fail(w, r, errNotFound)
 		return
 	}

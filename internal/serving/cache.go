@@ -135,7 +135,7 @@ func (c cache) sweep(keep string) error {
 }
 
 func writeSynced(path string, content []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // a path below STATE_DIR
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func writeSynced(path string, content []byte) (err error) {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // a path below STATE_DIR
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -238,9 +238,10 @@ func (f *Follower) enter(s state, err error) {
 		f.skip = 1<<f.refusals - 1
 		f.refusals = min(f.refusals+1, maxRefusals)
 	}
-	if s.kind == stateMissing || s.kind == stateRefused {
+	switch s.kind {
+	case stateMissing, stateRefused:
 		f.metrics.reloadFailing.Set(1)
-	} else if s.kind == stateFollowing {
+	case stateFollowing:
 		f.metrics.reloadFailing.Set(0)
 	}
 	if s == before || s.kind == before.kind && s.kind != stateRefused {

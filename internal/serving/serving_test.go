@@ -173,8 +173,10 @@ func TestFollowsTheAlias(t *testing.T) {
 	assert.Equal(t, "versicolor", predict(t, m, servingtest.Versicolor))
 	assert.Equal(t, "virginica", predict(t, m, servingtest.Virginica))
 	assert.Equal(t, []serving.Feature{
-		{Name: "sepal_length", Type: "double"}, {Name: "sepal_width", Type: "double"},
-		{Name: "petal_length", Type: "double"}, {Name: "petal_width", Type: "double"},
+		{Name: "sepal_length", Type: "double"},
+		{Name: "sepal_width", Type: "double"},
+		{Name: "petal_length", Type: "double"},
+		{Name: "petal_width", Type: "double"},
 	}, m.Info().Features)
 	assert.Equal(t, [][]float64{servingtest.Setosa, servingtest.Versicolor, servingtest.Virginica}, m.Info().Example)
 
@@ -385,7 +387,7 @@ func TestBadVersions(t *testing.T) {
 		}, nil, "invalid model"},
 		{"an unknown operator", func(t testing.TB) mlflow.ModelDir {
 			dir := servingtest.Iris(t)
-			dir.ONNX = bytes.Replace(dir.ONNX, []byte("LinearClassifier"), []byte("LinearClairvoyer"), -1)
+			dir.ONNX = bytes.ReplaceAll(dir.ONNX, []byte("LinearClassifier"), []byte("LinearClairvoyer"))
 			return dir
 		}, nil, "LinearClairvoyer"},
 		{"a signature of another width", func(t testing.TB) mlflow.ModelDir {

@@ -76,7 +76,7 @@ func Run(ctx context.Context, args []string, p Process) int {
 	case exited != nil: // --help has been printed
 		return *exited
 	case err != nil:
-		fmt.Fprintf(p.Stderr, "api: %s; api --help shows the commands\n", err)
+		_, _ = fmt.Fprintf(p.Stderr, "api: %s; api --help shows the commands\n", err)
 		return exitUsage
 	}
 	return report(p.Stderr, command.Run())
@@ -90,16 +90,16 @@ func report(w io.Writer, err error) int {
 	var faults settings.Faults
 	if errors.As(err, &faults) {
 		for _, f := range faults {
-			fmt.Fprintln(w, "api:", f)
+			_, _ = fmt.Fprintln(w, "api:", f)
 		}
 		return exitUsage
 	}
 	var fault settings.Fault
 	if errors.As(err, &fault) {
-		fmt.Fprintln(w, "api:", fault)
+		_, _ = fmt.Fprintln(w, "api:", fault)
 		return exitUsage
 	}
-	fmt.Fprintln(w, "api:", oneLine(err))
+	_, _ = fmt.Fprintln(w, "api:", oneLine(err))
 	return exitFailure
 }
 

@@ -109,7 +109,7 @@ func (p *project) run(t *testing.T, stdin string, args ...string) (code int, std
 	require.NoError(t, os.WriteFile(in, []byte(stdin), 0o600))
 	f, err := os.Open(in)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var out, errs bytes.Buffer
 	code = Run(t.Context(), args, Process{Dir: p.dir, Environ: p.environ, Stdin: f, Stdout: &out, Stderr: &errs})
 	return code, out.String(), errs.String()
@@ -126,7 +126,7 @@ func login(t *testing.T, s *Server, user, password string) (status int, token st
 	t.Helper()
 	resp, err := http.PostForm("http://"+s.Address().String()+"/token", url.Values{"username": {user}, "password": {password}})
 	require.NoError(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -142,7 +142,7 @@ func predict(t *testing.T, s *Server, token string) (status int, label string) {
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var answer struct{ Label string }
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
 	return resp.StatusCode, answer.Label
@@ -200,7 +200,7 @@ func TestGuideCanBePasted(t *testing.T) {
 			script = append(script, line)
 		}
 	}
-	answers, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(script, "\n")).Output() //nolint:gosec // our own guide
+	answers, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(script, "\n")).Output()
 	require.NoError(t, err)
 	d := json.NewDecoder(bytes.NewReader(answers))
 	for _, want := range []string{"setosa", "versicolor", "virginica"} {
@@ -262,7 +262,7 @@ func TestURLs(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	p := newProject(t, "API_ADDRESS="+l.Addr().String())
 	code, out, errs := p.run(t, "", "serve")
 	assert.Equal(t, 1, code)
@@ -415,7 +415,7 @@ func TestStopFinishesRequests(t *testing.T) {
 	_, token := login(t, s, "student", p.initialPassword(t))
 	conn, err := net.Dial("tcp", s.Address().String())
 	require.NoError(t, err)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, err = fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		token, len(setosa), setosa[:5])
 	require.NoError(t, err)
@@ -425,7 +425,7 @@ func TestStopFinishesRequests(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("tcp", s.Address().String())
 		if err == nil {
-			c.Close()
+			_ = c.Close()
 		}
 		return err != nil
 	}, 5*time.Second, 5*time.Millisecond, "no new connections")

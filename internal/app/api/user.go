@@ -119,13 +119,13 @@ func (userListCommand) Run(ctx context.Context, p *Process) error {
 			return err
 		}
 		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NAME\tSTATE\tSCOPES\tCREATED")
+		_, _ = fmt.Fprintln(w, "NAME\tSTATE\tSCOPES\tCREATED")
 		for _, u := range users {
 			state := "active"
 			if u.Disabled {
 				state = "disabled"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, state, strings.Join(u.Scopes, " "), u.Created.Format(time.RFC3339))
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, state, strings.Join(u.Scopes, " "), u.Created.Format(time.RFC3339))
 		}
 		return w.Flush()
 	})
@@ -169,7 +169,7 @@ func withAccounts(ctx context.Context, p *Process, do func(settings.API, *accoun
 // takes one line. A password on the command line would be seen by everybody on
 // the machine.
 func readPassword(p *Process) (string, error) {
-	fd := int(p.Stdin.Fd()) //nolint:gosec // G115: descriptors are small
+	fd := int(p.Stdin.Fd())
 	if !term.IsTerminal(fd) {
 		line, err := bufio.NewReader(io.LimitReader(p.Stdin, 1<<16)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -182,9 +182,9 @@ func readPassword(p *Process) (string, error) {
 		return line, nil
 	}
 	ask := func(prompt string) (string, error) {
-		fmt.Fprint(p.Stderr, prompt)
+		_, _ = fmt.Fprint(p.Stderr, prompt)
 		typed, err := term.ReadPassword(fd)
-		fmt.Fprintln(p.Stderr)
+		_, _ = fmt.Fprintln(p.Stderr)
 		if err != nil {
 			return "", fmt.Errorf("read password: %w", err)
 		}
