@@ -9,7 +9,6 @@ import (
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/emit"
-	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // Classifier answers every row with the classes' shares of the training rows,
@@ -60,7 +59,7 @@ func (c *Classifier) PredictProba(x *mat.Dense) (*mat.Dense, error) {
 	return proba, nil
 }
 
-// Emit adds the prior as a constant, repeated for each row.
+// Emit adds the prior as the scores of each row, rows of NaN included.
 func (c *Classifier) Emit(b *emit.Builder, input string) (emit.Scores, error) {
 	if c.features == 0 {
 		return emit.Scores{}, learn.ErrNotFitted
@@ -68,13 +67,5 @@ func (c *Classifier) Emit(b *emit.Builder, input string) (emit.Scores, error) {
 	if err := b.CheckClasses(len(c.Prior)); err != nil {
 		return emit.Scores{}, err
 	}
-	// The shape is computed from the input's own, not from its values: rows of
-	// NaN get the prior as well.
-	shape := b.Node("Shape", []string{input})
-	rows := b.Node("Gather", []string{shape, emit.Constant(b, "first", []int{1}, []int64{0})}, onnx.IntAttribute("axis", 0))
-	one := emit.Constant(b, "one", []int{1}, []int64{1})
-	size := b.Node("Concat", []string{rows, one}, onnx.IntAttribute("axis", 0))
-	prior := emit.Constant(b, "prior", []int{1, len(c.Prior)}, emit.Floats(c.Prior))
-	proba := b.Node("Expand", []string{prior, size})
-	return emit.Scores{Label: b.ArgMaxLabel(proba), Probabilities: proba}, nil
+	return b.ConstantScores(input, c.Prior), nil
 }

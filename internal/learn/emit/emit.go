@@ -231,3 +231,27 @@ func Float(v float64) float32 {
 	}
 	return float32(v)
 }
+
+// ConstantScores adds the same scores for each row, whatever its features hold: a
+// tree of one leaf, which has no condition to evaluate.
+func (b *Builder) ConstantScores(input string, scores []float64) Scores {
+	ids, zeros := make([]int64, len(scores)), make([]int64, len(scores))
+	for k := range ids {
+		ids[k] = int64(k)
+	}
+	one := []int64{0}
+	sums := b.NodeML("TreeEnsembleRegressor", []string{input},
+		onnx.IntAttribute("n_targets", int64(len(scores))),
+		onnx.IntsAttribute("nodes_treeids", one...),
+		onnx.IntsAttribute("nodes_nodeids", one...),
+		onnx.IntsAttribute("nodes_featureids", one...),
+		onnx.StringsAttribute("nodes_modes", "LEAF"),
+		onnx.FloatsAttribute("nodes_values", 0),
+		onnx.IntsAttribute("nodes_truenodeids", one...),
+		onnx.IntsAttribute("nodes_falsenodeids", one...),
+		onnx.IntsAttribute("target_treeids", zeros...),
+		onnx.IntsAttribute("target_nodeids", zeros...),
+		onnx.IntsAttribute("target_ids", ids...),
+		onnx.FloatsAttribute("target_weights", Floats(scores)...))
+	return Scores{Label: b.ArgMaxLabel(sums), Probabilities: sums}
+}
