@@ -240,15 +240,15 @@ func TestRedirectsOfWritesAreRefused(t *testing.T) {
 }
 
 func TestBatchesAreSplit(t *testing.T) {
-	type batch struct {
+	type received struct {
 		Params, Tags []keyValue
 		Metrics      []json.RawMessage
 	}
-	var batches []batch
+	var batches []received
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		var b batch
-		if len(body) > 1_000_000 || json.Unmarshal(body, &b) != nil {
+		var b received
+		if len(body) > 1_000_000 || !bytes.HasSuffix(body, []byte(`"run_id":"r"}`)) || json.Unmarshal(body, &b) != nil {
 			w.WriteHeader(400)
 			return
 		}

@@ -169,7 +169,12 @@ func (c *Client) LogParams(ctx context.Context, run string, params map[string]st
 	if err := checkTags(params, maxParam); err != nil {
 		return err
 	}
-	return c.logPairs(ctx, run, "params", keyValues(params), maxBatchParams)
+	for _, group := range chunks(keyValues(params), maxBatchParams, maxBatchBytes, keyValue.size) {
+		if err := c.logBatch(ctx, batch{Params: group, RunID: run}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LogTags sets tags of a run. Values longer than MLflow keeps are refused: see
@@ -178,17 +183,26 @@ func (c *Client) LogTags(ctx context.Context, run string, tags map[string]string
 	if err := checkTags(tags, maxTag); err != nil {
 		return err
 	}
-	return c.logPairs(ctx, run, "tags", keyValues(tags), maxBatchTags)
-}
-
-func (c *Client) logPairs(ctx context.Context, run, kind string, pairs []keyValue, count int) error {
-	size := func(kv keyValue) int { return wireSize(kv.Key, kv.Value) }
-	for _, group := range chunks(pairs, count, maxBatchBytes, size) {
-		if err := c.post(ctx, "mlflow/runs/log-batch", map[string]any{"run_id": run, kind: group}, nil); err != nil {
+	for _, group := range chunks(keyValues(tags), maxBatchTags, maxBatchBytes, keyValue.size) {
+		if err := c.logBatch(ctx, batch{Tags: group, RunID: run}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A batch is the body of runs/log-batch. The run comes last on purpose: at a
+// value that the server cannot read it drops the rest of the body, and without
+// a run it has to say so.
+type batch struct {
+	Params  []keyValue   `json:"params,omitempty"`
+	Tags    []keyValue   `json:"tags,omitempty"`
+	Metrics []metricJSON `json:"metrics,omitempty"`
+	RunID   string       `json:"run_id"`
+}
+
+func (c *Client) logBatch(ctx context.Context, b batch) error {
+	return c.post(ctx, "mlflow/runs/log-batch", b, nil)
 }
 
 type metricJSON struct {
@@ -199,6 +213,11 @@ type metricJSON struct {
 	ModelID       string    `json:"model_id,omitempty"`
 	DatasetName   string    `json:"dataset_name,omitempty"`
 	DatasetDigest string    `json:"dataset_digest,omitempty"`
+}
+
+// size bounds the bytes on the wire.
+func (m metricJSON) size() int {
+	return 128 + wireSize(m.Key, m.ModelID, m.DatasetName, m.DatasetDigest)
 }
 
 func (m metricJSON) metric() Metric {
@@ -218,9 +237,8 @@ func (c *Client) LogMetrics(ctx context.Context, run string, metrics []Metric) e
 			ModelID: m.ModelID, DatasetName: m.DatasetName, DatasetDigest: m.DatasetDigest,
 		}
 	}
-	size := func(m metricJSON) int { return 128 + wireSize(m.Key, m.ModelID, m.DatasetName, m.DatasetDigest) }
-	for _, group := range chunks(list, maxBatchMetrics, maxBatchBytes, size) {
-		if err := c.post(ctx, "mlflow/runs/log-batch", map[string]any{"run_id": run, "metrics": group}, nil); err != nil {
+	for _, group := range chunks(list, maxBatchMetrics, maxBatchBytes, metricJSON.size) {
+		if err := c.logBatch(ctx, batch{Metrics: group, RunID: run}); err != nil {
 			return err
 		}
 	}

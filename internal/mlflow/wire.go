@@ -16,6 +16,9 @@ type keyValue struct {
 	Value string `json:"value"`
 }
 
+// size bounds the bytes on the wire.
+func (kv keyValue) size() int { return wireSize(kv.Key, kv.Value) }
+
 func keyValues(tags map[string]string) []keyValue {
 	list := make([]keyValue, 0, len(tags))
 	for _, key := range sortedKeys(tags) {

@@ -132,7 +132,7 @@ func (s *Store) Files(ctx context.Context, v registry.Version) ([]registry.File,
 }
 
 func (s *Store) files(ctx context.Context, v registry.Version) ([]mlflow.Artifact, error) {
-	uri, err := s.client.DownloadURI(ctx, v.Name, v.Number)
+	uri, err := s.locate(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -142,34 +142,20 @@ func (s *Store) files(ctx context.Context, v registry.Version) ([]mlflow.Artifac
 	case id != "":
 		return s.client.ListModelArtifacts(ctx, id)
 	case v.RunID != "":
-		return s.listInRun(ctx, v.RunID, uri)
+		run, err := s.client.GetRun(ctx, v.RunID)
+		if err != nil {
+			return nil, err
+		}
+		if dir, ok := strings.CutPrefix(uri, strings.TrimRight(run.ArtifactURI, "/")+"/"); ok {
+			return s.client.ListRunArtifacts(ctx, v.RunID, dir)
+		}
 	}
 	return s.client.ListArtifacts(ctx, uri) // says why it cannot
 }
 
-// listInRun lists a directory that a run of older MLflow versions keeps its
-// model in, wherever that is stored.
-func (s *Store) listInRun(ctx context.Context, runID, uri string) ([]mlflow.Artifact, error) {
-	run, err := s.client.GetRun(ctx, runID)
-	if err != nil {
-		return nil, err
-	}
-	dir, below := strings.CutPrefix(uri, strings.TrimRight(run.ArtifactURI, "/")+"/")
-	if rest, ok := strings.CutPrefix(uri, "runs:/"+runID+"/"); ok {
-		dir, below = rest, true
-	}
-	if !below {
-		return s.client.ListArtifacts(ctx, uri)
-	}
-	if mlflow.Proxied(run.ArtifactURI) {
-		return s.client.ListArtifacts(ctx, run.ArtifactURI+"/"+dir)
-	}
-	return s.client.ListRunArtifacts(ctx, runID, dir)
-}
-
 // Open implements [registry.Reader].
 func (s *Store) Open(ctx context.Context, v registry.Version, name string) (io.ReadCloser, error) {
-	uri, err := s.client.DownloadURI(ctx, v.Name, v.Number)
+	uri, err := s.locate(ctx, v)
 	if err != nil {
 		return nil, registry.FromMLflow(err)
 	}
@@ -183,6 +169,25 @@ func (s *Store) Open(ctx context.Context, v registry.Version, name string) (io.R
 		return nil, registry.FromMLflow(err)
 	}
 	return body, nil
+}
+
+// locate returns the URI of a version's model directory. The server gives back
+// a runs:/ source as it was registered.
+func (s *Store) locate(ctx context.Context, v registry.Version) (string, error) {
+	uri, err := s.client.DownloadURI(ctx, v.Name, v.Number)
+	if err != nil {
+		return "", err
+	}
+	rest, ok := strings.CutPrefix(uri, "runs:/")
+	if !ok {
+		return uri, nil
+	}
+	id, dir, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
+	run, err := s.client.GetRun(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(run.ArtifactURI, "/") + "/" + dir, nil
 }
 
 // Register implements [registry.Registry].
