@@ -2,6 +2,8 @@ package parity
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,7 +98,7 @@ func TestForestsAsONNX(t *testing.T) {
 				f.RandomState = 1
 				require.NoError(t, f.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))
 				requireSameONNX(t, f, d.test, d.classes, 1e-6)
-				requireSameONNX(t, f, d.train, d.classes, 1e-6)
+				requireSameONNX(t, f, onThresholds(d.train), d.classes, 1e-6)
 			})
 		}
 	}
@@ -184,7 +186,45 @@ func TestBoostingAsONNX(t *testing.T) {
 			m := ensemble.NewHistGradientBoosting()
 			require.NoError(t, m.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))
 			requireSameONNX(t, m, d.test, d.classes, 1e-6)
-			requireSameONNX(t, m, d.train, d.classes, 1e-6)
+			requireSameONNX(t, m, onThresholds(d.train), d.classes, 1e-6)
+			requireSameONNX(t, m, withHoles(d.test), d.classes, 1e-6)
 		})
 	}
+}
+
+// onThresholds makes rows whose values lie half-way between neighbouring
+// training values, where trees have their thresholds, or one float32 above.
+func onThresholds(x *mat.Dense) *mat.Dense {
+	n, p := x.Dims()
+	random := rand.New(rand.NewPCG(3, 3))
+	out := mat.NewDense(n, p, nil)
+	for j := range p {
+		values := mat.Col(nil, j, x)
+		values = slices.DeleteFunc(values, math.IsNaN)
+		slices.Sort(values)
+		values = slices.Compact(values)
+		for i := range n {
+			at := random.IntN(len(values))
+			next := min(at+1, len(values)-1)
+			v := float32((float64(float32(values[at])) + float64(float32(values[next]))) / 2)
+			if random.IntN(2) == 0 {
+				v = math.Nextafter32(v, math.MaxFloat32)
+			}
+			out.Set(i, j, float64(v))
+		}
+	}
+	return out
+}
+
+// withHoles replaces every fifth value by NaN.
+func withHoles(x *mat.Dense) *mat.Dense {
+	_, p := x.Dims()
+	var out mat.Dense
+	out.Apply(func(i, j int, v float64) float64 {
+		if (i*p+j)%5 == 0 {
+			return math.NaN()
+		}
+		return v
+	}, x)
+	return &out
 }
