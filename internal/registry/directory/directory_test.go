@@ -2,12 +2,20 @@ package directory
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/registrytest"
 )
@@ -20,9 +28,7 @@ func TestConformance(t *testing.T) {
 			ReadRun: func(_ context.Context, id string) (registry.Record, registry.Status, error) {
 				return s.ReadRun(id)
 			},
-			Break: func() {
-				require.NoError(t, os.WriteFile(filepath.Join(s.Root(), indexFile), []byte(`{"format":1,"models":{`), 0o600))
-			},
+			Break: func() { writeIndex(t, s, `{"format":1,"models":{`) },
 		}
 	})
 }
@@ -32,4 +38,272 @@ func open(t *testing.T, root string) *Store {
 	s, err := Open(Options{Root: root, Experiment: "test"})
 	require.NoError(t, err)
 	return s
+}
+
+func writeIndex(t *testing.T, s *Store, text string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(s.Root(), 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(s.Root(), indexFile), []byte(text), 0o600))
+}
+
+// register does what training does. It takes no test: a process of its own
+// calls it, too.
+func register(ctx context.Context, s *Store, onnx string) (registry.Version, error) {
+	run, err := s.StartRun(ctx, registry.RunSpec{Name: "test"})
+	if err != nil {
+		return registry.Version{}, err
+	}
+	model, err := run.LogModel(ctx, registrytest.ModelDir([]byte(onnx)))
+	if err != nil {
+		return registry.Version{}, err
+	}
+	v, err := s.Register(ctx, registry.Registration{Name: "iris", Model: model})
+	if err != nil {
+		return registry.Version{}, err
+	}
+	return v, errors.Join(run.Finish(ctx, registry.Finished), s.SetAlias(ctx, "iris", "champion", v.Number))
+}
+
+func TestReadingMakesNothing(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "mlruns")
+	_, err := open(t, root).Resolve(t.Context(), "iris", "champion")
+	require.ErrorIs(t, err, registry.ErrNotFound)
+	require.NoDirExists(t, root)
+}
+
+func TestDamagedIndex(t *testing.T) {
+	const version = `{"number":%s,"model_id":"m-00000000000000000000000000000000","tags":{}}`
+	one := strings.Replace(version, "%s", "1", 1)
+	for _, test := range []struct{ name, index, err string }{
+		{"empty", "", "unexpected end"},
+		{"cut off", `{"format":1,"models":{"iris":{`, "unexpected end"},
+		{"another file", `{"a":1}`, "format or models are missing"},
+		{"alias of nothing", `{"format":1,"models":{"iris":{"aliases":{"champion":2},"versions":[` + one + `]}}}`, `alias "champion" points at version 2`},
+		{"order", `{"format":1,"models":{"iris":{"aliases":{},"versions":[` + one + `,` + one + `]}}}`, "version after 1"},
+		{"path for a model", `{"format":1,"models":{"iris":{"aliases":{},"versions":[{"number":1,"model_id":"../../etc","tags":{}}]}}}`, "version after 0"},
+		{"null", `{"format":1,"models":{"iris":null}}`, "no aliases"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			writeIndex(t, s, test.index)
+			_, err := s.Resolve(t.Context(), "iris", "champion")
+			require.ErrorIs(t, err, registry.ErrUnavailable)
+			require.ErrorContains(t, err, test.err)
+			require.ErrorContains(t, err, filepath.Join(s.Root(), indexFile))
+			require.ErrorContains(t, err, "put a backup in its place")
+			require.NotContains(t, err.Error(), "\n")
+
+			_, err = register(t.Context(), s, "x")
+			require.ErrorIs(t, err, registry.ErrUnavailable)
+			content, err := os.ReadFile(filepath.Join(s.Root(), indexFile))
+			require.NoError(t, err)
+			require.Equal(t, test.index, string(content), "a damaged index is not written over")
+		})
+	}
+}
+
+func TestNewerFormat(t *testing.T) {
+	s := open(t, t.TempDir())
+	writeIndex(t, s, `{"format":2,"models":[]}`)
+	_, err := s.Resolve(t.Context(), "iris", "champion")
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	writeIndex(t, s, `{"format":2,"models":{}}`)
+	_, err = s.Resolve(t.Context(), "iris", "champion")
+	require.ErrorContains(t, err, "use a newer Petal")
+}
+
+func TestUnwritableFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	s := open(t, filepath.Join(file, "mlruns"))
+	_, err := s.StartRun(t.Context(), registry.RunSpec{Name: "x"})
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, "cannot write to the registry folder "+s.Root())
+	require.ErrorContains(t, err, "artifact_location in mlflow.yaml")
+	_, err = s.Resolve(t.Context(), "iris", "champion")
+	require.Error(t, err)
+}
+
+func TestLinksThatLeadOutAreRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	v, err := register(t.Context(), s, "x")
+	require.NoError(t, err)
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	require.NoError(t, os.Symlink(secret, filepath.Join(s.Root(), v.Source, "link.onnx")))
+	_, err = s.Open(t.Context(), v, "link.onnx")
+	require.Error(t, err)
+	files, err := s.Files(t.Context(), v)
+	require.NoError(t, err)
+	require.Len(t, files, 7, "the link is none of them")
+
+	for _, source := range []string{"", "..", "models/../..", "/etc", "models/m-0", "models/" + temporary + "m-" + newID()} {
+		_, err := s.Open(t.Context(), registry.Version{Source: source}, "MLmodel")
+		require.ErrorIs(t, err, registry.ErrInvalid, "%q", source)
+	}
+}
+
+// TestFinishReadsBack changes what is on disk behind the run's back.
+func TestFinishReadsBack(t *testing.T) {
+	for _, test := range []struct{ name, old, replacement, err string }{
+		{"param", `"C": "1.0"`, `"C": "2.0"`, `param "C": sent "1.0", found "2.0"`},
+		{"tag", `"a": "b"`, `"x": "b"`, `tag "a": sent "b", found nothing`},
+		{"metric", `"value": 0.125`, `"value": 0.25`, `metric "loss": sent 0.125 at step 7`},
+		{"broken", `"params"`, `params`, "is damaged"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx := t.Context()
+			s := open(t, t.TempDir())
+			run, err := s.StartRun(ctx, registry.RunSpec{Name: "x", Tags: map[string]string{"a": "b"}})
+			require.NoError(t, err)
+			require.NoError(t, run.LogParams(ctx, []registry.Param{{Key: "C", Value: "1.0"}}))
+			require.NoError(t, run.LogMetrics(ctx, []registry.Metric{{Key: "loss", Value: 0.125, Step: 7}}))
+			path := filepath.Join(s.Root(), runsDir, run.ID(), runFile)
+			data, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Contains(t, string(data), test.old)
+			require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), test.old, test.replacement, 1)), 0o600))
+			require.ErrorContains(t, run.Finish(ctx, registry.Finished), test.err)
+			require.NoError(t, run.Finish(ctx, registry.Failed))
+		})
+	}
+}
+
+// TestRunIsReadable: the file is for people, too.
+func TestRunIsReadable(t *testing.T) {
+	s := open(t, t.TempDir())
+	run, err := s.StartRun(t.Context(), registry.RunSpec{Name: "first", User: "tester"})
+	require.NoError(t, err)
+	require.NoError(t, run.LogParams(t.Context(), []registry.Param{{Key: "C", Value: "1.0"}}))
+	require.NoError(t, run.Finish(t.Context(), registry.Finished))
+	data, err := os.ReadFile(filepath.Join(s.Root(), runsDir, run.ID(), runFile))
+	require.NoError(t, err)
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(data, &doc))
+	require.Equal(t, "FINISHED", doc["status"])
+	require.Equal(t, "test", doc["experiment"])
+	require.Equal(t, map[string]any{"C": "1.0"}, doc["params"])
+	require.Contains(t, string(data), "\n  \"params\": {\n")
+}
+
+func TestLeftoversAreSwept(t *testing.T) {
+	s := open(t, t.TempDir())
+	models := filepath.Join(s.Root(), modelsDir)
+	stale, fresh := filepath.Join(models, temporary+"old"), filepath.Join(models, temporary+"new")
+	for _, dir := range []string{stale, fresh} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o750))
+	}
+	old := time.Now().Add(-2 * leftoverAge)
+	require.NoError(t, os.Chtimes(stale, old, old))
+	_, err := register(t.Context(), s, "x")
+	require.NoError(t, err)
+	require.NoDirExists(t, stale)
+	require.DirExists(t, fresh, "somebody may be writing it")
+}
+
+func TestLockIsWaitedForAndBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), lockFile)
+	unlock, err := lock(t.Context(), path, time.Second)
+	require.NoError(t, err)
+	_, err = lock(t.Context(), path, 30*time.Millisecond)
+	require.ErrorContains(t, err, "another process has held it")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = lock(ctx, path, time.Minute)
+	require.ErrorIs(t, err, context.Canceled)
+	time.AfterFunc(30*time.Millisecond, unlock)
+	again, err := lock(t.Context(), path, 10*time.Second)
+	require.NoError(t, err)
+	again()
+}
+
+const writerVariable = "PETAL_TEST_REGISTRY_WRITER"
+
+// TestWriterProcess is the other process of TestKilledWriters: it registers
+// model after model until it is killed.
+func TestWriterProcess(t *testing.T) {
+	root := os.Getenv(writerVariable)
+	if root == "" {
+		return // in the ordinary run there is nothing to do
+	}
+	s := open(t, root)
+	for {
+		_, err := register(t.Context(), s, strings.Repeat("onnx", 1<<14))
+		require.NoError(t, err)
+	}
+}
+
+// TestKilledWriters kills two writing processes at a time, again and again,
+// while a reader follows the alias. Whatever the reader sees is whole.
+func TestKilledWriters(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	_, err := register(t.Context(), s, strings.Repeat("onnx", 1<<14))
+	require.NoError(t, err)
+
+	ctx, stop := context.WithCancel(t.Context())
+	reads := make(chan error, 1)
+	go func() { reads <- follow(ctx, s) }()
+	for round := range 12 {
+		var writers []*exec.Cmd
+		for range 2 {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestWriterProcess$") //nolint:gosec // this test itself
+			cmd.Env = append(os.Environ(), writerVariable+"="+root)
+			require.NoError(t, cmd.Start())
+			writers = append(writers, cmd)
+		}
+		time.Sleep(time.Duration(30+17*round) * time.Millisecond)
+		for _, cmd := range writers {
+			require.NoError(t, cmd.Process.Kill())
+			require.Error(t, cmd.Wait())
+			require.Equal(t, -1, cmd.ProcessState.ExitCode(), "it was killed, not failed")
+		}
+	}
+	stop()
+	require.NoError(t, <-reads)
+
+	versions, err := s.Versions(t.Context(), "iris")
+	require.NoError(t, err)
+	require.Greater(t, len(versions), 12, "the writers got somewhere")
+	for i, v := range versions {
+		require.Equal(t, strconv.Itoa(i+1), v.Number)
+		require.NoError(t, readWhole(t.Context(), s, v))
+	}
+	_, err = register(t.Context(), s, "afterwards")
+	require.NoError(t, err, "no lock is left behind")
+}
+
+// follow reads what the alias points at until it is told to stop.
+func follow(ctx context.Context, s *Store) error {
+	for ctx.Err() == nil {
+		v, err := s.Resolve(context.WithoutCancel(ctx), "iris", "champion")
+		if err == nil {
+			err = readWhole(context.WithoutCancel(ctx), s, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readWhole(ctx context.Context, s *Store, v registry.Version) error {
+	for _, path := range []string{mlflow.ModelFile, mlflow.ONNXFile} {
+		body, err := s.Open(ctx, v, path)
+		if err != nil {
+			return err
+		}
+		content, err := io.ReadAll(body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return err
+		}
+		if path == mlflow.ModelFile {
+			if _, err := mlflow.ParseModel(content); err != nil {
+				return err
+			}
+		} else if size := v.Tags[registry.TagSize]; strconv.Itoa(len(content)) != size {
+			return errors.New(v.Source + ": " + strconv.Itoa(len(content)) + " bytes of " + size)
+		}
+	}
+	return nil
 }
