@@ -165,6 +165,16 @@ def boosting(params, x, y, x_test):
     return {"proba": HistGradientBoostingClassifier(**params).fit(x, np.asarray(y)).predict_proba(x_test)}
 
 
+def importance(x, y, x_test, y_test, repeats, seed):
+    from sklearn.inspection import permutation_importance
+    from sklearn.linear_model import LogisticRegression
+
+    m = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(x, np.asarray(y))
+    result = permutation_importance(m, x_test, np.asarray(y_test), scoring="neg_log_loss",
+                                    n_repeats=repeats, random_state=seed)
+    return {"importances": result.importances}
+
+
 def imputer(x):
     from sklearn.impute import SimpleImputer
 
