@@ -1,7 +1,9 @@
 // Package account keeps users: their passwords, their scopes, and the throttle
-// that makes guessing a password hopeless.
+// that makes guessing a password hopeless; the API keys of machines; and what
+// has been revoked.
 //
-// It knows neither tokens nor HTTP. What it keeps goes through a [Store], of
+// A [Service] changes these, a [Guard] tells many times a second what still
+// counts. Neither knows how a token looks, or HTTP. What is kept goes through a [Store], of
 // which package sqlstore has two kinds, SQLite and PostgreSQL.
 package account
 
@@ -29,6 +31,8 @@ var (
 	ErrScope = errors.New("invalid scope")
 	// ErrRevoked means that what was issued to the user no longer counts.
 	ErrRevoked = errors.New("revoked")
+	// ErrBusy means that too many passwords wait to be hashed.
+	ErrBusy = errors.New("too many logins at once")
 	// ErrNoInitialPassword means that no generated password is in force.
 	ErrNoInitialPassword = errors.New("no initial password is in force: set a new one with `api user passwd`")
 )
@@ -122,6 +126,25 @@ type Store interface {
 	// counted and added is false. Failures before the time "after" count no
 	// more and are forgotten.
 	AddFailure(ctx context.Context, limits []Limit, at, after time.Time) (added bool, err error)
+
+	// Generation is the Generation of Grants, which is cheaper to ask for.
+	Generation(ctx context.Context) (int64, error)
+	// Grants returns what counts, with tokens that are revoked until after now.
+	// It holds at least all changes up to its Generation.
+	Grants(ctx context.Context, now time.Time) (Grants, error)
+	// RevokeToken keeps a token's ID until the time given, which is when the
+	// token expires by itself. Those whose time was before now are forgotten.
+	RevokeToken(ctx context.Context, id string, until, now time.Time) error
+	// CreateKey adds an API key; an ID that is taken is [ErrExists].
+	CreateKey(ctx context.Context, k Key) error
+	// Keys lists all API keys, the oldest first.
+	Keys(ctx context.Context) ([]Key, error)
+	// RevokeKey revokes an API key at the time given, unless it is revoked
+	// already, and returns it; [ErrNoKey] where there is none of the ID.
+	RevokeKey(ctx context.Context, id string, at time.Time) (Key, error)
+	// UseKey moves the last use of an API key forward, never back. It changes
+	// no generation.
+	UseKey(ctx context.Context, id string, at time.Time) error
 }
 
 // A Limit bounds the failures of one subject within the window.

@@ -79,10 +79,10 @@ func (s *Service) isPassword(ctx context.Context, name, password string) (bool, 
 	if err != nil {
 		return false, err
 	}
-	if err := s.hasher.slots.Acquire(ctx, 1); err != nil {
+	if _, err := s.hasher.acquire(ctx); err != nil {
 		return false, err
 	}
-	defer s.hasher.slots.Release(1)
+	defer s.hasher.release()
 	return s.hasher.verify(user.PasswordHash, password)
 }
 

@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -33,24 +35,65 @@ const (
 // A hasher makes and checks password hashes, a few at a time: each takes 19 MiB
 // and some 30 ms of a core.
 type hasher struct {
-	params argonParams
-	slots  *semaphore.Weighted
-	dummy  string // the hash that unknown users are checked against
+	params  argonParams
+	slots   chan struct{} // holds one for each that is being made
+	waiting chan struct{} // and one for each that waits for a slot
+	dummy   string        // the hash that unknown users are checked against
+	freeing atomic.Bool   // memory is about to be given back
 }
 
-func newHasher(concurrent int64) *hasher {
-	h := &hasher{params: defaultParams, slots: semaphore.NewWeighted(concurrent)}
+func newHasher(concurrent, waiting int) *hasher {
+	h := &hasher{params: defaultParams, slots: make(chan struct{}, concurrent), waiting: make(chan struct{}, waiting)}
 	// The hash of nothing that can be typed: all zero. Its cost is that of any.
 	h.dummy = encodePHC(h.params, make([]byte, saltBytes), make([]byte, hashBytes))
 	return h
 }
 
+// acquire takes a slot and tells whether it had to wait for one. The error is
+// [ErrBusy] where too many wait already, or that of ctx.
+func (h *hasher) acquire(ctx context.Context) (waited bool, err error) {
+	select {
+	case h.slots <- struct{}{}:
+		return false, nil
+	default:
+	}
+	select {
+	case h.waiting <- struct{}{}:
+	default:
+		return false, ErrBusy
+	}
+	defer func() { <-h.waiting }()
+	select {
+	case h.slots <- struct{}{}:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// freeDelay is how soon after a hash its memory is given back; under a stream of
+// logins this is also how often.
+const freeDelay = 500 * time.Millisecond
+
+// release gives a slot back. The 19 MiB of a hash are garbage now, and Go would
+// keep them for minutes: they go back to the system, once for all hashes of a
+// moment.
+func (h *hasher) release() {
+	<-h.slots
+	if h.freeing.CompareAndSwap(false, true) {
+		time.AfterFunc(freeDelay, func() {
+			h.freeing.Store(false)
+			debug.FreeOSMemory()
+		})
+	}
+}
+
 // hash returns the password's hash in PHC notation with a new salt.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := h.slots.Acquire(ctx, 1); err != nil {
+	if _, err := h.acquire(ctx); err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
-	defer h.slots.Release(1)
+	defer h.release()
 	var salt [saltBytes]byte
 	_, _ = rand.Read(salt[:]) // crypto/rand.Read never returns an error
 	return encodePHC(h.params, salt[:], derive(h.params, password, salt[:], hashBytes)), nil

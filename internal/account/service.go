@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/petal-ml/petal/internal/credential"
@@ -21,6 +20,9 @@ type Config struct {
 	// ConcurrentHashes bounds the memory that logins take, 19 MiB each;
 	// 0 means 2.
 	ConcurrentHashes int
+	// WaitingHashes bounds the logins that wait for their turn, of some 15 ms
+	// each; more are [ErrBusy]. 0 means 64.
+	WaitingHashes int
 }
 
 // A Service is what the API and the command line do with users. It is safe for
@@ -44,34 +46,39 @@ func New(cfg Config) *Service {
 	if cfg.ConcurrentHashes < 1 {
 		cfg.ConcurrentHashes = 2
 	}
+	if cfg.WaitingHashes < 1 {
+		cfg.WaitingHashes = 64
+	}
 	return &Service{
 		store: cfg.Store, stateDir: cfg.StateDir, log: cfg.Log, now: cfg.Now,
-		hasher: newHasher(int64(cfg.ConcurrentHashes)),
+		hasher: newHasher(cfg.ConcurrentHashes, cfg.WaitingHashes),
 	}
 }
 
 // Authenticate returns the user whose name and password these are. addr is the
 // client's address; the zero value is not counted. The error is
 // [ErrCredentials], the same in the same time whether the user is unknown,
-// disabled or mistaken, or a [*ThrottledError] after too many failures.
+// disabled or mistaken, a [*ThrottledError] after too many failures, or
+// [ErrBusy], which costs nothing, while too many others wait.
 func (s *Service) Authenticate(ctx context.Context, name, password string, addr netip.Addr) (User, error) {
 	limits := limitsOf(name, addr)
 	if err := s.throttled(ctx, limits); err != nil {
 		return User{}, s.refused(ctx, name, addr, err)
 	}
-	if !s.hasher.slots.TryAcquire(1) {
-		if err := s.hasher.slots.Acquire(ctx, 1); err != nil {
-			return User{}, fmt.Errorf("authenticate: %w", err)
-		}
+	waited, err := s.hasher.acquire(ctx)
+	if err != nil {
+		return User{}, fmt.Errorf("authenticate: %w", err)
+	}
+	if waited {
 		// Others have failed while this one waited: without a second look a
 		// burst of guesses would all be heard.
 		if err := s.throttled(ctx, limits); err != nil {
-			s.hasher.slots.Release(1)
+			s.hasher.release()
 			return User{}, s.refused(ctx, name, addr, err)
 		}
 	}
 	user, ok, err := s.check(ctx, name, password)
-	s.hasher.slots.Release(1)
+	s.hasher.release()
 	if err != nil {
 		return User{}, fmt.Errorf("authenticate: %w", err)
 	}
@@ -164,20 +171,16 @@ func (s *Service) Add(ctx context.Context, name, password string, scopes []strin
 	if err := credential.CheckPassword(password, name); err != nil {
 		return User{}, fmt.Errorf("add user %q: the password %w", name, err)
 	}
-	if len(scopes) == 0 {
-		scopes = DefaultScopes()
-	}
-	for _, scope := range scopes {
-		if !slices.Contains(Scopes(), scope) {
-			return User{}, fmt.Errorf("add user %q: %w: %q is none of %v", name, ErrScope, scope, Scopes())
-		}
+	scopes, err := checkScopes(scopes)
+	if err != nil {
+		return User{}, fmt.Errorf("add user %q: %w", name, err)
 	}
 	hash, err := s.hasher.hash(ctx, password)
 	if err != nil {
 		return User{}, fmt.Errorf("add user %q: %w", name, err)
 	}
 	now := s.timestamp()
-	user := User{Name: name, PasswordHash: hash, Scopes: slices.Clone(scopes), Created: now, Updated: now}
+	user := User{Name: name, PasswordHash: hash, Scopes: scopes, Created: now, Updated: now}
 	if err := s.store.CreateUser(ctx, user); err != nil {
 		return User{}, fmt.Errorf("add user %q: %w", name, err)
 	}
@@ -223,6 +226,33 @@ func (s *Service) SetDisabled(ctx context.Context, name string, disabled bool) e
 		return fmt.Errorf("disable user %q: %w", name, err)
 	}
 	s.log.InfoContext(ctx, "user disabled or enabled", "audit", true, "user", name, "disabled", disabled)
+	return nil
+}
+
+// Revoke ends all tokens that were issued to a user, who can log in again.
+func (s *Service) Revoke(ctx context.Context, name string) error {
+	_, err := s.store.UpdateUser(ctx, name, func(u *User) error {
+		u.Epoch, u.Updated = u.Epoch+1, s.timestamp()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("revoke the tokens of user %q: %w", name, err)
+	}
+	s.log.InfoContext(ctx, "tokens of a user revoked", "audit", true, "user", name)
+	return nil
+}
+
+// RevokeToken ends one token, by its ID. expires is when it would end by itself:
+// until then its ID is kept.
+func (s *Service) RevokeToken(ctx context.Context, id string, expires time.Time) error {
+	now := s.timestamp()
+	if !expires.After(now) {
+		return nil
+	}
+	if err := s.store.RevokeToken(ctx, id, expires, now); err != nil {
+		return fmt.Errorf("revoke token: %w", err)
+	}
+	s.log.InfoContext(ctx, "token revoked", "audit", true, "jti", id)
 	return nil
 }
 

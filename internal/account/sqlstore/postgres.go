@@ -3,7 +3,9 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +17,9 @@ import (
 
 // postgresConnections bounds one replica's share of the server's connections.
 const postgresConnections = 10
+
+// migrationWait is how long one process waits for another's migration.
+const migrationWait = time.Minute
 
 // uniqueViolation is PostgreSQL's code of a taken key.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -35,15 +40,27 @@ func openPostgreSQL(source string) (*sql.DB, dialect, error) {
 }
 
 // prepare holds an advisory lock, which ends with the session that holds it.
-func (postgresDialect) prepare(ctx context.Context, db *sql.DB) error {
+func (postgresDialect) prepare(ctx context.Context, db *sql.DB) (versions Versions, err error) {
 	if err := db.PingContext(ctx); err != nil {
-		return err
+		return Versions{}, err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60)) // each second, for a minute
+	conn, err := db.Conn(ctx)
 	if err != nil {
-		return err
+		return Versions{}, err
 	}
-	return migrateUp(ctx, db, goose.DialectPostgres, goose.WithSessionLocker(locker))
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	waiting, cancel := context.WithTimeout(ctx, migrationWait)
+	defer cancel()
+	if _, err := conn.ExecContext(waiting, `SELECT pg_advisory_lock($1)`, lock.DefaultLockID); err != nil {
+		return Versions{}, fmt.Errorf("wait for another process that is opening it: %w", err)
+	}
+	defer func() {
+		_, unlockErr := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID)
+		if unlockErr != nil { // then the session has to end, and the lock with it
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	return migrateUp(ctx, db, goose.DialectPostgres)
 }
 
 func (postgresDialect) forUpdate() string { return " FOR UPDATE" }

@@ -56,20 +56,20 @@ func sqliteDSN(path string) string {
 // ends with the process that holds it. The first connection is made inside it:
 // switching to the write-ahead log does not wait for others, whatever the
 // busy_timeout.
-func (d sqliteDialect) prepare(ctx context.Context, db *sql.DB) (err error) {
+func (d sqliteDialect) prepare(ctx context.Context, db *sql.DB) (versions Versions, err error) {
 	lock, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=exclusive",
 		(&url.URL{Path: d.path + "-migrate"}).EscapedPath(), 3*busyTimeout))
 	if err != nil {
-		return err
+		return Versions{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	held, err := lock.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("wait for another process that is opening it: %w", err)
+		return Versions{}, fmt.Errorf("wait for another process that is opening it: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.Rollback()) }()
 	if err := db.PingContext(ctx); err != nil {
-		return err
+		return Versions{}, err
 	}
 	return migrateUp(ctx, db, goose.DialectSQLite3)
 }

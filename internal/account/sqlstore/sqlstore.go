@@ -35,7 +35,7 @@ var _ account.Store = (*Store)(nil)
 type dialect interface {
 	// prepare connects and brings the schema to this program's version, in a
 	// lock that holds off other processes.
-	prepare(ctx context.Context, db *sql.DB) error
+	prepare(ctx context.Context, db *sql.DB) (Versions, error)
 	// forUpdate follows a SELECT whose rows the transaction will change.
 	forUpdate() string
 	// lockSubjects keeps other transactions from counting failures of the same
@@ -49,6 +49,14 @@ type dialect interface {
 // the path of a file for [SQLite], which is created where it is missing, and a
 // postgres:// URL for [PostgreSQL]. Errors hold no password.
 func Open(ctx context.Context, driver, source string) (*Store, error) {
+	store, _, err := open(ctx, driver, source)
+	if err != nil {
+		return nil, fmt.Errorf("open account database: %w", err)
+	}
+	return store, nil
+}
+
+func open(ctx context.Context, driver, source string) (*Store, Versions, error) {
 	var (
 		db  *sql.DB
 		d   dialect
@@ -63,12 +71,13 @@ func Open(ctx context.Context, driver, source string) (*Store, error) {
 		err = fmt.Errorf("unknown driver %q", driver)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open account database: %w", err)
+		return nil, Versions{}, err
 	}
-	if err := d.prepare(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open account database: %w", err), db.Close())
+	versions, err := d.prepare(ctx, db)
+	if err != nil {
+		return nil, Versions{}, errors.Join(err, db.Close())
 	}
-	return &Store{db: db, dialect: d}, nil
+	return &Store{db: db, dialect: d}, versions, nil
 }
 
 // Close ends all connections.
@@ -79,16 +88,18 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // CreateUser implements [account.Store].
 func (s *Store) CreateUser(ctx context.Context, u account.User) error {
-	_, err := s.db.ExecContext(ctx,
-		`INSERT INTO users (name, password_hash, scopes, disabled, epoch, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		u.Name, u.PasswordHash, strings.Join(u.Scopes, " "), toInt(u.Disabled), u.Epoch, u.Created.UnixMicro(), u.Updated.UnixMicro())
-	if err != nil && s.dialect.isDuplicate(err) {
-		return account.ErrExists
-	}
-	if err != nil {
-		return fmt.Errorf("insert user: %w", err)
-	}
-	return nil
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx,
+			`INSERT INTO users (name, password_hash, scopes, disabled, epoch, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			u.Name, u.PasswordHash, strings.Join(u.Scopes, " "), toInt(u.Disabled), u.Epoch, u.Created.UnixMicro(), u.Updated.UnixMicro())
+		if err != nil && s.dialect.isDuplicate(err) {
+			return account.ErrExists
+		}
+		if err != nil {
+			return fmt.Errorf("insert user: %w", err)
+		}
+		return changed(ctx, tx)
+	})
 }
 
 const selectUsers = `SELECT name, password_hash, scopes, disabled, epoch, created_at, updated_at FROM users`
@@ -100,21 +111,14 @@ func (s *Store) User(ctx context.Context, name string) (account.User, error) {
 
 // Users implements [account.Store].
 func (s *Store) Users(ctx context.Context) ([]account.User, error) {
-	rows, err := s.db.QueryContext(ctx, selectUsers)
-	if err != nil {
-		return nil, fmt.Errorf("select users: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
 	var users []account.User
-	for rows.Next() {
-		u, err := scanUser(rows)
-		if err != nil {
-			return nil, err
-		}
+	err := s.each(ctx, "users", func(row scanner) error {
+		u, err := scanUser(row)
 		users = append(users, u)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("select users: %w", err)
+		return err
+	}, selectUsers)
+	if err != nil {
+		return nil, err
 	}
 	// Sorted here: PostgreSQL's order depends on its collation.
 	slices.SortFunc(users, func(a, b account.User) int { return strings.Compare(a.Name, b.Name) })
@@ -130,6 +134,7 @@ func (s *Store) UpdateUser(ctx context.Context, name string, change func(*accoun
 		if err != nil {
 			return err
 		}
+		before := u
 		if err := change(&u); err != nil {
 			return err
 		}
@@ -140,7 +145,10 @@ func (s *Store) UpdateUser(ctx context.Context, name string, change func(*accoun
 		if err != nil {
 			return fmt.Errorf("update user: %w", err)
 		}
-		return nil
+		if u.Epoch == before.Epoch && u.Disabled == before.Disabled {
+			return nil
+		}
+		return changed(ctx, tx)
 	})
 	if err != nil {
 		return account.User{}, err
