@@ -323,6 +323,7 @@ func learn(grants Grants, old *knowledge) *knowledge {
 			use.seen.Store(k.LastUsed.UnixMicro())
 			use.written.Store(k.LastUsed.UnixMicro())
 		}
+		k.subject = k.Subject()
 		known.keys[k.ID] = &guardedKey{k, use}
 	}
 	return known

@@ -57,6 +57,17 @@ type Key struct {
 	// LastUsed is the hour in which the key was last used, known a few seconds
 	// later; zero means never.
 	LastUsed time.Time
+
+	subject string // made once: a key is used often
+}
+
+// Subject is what the key's bearer is called in logs: "key:" and the ID. No user
+// has such a name.
+func (k *Key) Subject() string {
+	if k.subject == "" {
+		return "key:" + k.ID
+	}
+	return k.subject
 }
 
 // AddKey makes an API key and returns the text that its bearer shows as a

@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"internal/learn":      2,
 	"internal/registry":   2,
 	"internal/settings":   2,
+	"internal/access":     2,
 	"internal/onnx":       1,
 	"internal/mlflow":     1,
 	"internal/dataset":    1,
@@ -105,6 +106,11 @@ var forbidden = []struct {
 		"internal/account",
 		[]string{"internal/token/...", "net/http"},
 		"users exist without tokens and without HTTP",
+	},
+	{
+		"internal/access",
+		[]string{"net/http", "database/sql", "internal/account/sqlstore/..."},
+		"who bears a token is decided without HTTP, wherever users are kept",
 	},
 	{
 		"internal/token",
