@@ -112,7 +112,7 @@ func (c *Client) PutArtifact(ctx context.Context, uri, name string, content []by
 func (c *Client) stream(ctx context.Context, call, target string) (io.ReadCloser, int64, error) {
 	var resp *http.Response
 	err := c.retry(ctx, call, true, func() (err error) {
-		resp, err = c.send(ctx, call, http.MethodGet, target, "", nil)
+		resp, err = c.send(ctx, call, http.MethodGet, target, "", nil) //nolint:bodyclose // the caller of stream closes it
 		return err
 	})
 	if err != nil {

@@ -123,7 +123,7 @@ func TestRetries(t *testing.T) {
 		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			if bodies = append(bodies, string(body)); len(bodies) < 2 {
-				w.WriteHeader(500)
+				w.WriteHeader(http.StatusInternalServerError)
 			}
 		})
 		require.NoError(t, c.PutArtifact(t.Context(), "mlflow-artifacts:/1/x", "f", []byte("content")))
@@ -232,7 +232,7 @@ func TestCredentials(t *testing.T) {
 
 func TestRedirectsOfWritesAreRefused(t *testing.T) {
 	c, calls := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "https://elsewhere.invalid"+r.URL.Path, http.StatusMovedPermanently)
+		http.Redirect(w, r, "https://elsewhere.invalid/", http.StatusMovedPermanently)
 	})
 	err := c.LogTags(t.Context(), "r", map[string]string{"a": "b"})
 	require.ErrorContains(t, err, "MLFLOW_TRACKING_URI")
@@ -249,7 +249,7 @@ func TestBatchesAreSplit(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		var b received
 		if len(body) > 1_000_000 || !bytes.HasSuffix(body, []byte(`"run_id":"r"}`)) || json.Unmarshal(body, &b) != nil {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		batches = append(batches, b)

@@ -68,7 +68,7 @@ func TestModelFileRoundTrip(t *testing.T) {
 	require.Equal(t, dir.Petal.Classes, m.Petal.Classes)
 	require.True(t, dir.Petal.TrainedAt.Equal(m.Petal.TrainedAt))
 	require.True(t, math.IsNaN(m.Petal.Metrics["nan"]))
-	require.Equal(t, 1e-7, m.Petal.Metrics["a"]) //nolint:testifylint // text and back must be exact
+	require.Equal(t, 1e-7, m.Petal.Metrics["a"])
 	require.JSONEq(t, `{"columns":["a <b> & 'c', \"d\"","длина","t"],"data":[[1,null,1e-7]]}`, string(files[inputExampleFile]))
 }
 

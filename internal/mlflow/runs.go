@@ -221,7 +221,7 @@ func (m metricJSON) size() int {
 }
 
 func (m metricJSON) metric() Metric {
-	return Metric{Key: m.Key, Value: float64(m.Value), Step: int64(m.Step), Time: number(m.Timestamp).time()}
+	return Metric{Key: m.Key, Value: float64(m.Value), Step: int64(m.Step), Time: m.Timestamp.time()}
 }
 
 // LogMetrics appends points. The server keeps one of several equal points, so

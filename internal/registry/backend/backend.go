@@ -62,7 +62,7 @@ func localPath(location string) (string, error) {
 	u, err := url.Parse(location)
 	switch {
 	case err != nil || u.Scheme == "":
-		return location, nil
+		return location, nil //nolint:nilerr // what is no URI is a path
 	case u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") && u.Path != "":
 		return u.Path, nil
 	case u.Scheme == "file":

