@@ -145,6 +145,9 @@ func CheckTraining(x *mat.Dense, y []int, classes int) error {
 	if n != len(y) {
 		return fmt.Errorf("%d rows have %d labels: %w", n, len(y), ErrShape)
 	}
+	if n > math.MaxInt32 {
+		return fmt.Errorf("there are %d rows, at most %d can be learned from: %w", n, math.MaxInt32, ErrShape)
+	}
 	if classes < 2 {
 		return fmt.Errorf("the data have %d class, a classifier needs two: %w", classes, ErrValue)
 	}

@@ -98,7 +98,7 @@ func TestPipelineStreamsAndCopiesAlike(t *testing.T) {
 	require.NoError(t, copied.Fit(t.Context(), scaled, y, 3, learn.Options{}))
 	require.Equal(t, copied.Coef.RawMatrix().Data, streamed.Coef.RawMatrix().Data)
 	require.Equal(t, true, p.Params()["StandardScaler__with_std"])
-	require.Equal(t, 1.0, p.Params()["C"]) //nolint:testifylint // a parameter that is passed through
+	require.Equal(t, 1.0, p.Params()["C"])
 }
 
 func TestPipelinePredictsManyRowsInBlocks(t *testing.T) {

@@ -105,7 +105,7 @@ func (m *LogisticRegression) FitRows(ctx context.Context, rows learn.Rows, y []i
 func (m *LogisticRegression) check(rows learn.Rows, y []int, classes int) error {
 	switch {
 	case !(m.C > 0):
-		return fmt.Errorf("C is %v, it must be above 0: %w", m.C, learn.ErrParameter)
+		return fmt.Errorf("parameter C is %v, it must be above 0: %w", m.C, learn.ErrParameter)
 	case !(m.Tol > 0):
 		return fmt.Errorf("tol is %v, it must be above 0: %w", m.Tol, learn.ErrParameter)
 	case m.MaxIter < 1:

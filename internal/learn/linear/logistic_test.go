@@ -2,7 +2,6 @@ package linear
 
 import (
 	"context"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -178,7 +177,7 @@ func TestBadInput(t *testing.T) {
 		is     error
 		says   string
 	}{
-		{"C of zero", func(m *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) { m.C = 0; return x, y }, learn.ErrParameter, "C is 0"},
+		{"C of zero", func(m *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) { m.C = 0; return x, y }, learn.ErrParameter, "parameter C is 0"},
 		{"tol that is NaN", func(m *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) {
 			m.Tol = math.NaN()
 			return x, y
@@ -194,7 +193,7 @@ func TestBadInput(t *testing.T) {
 		}, learn.ErrValue, "row 0, column 2 is -Inf"},
 		{"one label too few", func(_ *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) { return x, y[1:] }, learn.ErrShape, "30 rows have 29 labels"},
 		{"class out of range", func(_ *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) { y[4] = 3; return x, y }, learn.ErrValue, "row 4 has class index 3"},
-		{"one class", func(_ *LogisticRegression, x *mat.Dense, y []int) (*mat.Dense, []int) { return x, make([]int, 30) }, learn.ErrValue, "one class"},
+		{"one class", func(_ *LogisticRegression, x *mat.Dense, _ []int) (*mat.Dense, []int) { return x, make([]int, 30) }, learn.ErrValue, "one class"},
 		{"no rows", func(*LogisticRegression, *mat.Dense, []int) (*mat.Dense, []int) { return &mat.Dense{}, nil }, learn.ErrShape, "no rows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -219,7 +218,7 @@ func TestPredictChecksTheRows(t *testing.T) {
 	_, err = m.PredictProba(mat.NewDense(1, 4, nil))
 	require.ErrorIs(t, err, learn.ErrShape)
 	_, err = learn.ToONNX(m, 3, onnx.Labels{Ints: []int64{1, 2}})
-	require.True(t, errors.Is(err, emit.ErrLabels))
+	require.ErrorIs(t, err, emit.ErrLabels)
 }
 
 func BenchmarkObjective(b *testing.B) {

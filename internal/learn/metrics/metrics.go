@@ -136,16 +136,16 @@ func BalancedAccuracy(confusion [][]int) float64 {
 func PerClass(confusion [][]int) []ClassReport {
 	report := make([]ClassReport, len(confusion))
 	for k := range confusion {
-		right, real, said := confusion[k][k], 0, 0
+		right, truly, said := confusion[k][k], 0, 0
 		for j := range confusion {
-			real += confusion[k][j]
+			truly += confusion[k][j]
 			said += confusion[j][k]
 		}
 		report[k] = ClassReport{
 			Precision: ratio(right, said),
-			Recall:    ratio(right, real),
-			F1:        ratio(2*right, real+said),
-			Support:   real,
+			Recall:    ratio(right, truly),
+			F1:        ratio(2*right, truly+said),
+			Support:   truly,
 		}
 	}
 	return report
@@ -224,20 +224,20 @@ func Brier(y []int, proba *mat.Dense) float64 {
 // MCC is the Matthews correlation coefficient for any number of classes
 // (Gorodkin 2004); 0 where truth or prediction is constant.
 func MCC(confusion [][]int) float64 {
-	var n, right, crossed, saidSquared, realSquared float64
+	var n, right, crossed, saidSquared, trulySquared float64
 	for k := range confusion {
-		var real, said float64
+		var truly, said float64
 		for j := range confusion {
-			real += float64(confusion[k][j])
+			truly += float64(confusion[k][j])
 			said += float64(confusion[j][k])
 		}
-		n += real
+		n += truly
 		right += float64(confusion[k][k])
-		crossed += real * said
-		realSquared += real * real
+		crossed += truly * said
+		trulySquared += truly * truly
 		saidSquared += said * said
 	}
-	spread := (n*n - saidSquared) * (n*n - realSquared)
+	spread := (n*n - saidSquared) * (n*n - trulySquared)
 	if spread == 0 {
 		return 0
 	}

@@ -35,7 +35,7 @@ func requireSameSpread(t *testing.T, want, got []float64, slack float64, what st
 }
 
 // requireSameSeeds compares an estimator with scikit-learn's over seeds.
-func requireSameSeeds(t *testing.T, d holdout, estimator string, params map[string]any, make func(seed uint32) learn.Classifier) {
+func requireSameSeeds(t *testing.T, d holdout, estimator string, params map[string]any, create func(seed uint32) learn.Classifier) {
 	t.Helper()
 	var want struct{ Accuracy, Brier array }
 	ask(t, "seeds", map[string]any{
@@ -44,7 +44,7 @@ func requireSameSeeds(t *testing.T, d holdout, estimator string, params map[stri
 	}, &want)
 	var accuracy, brier []float64
 	for seed := range uint32(seedCount) {
-		m := make(seed)
+		m := create(seed)
 		require.NoError(t, m.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))
 		proba, err := m.PredictProba(d.test)
 		require.NoError(t, err)

@@ -93,13 +93,21 @@ func requireSameMetrics(t *testing.T, y []int, proba *mat.Dense) {
 	if !math.IsNaN(got.ROCAUC) {
 		require.InDelta(t, want.ROCAUC.value(), got.ROCAUC, tolerance)
 	}
-	require.InDeltaSlice(t, want.Macro[:], []float64{got.Macro.Precision, got.Macro.Recall, got.Macro.F1}, tolerance)
-	require.InDeltaSlice(t, want.Weighted[:], []float64{got.Weighted.Precision, got.Weighted.Recall, got.Weighted.F1}, tolerance)
+	requireAverage(t, want.Macro, got.Macro)
+	requireAverage(t, want.Weighted, got.Weighted)
 	require.Equal(t, want.Confusion, got.Confusion)
 	for k, c := range want.Classes {
 		r := got.Classes[k]
-		require.InDeltaSlice(t, c[:], []float64{r.Precision, r.Recall, r.F1, float64(r.Support)}, tolerance, "class %d", k)
+		requireAverage(t, [3]float64(c[:3]), metrics.Average{Precision: r.Precision, Recall: r.Recall, F1: r.F1})
+		require.Equal(t, int(c[3]), r.Support)
 	}
+}
+
+func requireAverage(t *testing.T, want [3]float64, got metrics.Average) {
+	t.Helper()
+	require.InDelta(t, want[0], got.Precision, 1e-9)
+	require.InDelta(t, want[1], got.Recall, 1e-9)
+	require.InDelta(t, want[2], got.F1, 1e-9)
 }
 
 func b2i(b bool) int {

@@ -70,7 +70,7 @@ func TestRandomStateIsNumpys(t *testing.T) {
 			require.Equal(t, want.Permutations[i], random.Permutation(n))
 		}
 		for _, f := range want.Floats.values(t) {
-			require.Equal(t, f, random.Float64()) //nolint:testifylint // equal to the bit is what is asked for
+			require.Equal(t, f, random.Float64())
 		}
 	}
 }

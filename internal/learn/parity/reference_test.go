@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -157,7 +156,7 @@ func load(t *testing.T, name string) data {
 	for _, k := range d.y {
 		d.classes = max(d.classes, k+1)
 	}
-	require.NotEmpty(t, d.y, fmt.Sprintf("data set %s is empty", name))
+	require.NotEmpty(t, d.y, "data set %s is empty", name)
 	return d
 }
 
