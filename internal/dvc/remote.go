@@ -34,12 +34,20 @@ func (r *Repo) remote(name string) (Remote, error) {
 	if !ok || url == "" {
 		return fail(fmt.Sprintf("there is no remote %q with a url", name), "add it by dvc remote add "+name+" URL")
 	}
+	shown := fmt.Sprintf("remote %q", name)
+	if strings.HasPrefix(url, "s3://") {
+		remote, err := newBucket(shown, url, r.config.remotes[name], r.getenv)
+		if err != nil {
+			return fail(shown+": "+err.Error(), "correct it by dvc remote modify "+name)
+		}
+		return remote, nil
+	}
 	path := strings.TrimPrefix(url, "file://")
 	if kind := scheme.FindString(path); kind != "" {
 		return fail(fmt.Sprintf("remote %q is of the kind %s, which Petal cannot pull from", name, kind),
-			"pull the file by dvc pull, or choose a remote in a folder")
+			"pull the file by dvc pull, or choose a remote in a folder or in S3")
 	}
-	return folder{name: fmt.Sprintf("remote %q", name), dir: path}, nil
+	return folder{name: shown, dir: path}, nil
 }
 
 // folder is a remote in a folder of this machine. The cache is one too.

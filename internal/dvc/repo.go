@@ -31,13 +31,14 @@ type Options struct {
 
 // A Repo is a DVC repository: a folder with .dvc in it.
 type Repo struct {
-	root   string
-	dvcDir string
-	config *config
-	cache  folder
-	log    *slog.Logger
-	limit  int64
-	scratch string // Options.Scratch
+	root    string
+	dvcDir  string
+	config  *config
+	cache   folder
+	log     *slog.Logger
+	limit   int64
+	scratch string              // Options.Scratch
+	getenv  func(string) string // Options.Getenv
 	// writable tells whether files can be made in a folder; tests replace it.
 	writable func(dir string) bool
 }
@@ -79,7 +80,7 @@ func Open(dir string, opts Options) (*Repo, error) {
 			return nil, fmt.Errorf("open DVC repository: %w", err)
 		}
 	}
-	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, writable: writable}
+	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, getenv: opts.Getenv, writable: writable}
 	if r.config, err = loadConfig(r.dvcDir, opts.Getenv); err != nil {
 		return nil, err
 	}

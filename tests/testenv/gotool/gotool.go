@@ -43,6 +43,7 @@ func recipes() map[string]recipe {
 		"alertmanager": {module: "alertmanager", pkg: "github.com/prometheus/alertmanager/cmd/alertmanager"},
 		"amtool":       {module: "amtool", pkg: "github.com/prometheus/alertmanager/cmd/amtool"},
 		"mailpit":      {module: "mailpit", pkg: "github.com/axllent/mailpit"},
+		"versitygw":    {module: "versitygw", pkg: "github.com/versity/versitygw/cmd/versitygw"},
 		// Compose asks for its own version at run time.
 		"docker-compose": {
 			module: "compose", pkg: "github.com/docker/compose/v2/cmd",
