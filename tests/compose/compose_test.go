@@ -72,7 +72,7 @@ func testConfiguration(t *testing.T, s *stack) {
 
 func testImages(t *testing.T, s *stack) {
 	started := time.Now()
-	s.engine.run(t, s.dir, s.env, "docker-compose", "--profile", "tests", "build", "--quiet")
+	s.engine.run(t, s.dir, s.env, "docker-compose", "--progress=plain", "--profile", "tests", "build")
 	t.Logf("images built in %s", time.Since(started).Round(time.Second))
 	host := buildOnHost(t)
 	for _, name := range []string{"api", "trainer"} {
@@ -126,7 +126,7 @@ func extract(t *testing.T, s *stack, image string) string {
 
 func testUp(t *testing.T, s *stack) {
 	started := time.Now()
-	s.compose(t, "up", "--detach", "--wait", "--quiet-pull")
+	s.compose(t, "up", "--detach", "--wait")
 	t.Logf("the stack was up and healthy after %s", time.Since(started).Round(time.Second))
 	before := s.containers(t)
 	require.Len(t, before, len(services()))
