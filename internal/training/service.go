@@ -48,12 +48,13 @@ func (s *Service) Ready() error {
 // Run trains until ctx ends, and returns once a training under way has stopped.
 // A training that fails is logged and counted: it ends nothing.
 func (s *Service) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
 	probing := make(chan struct{})
 	go func() {
 		defer close(probing)
 		s.probe(ctx)
 	}()
-	defer func() { <-probing }()
+	defer func() { stop(); <-probing }()
 
 	s.train(ctx)
 	if s.Schedule == "" {

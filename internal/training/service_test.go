@@ -1,0 +1,104 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/registry"
+)
+
+// away is a registry that cannot be reached until it is told otherwise.
+type away struct {
+	registry.Registry
+	back atomic.Bool
+}
+
+func (a *away) Resolve(ctx context.Context, name, alias string) (registry.Version, error) {
+	if !a.back.Load() {
+		return registry.Version{}, fmt.Errorf("%w: connection refused", registry.ErrUnavailable)
+	}
+	return a.Registry.Resolve(ctx, name, alias)
+}
+
+// start runs a service until the test ends, and waits for its end.
+func start(t *testing.T, s *Service) {
+	t.Helper()
+	s.RetryFrom, s.RetryTo, s.ProbeEvery = time.Millisecond, 10*time.Millisecond, 5*time.Millisecond
+	s.Logger = slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			assert.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			t.Error("the service does not stop")
+		}
+	})
+}
+
+const soon = 20 * time.Second
+
+func TestServiceWaitsForTheRegistry(t *testing.T) {
+	reg := &away{}
+	b := newBench(t, func(c *Config) { reg.Registry, c.Registry = c.Registry, reg })
+	metrics := b.trainer.cfg.Metrics
+	req := b.irisRequest(t)
+	s := &Service{Trainer: b.trainer, Load: func() (Request, error) { return req, nil }}
+	require.EqualError(t, s.Ready(), "the registry has not answered yet")
+	start(t, s)
+
+	failures := metrics.runs.WithLabelValues("failure")
+	require.Eventually(t, func() bool { return testutil.ToFloat64(failures) >= 3 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Ready() != nil }, soon, time.Millisecond)
+	assert.InDelta(t, 0, testutil.ToFloat64(metrics.registryUp), 0)
+
+	reg.back.Store(true)
+	promoted := metrics.runs.WithLabelValues("promoted")
+	require.Eventually(t, func() bool { return testutil.ToFloat64(promoted) == 1 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Ready() == nil }, soon, time.Millisecond)
+	assert.Equal(t, "1", b.champion(t).Number)
+	assert.InDelta(t, 0, testutil.ToFloat64(metrics.lastFailed), 0)
+	assert.InDelta(t, 1, testutil.ToFloat64(metrics.registryUp), 0)
+}
+
+func TestServiceStaysUpWhenATrainingFails(t *testing.T) {
+	b := newBench(t)
+	s := &Service{Trainer: b.trainer, Load: func() (Request, error) { return Request{}, errors.New("no parameters") }}
+	start(t, s)
+	failures := b.trainer.cfg.Metrics.runs.WithLabelValues("failure")
+	require.Eventually(t, func() bool { return testutil.ToFloat64(failures) == 1 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Ready() == nil }, soon, time.Millisecond)
+	assert.InDelta(t, 1, testutil.ToFloat64(b.trainer.cfg.Metrics.lastFailed), 0)
+}
+
+func TestServiceFollowsTheSchedule(t *testing.T) {
+	b := newBench(t)
+	req := b.irisRequest(t)
+	var loads atomic.Int64
+	s := &Service{
+		Trainer: b.trainer, Schedule: "@every 20ms",
+		Load: func() (Request, error) {
+			changed := req // each time with another seed, so that there is something to do
+			changed.Params.RandomState = loads.Add(1) % 3
+			return changed, nil
+		},
+	}
+	start(t, s)
+	promoted := b.trainer.cfg.Metrics.runs.WithLabelValues("promoted")
+	require.Eventually(t, func() bool { return testutil.ToFloat64(promoted) >= 3 }, soon, time.Millisecond)
+
+	bad := &Service{Trainer: b.trainer, Schedule: "every night", Load: s.Load, Logger: slog.New(slog.DiscardHandler)}
+	require.ErrorContains(t, bad.Run(t.Context()), `schedule trainings at "every night"`)
+}
