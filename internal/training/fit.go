@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -52,7 +53,11 @@ func split(d *dataset.Dataset, p Params) (training, test part, err error) {
 	}
 	s, err := modelselection.TrainTestSplit(d.Y, p.TestSize, p.Seed())
 	if err != nil {
-		return part{}, part{}, fmt.Errorf("hold out %v of the rows of %s: %w", p.TestSize, d.Path, err)
+		return part{}, part{}, &InputError{
+			Where:   d.Path,
+			Problem: fmt.Sprintf("cannot hold out %v of its rows: %s", p.TestSize, strings.TrimSuffix(err.Error(), ": "+modelselection.ErrSplit.Error())),
+			Remedy:  "add rows, or choose another test_size", Err: err,
+		}
 	}
 	training.x, training.y = d.Select(s.Train)
 	test.x, test.y = d.Select(s.Test)

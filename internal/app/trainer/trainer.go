@@ -151,7 +151,7 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 		Registry: reg, Model: cfg.ModelName,
 		Source: "trainer " + command, User: userName(),
 		Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data")),
-		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
+		Logger:  a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
 	})
 	return a, nil
 }
