@@ -147,21 +147,6 @@ func (s *Service) rehash(ctx context.Context, name, old, password string) {
 	}
 }
 
-// CheckEpoch tells whether what was issued to a user in an epoch still counts;
-// otherwise, or when the user is disabled or gone, the error is [ErrRevoked].
-func (s *Service) CheckEpoch(ctx context.Context, name string, epoch int64) error {
-	user, err := s.store.User(ctx, name)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return ErrRevoked
-	case err != nil:
-		return fmt.Errorf("check epoch: %w", err)
-	case user.Disabled || user.Epoch != epoch:
-		return ErrRevoked
-	}
-	return nil
-}
-
 // Add creates a user. No scopes mean the default ones. The error is
 // [ErrExists], [ErrScope], [credential.ErrUsername] or [credential.ErrPassword].
 func (s *Service) Add(ctx context.Context, name, password string, scopes []string) (User, error) {

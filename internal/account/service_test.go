@@ -332,28 +332,6 @@ func TestAddRefuses(t *testing.T) {
 	require.ErrorIs(t, h.SetDisabled(ctx, "nobody", true), account.ErrNotFound)
 }
 
-func TestEpochRevokes(t *testing.T) {
-	h := newHouse(t)
-	ctx := t.Context()
-	user, err := h.Add(ctx, "ada", goodPassword, nil)
-	require.NoError(t, err)
-	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch))
-	require.ErrorIs(t, h.CheckEpoch(ctx, "nobody", 0), account.ErrRevoked)
-
-	require.NoError(t, h.SetPassword(ctx, "ada", otherPassword))
-	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked)
-	user, err = h.Authenticate(ctx, "ada", otherPassword, client)
-	require.NoError(t, err)
-	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch))
-
-	require.NoError(t, h.SetDisabled(ctx, "ada", true))
-	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked)
-	require.NoError(t, h.SetDisabled(ctx, "ada", false))
-	require.ErrorIs(t, h.CheckEpoch(ctx, "ada", user.Epoch), account.ErrRevoked, "being let in again revives nothing")
-	require.NoError(t, h.SetDisabled(ctx, "ada", false))
-	require.NoError(t, h.CheckEpoch(ctx, "ada", user.Epoch+2), "letting in twice changes nothing")
-}
-
 // TestRehash brings the hash of an earlier version with lower costs to those
 // that OWASP names.
 func TestRehash(t *testing.T) {

@@ -28,6 +28,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/access"
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/httpapi"
@@ -52,6 +53,7 @@ type fixture struct {
 	*httptest.Server
 	models   holder
 	accounts *account.Service
+	guard    *account.Guard
 	keys     *token.Keyring
 	metrics  *prometheus.Registry
 	log      *logBuffer
@@ -96,10 +98,14 @@ func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fi
 	require.NoError(t, err)
 	verifier, err := token.NewVerifier(f.keys, token.DefaultConfig(30*time.Minute))
 	require.NoError(t, err)
+	f.guard, err = account.StartGuard(t.Context(), account.GuardConfig{Store: store, Log: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, f.guard.Close()) })
 	f.models.Store(load(t, servingtest.Iris(t), "3"))
 
 	cfg := httpapi.Config{
-		Models: &f.models, Accounts: f.accounts, Issuer: issuer, Verifier: verifier,
+		Models: &f.models, Accounts: f.accounts, Issuer: issuer,
+		Bearers: access.NewGate(verifier, f.guard), KeySet: f.keys.JWKS,
 		PredictMaxBytes: maxBody, Log: log, Registry: f.metrics,
 	}
 	server := httpapi.NewServer(nil, log)
@@ -488,6 +494,7 @@ func TestBearer(t *testing.T) {
 		raw := f.issue(t, token.Grant{Subject: "leaver", Scopes: account.DefaultScopes()})
 		require.Equal(t, 200, f.do(t, http.MethodGet, "/model-info", "", "Authorization", "Bearer "+raw).status)
 		require.NoError(t, f.accounts.SetDisabled(t.Context(), "leaver", true))
+		require.NoError(t, f.guard.Refresh(t.Context()))
 		requireProblem(t, f.do(t, http.MethodGet, "/model-info", "", "Authorization", "Bearer "+raw), 401)
 	})
 	for _, secret := range []string{f.token, expired, foreign, readOnly} {
@@ -751,9 +758,12 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 
 // A fault of ours is a 500 that says nothing about it; the log does.
 func TestFaultsOfOurs(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Accounts = brokenAccounts{} })
+	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
+		c.Accounts, c.Bearers = brokenAccounts{}, brokenBearers{}
+	})
 	a := f.predict(t, `{"features":[5.1,3.5,1.4,0.2]}`)
-	p := requireProblem(t, a, 500)
+	p := requireProblem(t, a, 503)
+	assert.Equal(t, "5", a.header.Get("Retry-After"))
 	assert.NotContains(t, a.body, "disk")
 	assert.Contains(t, f.log.String(), "disk on fire")
 	assert.Contains(t, f.log.String(), p["request_id"])
@@ -770,8 +780,10 @@ func (brokenAccounts) Authenticate(context.Context, string, string, netip.Addr) 
 	panic("heap on fire")
 }
 
-func (brokenAccounts) CheckEpoch(context.Context, string, int64) error {
-	return fmt.Errorf("disk on fire")
+type brokenBearers struct{}
+
+func (brokenBearers) Authenticate(context.Context, string) (access.Principal, error) {
+	return access.Principal{}, fmt.Errorf("%w: disk on fire", access.ErrUnavailable)
 }
 
 func TestMetricsLint(t *testing.T) {

@@ -6,8 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/internal/access"
 )
 
 // bareChallenge answers a request without credentials: RFC 6750 §3.1 wants no
@@ -35,12 +34,8 @@ func (a *api) require(scope string, next http.HandlerFunc) http.HandlerFunc {
 		"the token does not have the scope "+scope)
 	insufficient.answer.challenge += `, scope="` + scope + `"`
 	return func(w http.ResponseWriter, r *http.Request) {
-		claims, no, err := a.bearer(r)
-		switch {
-		case err != nil:
-			a.internal(w, r, "checking a token", err)
-			return
-		case no == nil && !claims.HasScope(scope):
+		principal, no := a.bearer(r)
+		if no == nil && !principal.HasScope(scope) {
 			no = insufficient
 		}
 		if no != nil {
@@ -51,25 +46,26 @@ func (a *api) require(scope string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// bearer finds out who bears the request's token (RFC 6750 §2.1). The error is
-// a fault of ours.
-func (a *api) bearer(r *http.Request) (token.Claims, *denial, error) {
+// bearer finds out who bears the request's token (RFC 6750 §2.1), a user's or
+// the API key of a machine.
+func (a *api) bearer(r *http.Request) (access.Principal, *denial) {
 	raw, no := bearerToken(r)
 	if no != nil {
-		return token.Claims{}, no, nil
+		return access.Principal{}, no
 	}
-	claims, err := a.cfg.Verifier.Verify(raw)
-	if err == nil {
-		exchangeOf(r).user = claims.Subject
-		err = a.cfg.Accounts.CheckEpoch(r.Context(), claims.Subject, claims.Epoch)
-	}
+	principal, err := a.cfg.Bearers.Authenticate(r.Context(), raw)
+	x := exchangeOf(r)
+	x.user = principal.Name
 	switch {
-	case errors.Is(err, token.ErrExpired):
-		return claims, deny(denyExpired, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token has expired"), nil
-	case errors.Is(err, token.ErrInvalid), errors.Is(err, account.ErrRevoked):
-		return claims, deny(denyInvalid, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token is not valid"), nil
+	case errors.Is(err, access.ErrExpired):
+		return principal, deny(denyExpired, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token has expired")
+	case errors.Is(err, access.ErrInvalid):
+		return principal, deny(denyInvalid, http.StatusUnauthorized, "invalid-token", "invalid_token", "the token is not valid")
+	case err != nil:
+		a.log.LogAttrs(r.Context(), slog.LevelError, "checking a token failed", slog.String("request_id", x.id), slog.Any("error", err))
+		return principal, &denial{denyUnavailable, errCannotCheck}
 	}
-	return claims, nil, err
+	return principal, nil
 }
 
 // bearerToken takes the token from the one place where it may stand, the
@@ -103,7 +99,7 @@ func (a *api) denied(w http.ResponseWriter, r *http.Request, no *denial) {
 	a.metrics.deny(no.reason)
 	if no.reason == denyScope {
 		x := exchangeOf(r)
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "scope denied", slog.String("user", x.user),
+		a.log.LogAttrs(r.Context(), slog.LevelWarn, "scope denied", slog.Bool("audit", true), slog.String("user", x.user),
 			slog.String("path", clip(r.URL.Path, 200)), slog.String("request_id", x.id))
 	}
 	fail(w, r, no.answer)

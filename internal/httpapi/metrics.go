@@ -44,9 +44,12 @@ const (
 	denyInvalid   denyReason = "invalid_token"
 	denyExpired   denyReason = "expired_token"
 	denyScope     denyReason = "insufficient_scope"
+	// denyUnavailable is no fault of the client: nothing could be said of the
+	// token.
+	denyUnavailable denyReason = "unavailable"
 )
 
-var denyReasons = []denyReason{denyNoToken, denyMalformed, denyInvalid, denyExpired, denyScope}
+var denyReasons = []denyReason{denyNoToken, denyMalformed, denyInvalid, denyExpired, denyScope, denyUnavailable}
 
 // loginResult is how a request to /token ended, as a metric label.
 type loginResult string

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/petal-ml/petal/internal/access"
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/token"
@@ -27,9 +28,6 @@ type Models interface {
 type Accounts interface {
 	// Authenticate checks a password. Its errors are those of package account.
 	Authenticate(ctx context.Context, name, password string, addr netip.Addr) (account.User, error)
-	// CheckEpoch returns [account.ErrRevoked] where a token of the epoch no
-	// longer counts.
-	CheckEpoch(ctx context.Context, name string, epoch int64) error
 }
 
 // TokenIssuer signs access tokens.
@@ -38,9 +36,10 @@ type TokenIssuer interface {
 	Lifetime() time.Duration
 }
 
-// TokenVerifier checks access tokens. Its errors are those of package token.
-type TokenVerifier interface {
-	Verify(raw string) (token.Claims, error)
+// Bearers tells who bears a token or an API key. Its errors are those of package
+// access.
+type Bearers interface {
+	Authenticate(ctx context.Context, bearer string) (access.Principal, error)
 }
 
 // Config is what the API is made of. All but TrustedProxies is required.
@@ -48,7 +47,9 @@ type Config struct {
 	Models   Models
 	Accounts Accounts
 	Issuer   TokenIssuer
-	Verifier TokenVerifier
+	Bearers  Bearers
+	// KeySet returns the public keys of tokens, a JSON Web Key Set.
+	KeySet func() []byte
 
 	// PredictMaxBytes bounds the body of /predict.
 	PredictMaxBytes int64
@@ -95,6 +96,7 @@ func New(cfg Config) (http.Handler, error) {
 	a.get("/metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelError),
 	}).ServeHTTP)
+	a.get("/.well-known/jwks.json", a.keySet)
 	a.post(tokenPath, a.token)
 	a.post(predictPath, a.require(account.ScopePredict, a.predict))
 	a.get(modelInfoPath, a.require(account.ScopeModelRead, a.modelInfo))

@@ -87,7 +87,7 @@ func (a *api) loginFailed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, account.ErrCredentials):
 		a.metrics.login(loginFailure)
 		fail(w, r, errCredentials)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, account.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fail(w, r, errServerBusy) // or the client has left, and reads no answer
 	default:
 		a.internal(w, r, "login", err)
@@ -137,4 +137,13 @@ func readLogin(w http.ResponseWriter, r *http.Request) (login, *failure) {
 
 func invalidScope(detail string) failure {
 	return failure{status: http.StatusBadRequest, oauth: "invalid_scope", detail: detail}
+}
+
+// keySet is GET /.well-known/jwks.json (RFC 7517). A minute is soon enough to
+// see a rotation: the key before it is listed for a day.
+func (a *api) keySet(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "application/jwk-set+json")
+	h.Set("Cache-Control", "public, max-age=60")
+	_, _ = w.Write(a.cfg.KeySet()) // the client may be gone
 }

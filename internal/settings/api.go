@@ -18,8 +18,11 @@ type API struct {
 	// start and kept in the state directory.
 	SecretKey Secret `env:"SECRET_KEY"`
 	// SecretKeyPrevious still verifies tokens after a rotation.
-	SecretKeyPrevious Secret   `env:"SECRET_KEY_PREVIOUS"`
-	Database          Database `env:"DATABASE_URL" envDefault:"sqlite:///./users.db"`
+	SecretKeyPrevious Secret `env:"SECRET_KEY_PREVIOUS"`
+	// SigningAlg is how tokens are signed. EdDSA takes a key that is made and
+	// kept in the state directory, and leaves SecretKey unused.
+	SigningAlg SigningAlg `env:"TOKEN_SIGNING_ALG" envDefault:"HS256"`
+	Database   Database   `env:"DATABASE_URL" envDefault:"sqlite:///./users.db"`
 
 	Address Address `env:"API_ADDRESS" envDefault:":8000"`
 	// Username and Password are those of the first user; the password counts

@@ -59,6 +59,21 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// A SigningAlg is how tokens are signed: HS256 or EdDSA, as package token knows
+// them.
+type SigningAlg string
+
+// UnmarshalText reads one of the two names.
+func (a *SigningAlg) UnmarshalText(text []byte) error {
+	switch alg := SigningAlg(text); alg {
+	case "HS256", "EdDSA":
+		*a = alg
+		return nil
+	default:
+		return Fault{Problem: fmt.Sprintf("%q is not an algorithm for tokens", text), Remedy: "write HS256 or EdDSA"}
+	}
+}
+
 // Minutes are the life of an access token.
 type Minutes int
 

@@ -144,6 +144,12 @@ func newID(epoch int64) string {
 	return strconv.FormatInt(epoch, 36) + "." + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
+// IsID tells whether a text could be the "jti" of a token.
+func IsID(id string) bool {
+	_, ok := epochOf(id)
+	return ok
+}
+
 func epochOf(id string) (int64, bool) {
 	text, random, ok := strings.Cut(id, ".")
 	if !ok || random == "" {

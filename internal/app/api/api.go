@@ -48,6 +48,10 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Serve the model of the registry over HTTP."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running API whether it is ready; exit 0 if so, 1 if not."`
 	User        userCommands       `cmd:"" help:"Look after the users of the API."`
+	Key         keyCommands        `cmd:"" help:"Look after the API keys of machines."`
+	Token       tokenCommands      `cmd:"" help:"End access tokens, and change the key that signs them."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the users' database up to date. serve does so by itself."`
+	Backup      backupCommand      `cmd:"" help:"Save the users' database to a new file while the API runs (SQLite)."`
 	Version     versionCommand     `cmd:"" help:"Print the version of this program."`
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/petal-ml/petal/internal/access"
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/httpapi"
@@ -43,6 +44,7 @@ type Server struct {
 	log      *slog.Logger
 	listener net.Listener
 	accounts *account.Service
+	guard    *account.Guard
 	follower *serving.Follower
 	// cleanups end what was started, in the order of starting.
 	cleanups []cleanup
@@ -70,12 +72,7 @@ func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	var closeAccounts func() error
-	if s.accounts, closeAccounts, err = openAccounts(ctx, cfg, log); err != nil {
-		return nil, err
-	}
-	s.onStop("database", func(context.Context) error { return closeAccounts() })
-	if err := s.makeFirstUser(ctx); err != nil {
+	if err := s.startAccounts(ctx); err != nil {
 		return nil, err
 	}
 	metrics, err := newRegistry()
@@ -85,11 +82,11 @@ func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials
 	if err := s.openModel(credentials, metrics); err != nil {
 		return nil, err
 	}
-	handler, err := s.newHandler(metrics)
+	handler, err := s.newHandler(ctx, metrics)
 	if err != nil {
 		return nil, err
 	}
-	s.follow(ctx)
+	s.background(ctx, "model watch", s.follower.Run)
 	s.serve(handler)
 	return s, nil
 }
@@ -143,13 +140,32 @@ func (s *Server) listen(ctx context.Context) error {
 	return nil
 }
 
-// openAccounts connects to the database of the users.
-func openAccounts(ctx context.Context, cfg settings.API, log *slog.Logger) (_ *account.Service, stop func() error, err error) {
+// openStore connects to the database of the users.
+func openStore(ctx context.Context, cfg settings.API) (*sqlstore.Store, error) {
 	store, err := sqlstore.Open(ctx, cfg.Database.Driver, cfg.Database.Source)
 	if err != nil {
-		return nil, nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	return account.New(account.Config{Store: store, StateDir: cfg.StateDir, Log: log}), store.Close, nil
+	return store, nil
+}
+
+// startAccounts opens the users' database, makes the first user, and watches
+// what is revoked.
+func (s *Server) startAccounts(ctx context.Context) error {
+	store, err := openStore(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	s.onStop("database", func(context.Context) error { return store.Close() })
+	s.accounts = account.New(account.Config{Store: store, StateDir: s.cfg.StateDir, Log: s.log})
+	if err := s.makeFirstUser(ctx); err != nil {
+		return err
+	}
+	if s.guard, err = account.StartGuard(ctx, account.GuardConfig{Store: store, Log: s.log}); err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	s.onStop("watch of the accounts", func(context.Context) error { return s.guard.Close() })
+	return nil
 }
 
 // makeFirstUser makes the user of the settings when there is none of that name.
@@ -186,41 +202,58 @@ func (s *Server) openModel(credentials mlflow.Credentials, metrics prometheus.Re
 	return nil
 }
 
-func (s *Server) newHandler(metrics *prometheus.Registry) (http.Handler, error) {
-	keys, created, err := token.OpenKeyring(token.KeyConfig{
-		StateDir: s.cfg.StateDir, Secret: s.cfg.SecretKey.Reveal(), PreviousSecret: s.cfg.SecretKeyPrevious.Reveal(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.log.Info("tokens are signed", slog.String("kid", keys.KeyID()), slog.Bool("new_key", created))
-	cfg := token.DefaultConfig(s.cfg.TokenLifetime())
-	issuer, err := token.NewIssuer(keys, cfg)
-	if err != nil {
-		return nil, err
-	}
-	verifier, err := token.NewVerifier(keys, cfg)
+func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (http.Handler, error) {
+	issuer, verifier, err := s.openKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Models: s.follower, Accounts: s.accounts, Issuer: issuer, Verifier: verifier,
+		Models: s.follower, Accounts: s.accounts, Issuer: issuer,
+		Bearers: access.NewGate(verifier, s.guard), KeySet: func() []byte { return verifier.Keys().JWKS() },
 		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), TrustedProxies: s.cfg.TrustedProxies,
 		Log: s.log, Registry: metrics,
 	})
 }
 
-// follow watches the alias until the API stops.
-func (s *Server) follow(ctx context.Context) {
-	// The end of ctx is the wish to stop; Stop says when it is the follower's
-	// turn.
+// openKeys opens the keys of tokens and takes over those that another process
+// rotates.
+func (s *Server) openKeys(ctx context.Context) (*token.Issuer, *token.Verifier, error) {
+	config := keyConfig(s.cfg)
+	keys, created, err := token.OpenKeyring(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.log.Info("tokens are signed", slog.String("alg", keys.Algorithm()), slog.String("kid", keys.KeyID()), slog.Bool("new_key", created))
+	cfg := token.DefaultConfig(s.cfg.TokenLifetime())
+	issuer, err := token.NewIssuer(keys, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := token.NewVerifier(keys, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.background(ctx, "key watch", func(ctx context.Context) { token.Watch(ctx, config, s.log, verifier, issuer) })
+	return issuer, verifier, nil
+}
+
+func keyConfig(cfg settings.API) token.KeyConfig {
+	return token.KeyConfig{
+		StateDir: cfg.StateDir, Algorithm: string(cfg.SigningAlg),
+		Secret: cfg.SecretKey.Reveal(), PreviousSecret: cfg.SecretKeyPrevious.Reveal(),
+	}
+}
+
+// background runs what goes on until the API stops.
+func (s *Server) background(ctx context.Context, name string, run func(context.Context)) {
+	// The end of ctx is the wish to stop; Stop says when it is whose turn.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.follower.Run(ctx)
+		run(ctx)
 	}()
-	s.onStop("model watch", func(stop context.Context) error {
+	s.onStop(name, func(stop context.Context) error {
 		cancel()
 		select {
 		case <-done:

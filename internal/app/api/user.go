@@ -25,6 +25,7 @@ type userCommands struct {
 	Passwd          userPasswdCommand          `cmd:"" help:"Set a user's password, which ends all tokens issued before."`
 	Disable         userDisableCommand         `cmd:"" help:"Bar a user from logging in, and end all tokens issued before."`
 	Enable          userEnableCommand          `cmd:"" help:"Let a disabled user log in again."`
+	Revoke          userRevokeCommand          `cmd:"" help:"End all tokens issued to a user, who can log in again."`
 	List            userListCommand            `cmd:"" help:"List the users."`
 	InitialPassword userInitialPasswordCommand `cmd:"" help:"Print the password that was made for the first user, while it is in force."`
 }
@@ -109,6 +110,21 @@ func setDisabled(ctx context.Context, p *Process, name string, disabled bool) er
 	})
 }
 
+type userRevokeCommand struct {
+	Name string `arg:"" help:"Name of the user."`
+}
+
+// Run ends a user's tokens.
+func (c *userRevokeCommand) Run(ctx context.Context, p *Process) error {
+	return withAccounts(ctx, p, func(_ settings.API, accounts *account.Service) error {
+		if err := accounts.Revoke(ctx, c.Name); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(p.Stdout, "tokens of %s revoked\n", c.Name)
+		return err
+	})
+}
+
 type userListCommand struct{}
 
 // Run lists the users.
@@ -157,12 +173,12 @@ func withAccounts(ctx context.Context, p *Process, do func(settings.API, *accoun
 	}
 	quiet := cfg.Log
 	quiet.Level = max(quiet.Level, settings.LogLevel(slog.LevelWarn))
-	accounts, stop, err := openAccounts(ctx, cfg, settings.Logger(p.Stderr, quiet))
+	store, err := openStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
-	return do(cfg, accounts)
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return do(cfg, account.New(account.Config{Store: store, StateDir: cfg.StateDir, Log: settings.Logger(p.Stderr, quiet)}))
 }
 
 // readPassword asks twice on a terminal, without echo. From a pipe or a file it
@@ -171,15 +187,7 @@ func withAccounts(ctx context.Context, p *Process, do func(settings.API, *accoun
 func readPassword(p *Process) (string, error) {
 	fd := int(p.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		line, err := bufio.NewReader(io.LimitReader(p.Stdin, 1<<16)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read password: %w", err)
-		}
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" {
-			return "", errors.New("read password: standard input is empty; write the password there, or run this on a terminal")
-		}
-		return line, nil
+		return readLine(p, "password")
 	}
 	ask := func(prompt string) (string, error) {
 		_, _ = fmt.Fprint(p.Stderr, prompt)
@@ -202,4 +210,17 @@ func readPassword(p *Process) (string, error) {
 		return "", errors.New("read password: the two differ; nothing was changed")
 	}
 	return first, nil
+}
+
+// readLine takes one line of standard input, which holds the secret named.
+func readLine(p *Process, what string) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(p.Stdin, 1<<16)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read %s: %w", what, err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", fmt.Errorf("read %s: standard input is empty; write the %s there, or run this on a terminal", what, what)
+	}
+	return line, nil
 }
