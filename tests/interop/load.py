@@ -30,7 +30,7 @@ session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExe
 (entry,) = session.get_inputs()
 labels, probabilities = session.run(None, {entry.name: features.to_numpy("float32")})
 
-info = mlflow.models.get_model_info(uri)
+info = model.metadata
 json.dump(
     {
         "rows": features.to_numpy().tolist(),
