@@ -109,7 +109,7 @@ func install(t *testing.T, packages ...string) {
 		{"update", "-qq"},
 		append([]string{"install", "-qq", "-y", "--no-install-recommends"}, packages...),
 	} {
-		cmd := exec.CommandContext(t.Context(), "apt-get", args...) //nolint:gosec // fixed arguments
+		cmd := exec.CommandContext(t.Context(), "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if output, err := cmd.CombinedOutput(); err != nil {
 			testenv.Missing(t, "apt-get %s: %v\n%s", strings.Join(args, " "), err, output)
@@ -132,7 +132,7 @@ func startDaemon(t *testing.T, engine *engine, dir, socket string) {
 	require.NoError(t, remove(pidFile)) // of a daemon that was killed
 	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
 	require.NoError(t, err)
-	daemon := exec.Command("dockerd", //nolint:gosec // paths of the tests' own cache
+	daemon := exec.Command("dockerd",
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", pidFile, "--host", "unix://"+socket)
 	daemon.Stdout, daemon.Stderr = log, log
@@ -161,7 +161,7 @@ func startDaemon(t *testing.T, engine *engine, dir, socket string) {
 }
 
 func lastLines(path string, count int) string {
-	data, err := os.ReadFile(path) //nolint:gosec // a path of the tests' own cache
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
@@ -188,7 +188,7 @@ func (e *engine) try(ctx context.Context, dir string, env []string, name string,
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the tests' own commands
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = dir, append(append([]string{}, e.env...), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

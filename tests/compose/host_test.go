@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"errors"
 	"os"
 	"syscall"
 	"testing"
@@ -13,13 +12,13 @@ func killProcess(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
 
 func writeFile(t *testing.T, path, content string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o644)) //nolint:gosec // containers read it
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
 // fill writes a file until the file system is full: a tiny one, see testFullDisk.
 func fill(t *testing.T, path string) {
 	t.Helper()
-	file, err := os.Create(path) //nolint:gosec // the test's own container
+	file, err := os.Create(path)
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
 	for _, size := range []int{64 << 10, 4 << 10, 1} {
@@ -29,6 +28,6 @@ func fill(t *testing.T, path string) {
 				break
 			}
 		}
-		require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
+		require.ErrorIs(t, err, syscall.ENOSPC)
 	}
 }

@@ -108,7 +108,7 @@ func buildBase(t *testing.T, engine *engine) {
 	dir := filepath.Join(t.TempDir(), "root")
 	engine.run(t, "", nil, "debootstrap", "--variant=minbase", "--include="+packages, release, dir)
 	// Those of the host: a network may have a certificate authority of its own.
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"), certificates, 0o644)) //nolint:gosec // as Debian has it
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"), certificates, 0o644))
 	importFolder(t, engine, dir, baseImage, "LABEL "+standinLabel+"="+made, "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 }
 
@@ -141,11 +141,11 @@ func buildRuntime(t *testing.T, engine *engine, image string) {
 		"etc/ssl/certs/ca-certificates.crt": string(certificates),
 	} {
 		target := filepath.Join(dir, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(target), 0o755))     //nolint:gosec // as in the image
-		require.NoError(t, os.WriteFile(target, []byte(content), 0o644)) //nolint:gosec // as in the image
+		require.NoError(t, os.MkdirAll(filepath.Dir(target), 0o755))
+		require.NoError(t, os.WriteFile(target, []byte(content), 0o644))
 	}
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "tmp"), 0o777)) //nolint:gosec // as in the image
-	require.NoError(t, os.Chmod(dir, 0o755))                       //nolint:gosec // as in the image
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "tmp"), 0o777))
+	require.NoError(t, os.Chmod(dir, 0o755))
 	importFolder(t, engine, dir, image, "LABEL "+standinLabel+"="+made, "USER 65532", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 }
 
@@ -190,7 +190,7 @@ func buildMLflow(t *testing.T, engine *engine, image string) {
 		"--target", filepath.Join(dir, "mlflow"), "--python-version", version, "--only-binary=:all:",
 		"--constraint", constraints, mlflowRequirement(t), "boto3")
 	script := "#!/usr/bin/python3\nimport sys\nfrom mlflow.cli import cli\nsys.exit(cli())\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "mlflow.py"), []byte(script), 0o755)) //nolint:gosec // an executable
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "mlflow.py"), []byte(script), 0o755))
 	build(t, engine, image, made, dir, "FROM "+baseImage+`
 COPY mlflow /opt/mlflow
 COPY mlflow.py /usr/local/bin/mlflow
@@ -235,7 +235,7 @@ func debianRelease(t *testing.T) string {
 
 func readFile(t *testing.T, path string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(path) //nolint:gosec // the tests' own files
+	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return data
 }
@@ -251,7 +251,7 @@ func digests(t *testing.T, files []string) []string {
 
 func fileDigest(t *testing.T, path string) string {
 	t.Helper()
-	file, err := os.Open(path) //nolint:gosec // the tests' own files
+	file, err := os.Open(path)
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
 	hash := sha256.New()
@@ -265,6 +265,6 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	info, err := os.Stat(from)
 	require.NoError(t, err)
-	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755)) //nolint:gosec // containers read it
+	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	require.NoError(t, os.WriteFile(to, readFile(t, from), info.Mode().Perm()))
 }

@@ -99,7 +99,7 @@ func build(ctx context.Context, module string, recipe recipe, path string) error
 		return err
 	}
 	unfinished := path + ".unfinished"
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", recipe.tags, //nolint:gosec // fixed programs
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", recipe.tags,
 		"-ldflags", strings.TrimSpace("-s -w "+recipe.ldflags), "-o", unfinished, recipe.pkg)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
@@ -118,7 +118,7 @@ func toolDir(module string, recipe recipe) (string, error) {
 	hash := sha256.New()
 	_, _ = fmt.Fprintf(hash, "%+v\x00%s/%s %s\x00", recipe, runtime.GOOS, runtime.GOARCH, runtime.Version())
 	for _, file := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(module, file)) //nolint:gosec // a path of the checkout
+		data, err := os.ReadFile(filepath.Join(module, file))
 		if err != nil {
 			return "", err
 		}
