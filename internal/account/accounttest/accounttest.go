@@ -36,6 +36,11 @@ func Run(t *testing.T, open func(t *testing.T) (store account.Store, replica fun
 		{"failures at once", testFailuresAtOnce},
 		{"failures of many limits", testManyLimits},
 		{"cancelled", testCancelled},
+		{"generations", testGenerations},
+		{"revoked tokens", testRevokedTokens},
+		{"API keys", testKeys},
+		{"changes at once", testChangesAtOnce},
+		{"two replicas", testReplicas},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
