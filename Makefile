@@ -7,7 +7,7 @@ LINT      := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
 GOVULN    := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME  ?= 30s
 PACKAGES  ?= ./...
-TESTFLAGS ?= -race -timeout=20m
+TESTFLAGS ?= -race -timeout=30m
 SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null) go.mod go.sum
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/petal-ml/petal/tests/testenv/gotool"
 	"github.com/petal-ml/petal/tests/testenv/pyvenv"
 )
 
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // prepare installs what is missing. The C compiler of the race detector comes
-// first, then pip downloads while Go compiles.
+// first, then pip downloads while Go compiles the tests and the tools they run.
 func prepare(ctx context.Context, args []string) error {
 	if err := pyvenv.EnsureSystem(ctx, os.Stderr); err != nil {
 		return err
@@ -63,6 +64,14 @@ func prepare(ctx context.Context, args []string) error {
 	group.Go(func() error {
 		_, err := pyvenv.Ensure(ctx, os.Stderr)
 		return err
+	})
+	group.Go(func() error {
+		// Here, so that no test's time limit has to hold minutes of compiling. A
+		// tool that cannot be built is left for its test to tell.
+		for _, name := range gotool.Names() {
+			_, _ = gotool.Ensure(ctx, ".", name)
+		}
+		return nil
 	})
 	group.Go(func() error {
 		// Of all commands, only go list compiles tests without linking or
