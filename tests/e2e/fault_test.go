@@ -252,9 +252,7 @@ func (c client) runs() map[string]string {
 	}
 	c.get("/api/2.0/mlflow/experiments/get-by-name?experiment_name="+c.experiment, &found)
 	body := `{"experiment_ids":["` + found.Experiment.ID + `"],"max_results":1000}`
-	response, err := http.Post(c.url+"/api/2.0/mlflow/runs/search", jsonType, strings.NewReader(body))
-	require.NoError(c.t, err)
-	c.decode(response, &answer)
+	c.ask(http.MethodPost, "/api/2.0/mlflow/runs/search", body, &answer)
 	runs := map[string]string{}
 	for _, run := range answer.Runs {
 		runs[run.Info.RunID] = run.Info.Status
@@ -292,13 +290,16 @@ func (c client) requireWholeChampion() {
 
 func (c client) get(path string, into any) {
 	c.t.Helper()
-	response, err := http.Get(c.url + path)
-	require.NoError(c.t, err)
-	c.decode(response, into)
+	c.ask(http.MethodGet, path, "", into)
 }
 
-func (c client) decode(response *http.Response, into any) {
+func (c client) ask(method, path, body string, into any) {
 	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
+	require.NoError(c.t, err)
+	request.Header.Set("Content-Type", jsonType)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(c.t, err)
 	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)

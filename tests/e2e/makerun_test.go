@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -98,7 +97,7 @@ func git(t *testing.T, dir string, args ...string) string {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
-	require.NoError(t, err, fmt.Sprintf("git %s: %s", strings.Join(args, " "), stderr.String()))
+	require.NoErrorf(t, err, "git %s: %s", strings.Join(args, " "), stderr.String())
 	return string(output)
 }
 
