@@ -46,7 +46,7 @@ func newHouse(t *testing.T) *house {
 	return openHouse(t, filepath.Join(t.TempDir(), "users.db"), t.TempDir())
 }
 
-func openHouse(t *testing.T, database, stateDir string) *house {
+func openHouse(t testing.TB, database, stateDir string) *house {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, database)
 	require.NoError(t, err)

@@ -1,0 +1,108 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/account"
+)
+
+// costly is the house's service with hashes as costly as they are.
+func (h *house) costly(concurrent, waiting int) *account.Service {
+	return account.New(account.Config{
+		Store: h.store, StateDir: h.stateDir, Log: slog.New(slog.DiscardHandler), Now: h.clock,
+		ConcurrentHashes: concurrent, WaitingHashes: waiting,
+	})
+}
+
+// TestLoginsAreBounded sends more logins at once than may wait: the rest are
+// turned away at once, and their failures do not count.
+func TestLoginsAreBounded(t *testing.T) {
+	h := newHouse(t)
+	s := h.costly(1, 2)
+	var busy, heard atomic.Int64
+	var clients sync.WaitGroup
+	start := make(chan struct{})
+	for i := range 12 {
+		clients.Go(func() {
+			<-start
+			_, err := s.Authenticate(t.Context(), "nobody", "wrong", netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+			switch throttled := (*account.ThrottledError)(nil); {
+			case errors.Is(err, account.ErrBusy):
+				busy.Add(1)
+			case errors.Is(err, account.ErrCredentials), errors.As(err, &throttled):
+				heard.Add(1)
+			default:
+				assert.NoError(t, err)
+			}
+		})
+	}
+	close(start)
+	clients.Wait()
+	require.Positive(t, busy.Load())
+	require.GreaterOrEqual(t, heard.Load(), int64(1))
+	require.Equal(t, int64(12), busy.Load()+heard.Load())
+	_, err := s.Authenticate(t.Context(), "nobody", "wrong", client)
+	require.NotErrorIs(t, err, account.ErrBusy, "the queue is free again")
+}
+
+func TestWaitingLoginsGiveUp(t *testing.T) {
+	h := newHouse(t)
+	s := h.costly(1, 10)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() { _, _ = s.Authenticate(ctx, "nobody", "wrong", netip.Addr{}) })
+	}
+	clients.Wait()
+	_, err := s.Authenticate(ctx, "nobody", "wrong", netip.Addr{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = s.Authenticate(t.Context(), "nobody", "wrong", netip.Addr{})
+	require.ErrorIs(t, err, account.ErrCredentials)
+}
+
+// TestMemoryIsGivenBack logs in several times: the 19 MiB of each hash are the
+// system's again soon after.
+func TestMemoryIsGivenBack(t *testing.T) {
+	const mebibyte = 1 << 20
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapSys - m.HeapReleased
+	}
+	h := newHouse(t)
+	s := h.costly(2, 0)
+	_, err := s.Add(t.Context(), "ada", goodPassword, nil)
+	require.NoError(t, err)
+	time.Sleep(time.Second) // what Add has taken is given back
+	debug.FreeOSMemory()
+	before := held()
+	var (
+		clients sync.WaitGroup
+		highest atomic.Uint64
+	)
+	for range 2 {
+		clients.Go(func() {
+			for range 3 {
+				_, err := s.Authenticate(t.Context(), "ada", goodPassword, client)
+				assert.NoError(t, err)
+				highest.Store(max(highest.Load(), held()))
+			}
+		})
+	}
+	clients.Wait()
+	require.Greater(t, highest.Load(), before+15*mebibyte, "a hash takes memory")
+	require.Eventually(t, func() bool { return held() < before+8*mebibyte }, 10*time.Second, 20*time.Millisecond)
+}
