@@ -81,7 +81,7 @@ func tensorModel(fields ...[]byte) []byte {
 }
 
 func varint(number protowire.Number, v int64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), uint64(v)) //nolint:gosec // Two's complement.
+	return protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), uint64(v))
 }
 
 func TestLoadRefusesTensors(t *testing.T) {

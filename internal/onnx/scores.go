@@ -18,7 +18,7 @@ func (r *attributeReader) postTransform() postTransform {
 	name := r.oneOf("post_transform", names...)
 	for i, n := range names {
 		if n == name {
-			return postTransform(i) //nolint:gosec // At most 4.
+			return postTransform(i)
 		}
 	}
 	return transformNone

@@ -134,7 +134,7 @@ func (raw *rawForest) index() (*nodeIndex, []int32, error) {
 			first, seen = x.lastFirst, true
 		}
 		if !seen {
-			first = int32(i) //nolint:gosec // checkLengths has bounded the number of nodes.
+			first = int32(i)
 			x.first[tree], x.lastFirst = first, first
 			roots = append(roots, first)
 		}
@@ -151,7 +151,7 @@ func (raw *rawForest) index() (*nodeIndex, []int32, error) {
 		if _, twice := x.exact[key]; twice {
 			return nil, nil, invalid("node %d of tree %d stands twice", id, raw.trees[i])
 		}
-		x.exact[key] = int32(i) //nolint:gosec // As above.
+		x.exact[key] = int32(i)
 	}
 	return x, roots, nil
 }
@@ -222,7 +222,7 @@ func (raw *rawForest) nodes(f *forest) error {
 		if raw.features[i] < 0 || raw.features[i] > math.MaxInt32-1 {
 			return invalid("attribute \"nodes_featureids\": %d", raw.features[i])
 		}
-		n.feature = int32(raw.features[i]) //nolint:gosec // Just checked.
+		n.feature = int32(raw.features[i])
 		n.value = raw.values.at(i)
 		n.nanIsTrue = len(raw.nanIsTrue) > 0 && raw.nanIsTrue[i] == 1
 		if n.yes = index.find(raw.trees[i], raw.yes[i]); n.yes < 0 {

@@ -72,8 +72,8 @@ func compileTreeEnsemble(n *nodeCompiler) (kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.transform, m.output = postTransform(transform), element //nolint:gosec // Checked above.
-	m.use(f, aggregate(kind), element)                        //nolint:gosec // Checked above.
+	m.transform, m.output = postTransform(transform), element
+	m.use(f, aggregate(kind), element)
 	if err := m.checkInput(n); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (raw *rawEnsemble) forest(targets int) (*forest, error) {
 		if root < 0 || root >= int64(branches) {
 			return nil, invalid("attribute \"tree_roots\": there is no node %d", root)
 		}
-		f.roots = append(f.roots, int32(root)) //nolint:gosec // Just checked.
+		f.roots = append(f.roots, int32(root))
 	}
 	if len(f.roots) == 0 {
 		return nil, invalid("attribute \"tree_roots\" is empty")
@@ -141,9 +141,9 @@ func (raw *rawEnsemble) leaves(f *forest, branches int) error {
 		if target < 0 || target >= int64(f.targets) {
 			return invalid("attribute \"leaf_targetids\": %d is not below %d", target, f.targets)
 		}
-		f.nodes[branches+i] = treeNode{mode: branchLeaf, leaf: int32(i)} //nolint:gosec // A list in memory is shorter.
+		f.nodes[branches+i] = treeNode{mode: branchLeaf, leaf: int32(i)}
 		f.targetIDs = append(f.targetIDs, int32(target))                 //nolint:gosec // Below f.targets.
-		f.starts = append(f.starts, int32(i))                            //nolint:gosec // As above.
+		f.starts = append(f.starts, int32(i))
 	}
 	f.starts = append(f.starts, int32(len(raw.leafTargets))) //nolint:gosec // As above.
 	return nil

@@ -52,7 +52,7 @@ func NewCache(verifier *Verifier, tokens int) *Cache {
 	}
 	return &Cache{
 		verifier: verifier, seed: maphash.MakeSeed(),
-		slots: make([]atomic.Pointer[cached], sets*cacheWays), sets: uint64(sets), //nolint:gosec // G115: a positive int
+		slots: make([]atomic.Pointer[cached], sets*cacheWays), sets: uint64(sets),
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *coverage) check(t *testing.T) {
 	require.True(t, found, "the table in docs/onnx.md has no end")
 	wanted := before + tableStart + c.markdown() + tableEnd + after
 	if *update {
-		require.NoError(t, os.WriteFile(path, []byte(wanted), 0o644)) //nolint:gosec // a page of the documentation
+		require.NoError(t, os.WriteFile(path, []byte(wanted), 0o644))
 		return
 	}
 	require.True(t, wanted == string(page), "docs/onnx.md is out of date: go test ./tests/interop/onnx -run TestExportedModels -update")
