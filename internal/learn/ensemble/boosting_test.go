@@ -21,7 +21,7 @@ func TestSameBoostingForAnyNumberOfWorkers(t *testing.T) {
 	}{
 		{"two classes", 900, 3, 2, 0, 20},
 		{"missing values", 900, 9, 3, 7, 10},
-		{"rows for several workers", 40_000, 6, 3, 11, 3},
+		{"rows for several workers", 18_000, 5, 3, 11, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x, y := blobs(c.n, c.p, c.classes, 1)
@@ -35,7 +35,7 @@ func TestSameBoostingForAnyNumberOfWorkers(t *testing.T) {
 			}
 			fit := func(workers int) []*trees.Tree {
 				m := NewHistGradientBoosting()
-				m.MaxIter = c.iterate
+				m.MaxIter, m.EarlyStopping = c.iterate, Never
 				require.NoError(t, m.Fit(t.Context(), x, y, c.classes, learn.Options{Workers: workers}))
 				return m.ensemble.Trees
 			}
@@ -214,7 +214,7 @@ func TestBinsHoldTheirEnds(t *testing.T) {
 
 func TestEarlyStoppingStops(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 9))
-	x, y := mat.NewDense(2000, 4, nil), make([]int, 2000)
+	x, y := mat.NewDense(600, 4, nil), make([]int, 600)
 	for i := range y {
 		y[i] = random.IntN(2) // nothing to learn
 		for j := range 4 {
@@ -225,9 +225,9 @@ func TestEarlyStoppingStops(t *testing.T) {
 	m.EarlyStopping = Always
 	require.NoError(t, m.Fit(t.Context(), x, y, 2, learn.Options{}))
 	require.Less(t, m.NIter, 40)
-	m.EarlyStopping = Auto // 2000 rows are too few
+	m.EarlyStopping, m.MaxIter = Auto, 41 // 600 rows are too few
 	require.NoError(t, m.Fit(t.Context(), x, y, 2, learn.Options{}))
-	require.Equal(t, 100, m.NIter)
+	require.Equal(t, 41, m.NIter)
 }
 
 func TestProgressOfBoostingFalls(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 )
 
 // seedCount is the number of seeds that each side has in a comparison.
-const seedCount = 12
+const seedCount = 10
 
 // requireSameSpread says that two samples over seeds could have one mean: their
 // means differ by at most four standard errors of the difference, and by an
@@ -63,14 +63,14 @@ func TestForestsAreWithinTheSpreadOfScikitLearns(t *testing.T) {
 			params          map[string]any
 			make            func() *ensemble.Forest
 		}{
-			{"random forest", "RandomForestClassifier", map[string]any{"n_estimators": 50}, func() *ensemble.Forest {
+			{"random forest", "RandomForestClassifier", map[string]any{"n_estimators": 25}, func() *ensemble.Forest {
 				f := ensemble.NewRandomForest()
-				f.NEstimators = 50
+				f.NEstimators = 25
 				return f
 			}},
-			{"extra trees", "ExtraTreesClassifier", map[string]any{"n_estimators": 50}, func() *ensemble.Forest {
+			{"extra trees", "ExtraTreesClassifier", map[string]any{"n_estimators": 25}, func() *ensemble.Forest {
 				f := ensemble.NewExtraTrees()
-				f.NEstimators = 50
+				f.NEstimators = 25
 				return f
 			}},
 			{"small random forest", "RandomForestClassifier", map[string]any{"n_estimators": 20, "max_depth": 4, "min_samples_leaf": 3, "max_features": 2}, func() *ensemble.Forest {

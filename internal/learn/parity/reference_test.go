@@ -32,9 +32,12 @@ var allSets = []string{
 	"two_features", "noisy_labels", "unscaled", "few_values", "circles",
 }
 
+// everything tells a full comparison.
+func everything() bool { return os.Getenv("PETAL_PARITY") == "all" }
+
 // sets returns what this run compares.
 func sets() []string {
-	if os.Getenv("PETAL_PARITY") == "all" {
+	if everything() {
 		return allSets
 	}
 	return []string{"iris", "breast_cancer"}
