@@ -77,7 +77,7 @@ func (v *Verifier) verify(raw string, keys *Keyring) (Claims, error) {
 	}
 	return Claims{
 		Subject: wire.Subject, ID: wire.ID, Scopes: strings.Fields(wire.Scope), Epoch: epoch,
-		IssuedAt: wire.IssuedAt.Time, Expires: wire.ExpiresAt.Time,
+		IssuedAt: wire.IssuedAt.UTC(), Expires: wire.ExpiresAt.UTC(),
 	}, nil
 }
 
