@@ -146,7 +146,7 @@ func castNumbers[T number](e *env, t *Tensor) (*Tensor, error) {
 	return out, nil
 }
 
-func convert[T, F number](out []T, in []F) {
+func convert[T, F number | int](out []T, in []F) {
 	for i, v := range in {
 		out[i] = T(v)
 	}

@@ -537,6 +537,16 @@ func compileWhere(n *nodeCompiler) (kernel, error) {
 			return where[string](e, in)
 		case Uint8:
 			return where[uint8](e, in)
+		case Int8:
+			return where[int8](e, in)
+		case Uint16:
+			return where[uint16](e, in)
+		case Int16:
+			return where[int16](e, in)
+		case Uint32:
+			return where[uint32](e, in)
+		case Uint64:
+			return where[uint64](e, in)
 		default:
 			return nil, unsupported("Where of %v", element)
 		}

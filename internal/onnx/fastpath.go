@@ -49,6 +49,39 @@ func (f *fastPath) predictPrepared(row, scores []float32) int {
 	return class
 }
 
+// A batchModel scores many rows better than one by one.
+type batchModel interface {
+	predictRows(x []float32, columns, width int, classes []int, scores []float32)
+}
+
+// predictRows scores a batch.
+func (f *fastPath) predictRows(x []float32, columns, width int, classes []int, scores []float32) {
+	batch, ok := f.model.(batchModel)
+	if !ok {
+		for i := range classes {
+			classes[i] = f.predict(x[i*columns:(i+1)*columns], scores[i*width:(i+1)*width])
+		}
+		return
+	}
+	if len(f.prepare) > 0 {
+		prepared := make([]float32, len(x))
+		for i := range classes {
+			from, to := x[i*columns:(i+1)*columns], prepared[i*columns:(i+1)*columns]
+			for _, p := range f.prepare {
+				p.apply(to, from)
+				from = to
+			}
+		}
+		x = prepared
+	}
+	batch.predictRows(x, columns, width, classes, scores)
+	for i := range classes {
+		for _, s := range f.finish {
+			s.apply(scores[i*width : (i+1)*width])
+		}
+	}
+}
+
 // findFastPath recognises the common shapes of graph: one matrix of floats that
 // is scaled, scored by one model, normalized and zipped. Where the graph has
 // another shape, why says so.

@@ -205,3 +205,29 @@ func (p *program) columnsOf(slot int) int {
 	}
 	return -1
 }
+
+// PredictRows scores a batch of rows, one after another in x. classes gets one
+// index a row (it is left alone by a regressor), scores [Predictor.NumScores]
+// numbers a row. Large batches use several processors.
+func (p *Predictor) PredictRows(x []float32, classes []int, scores []float32) error {
+	n := len(classes)
+	if len(x) != n*len(p.features) || len(scores) != n*p.width {
+		return at(ErrInput, "%d numbers and room for %d scores given for %d rows of %d features and %d scores",
+			len(x), len(scores), n, len(p.features), p.width)
+	}
+	if p.fast != nil {
+		p.fast.predictRows(x, len(p.features), p.width, classes, scores)
+		return nil
+	}
+	inputs, err := p.split(x, n)
+	if err != nil {
+		return err
+	}
+	out, err := p.Predict(inputs)
+	if err != nil {
+		return err
+	}
+	copy(classes, out.Classes)
+	convert(scores, out.Scores)
+	return nil
+}

@@ -517,7 +517,7 @@ func compileTopK(n *nodeCompiler) (kernel, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	element, err := n.elementOf(0, Float, Double, Int64, Int32)
+	element, err := n.elementOf(0, Float, Double, Int64, Int32, Uint64)
 	if err != nil {
 		return nil, err
 	}
@@ -565,6 +565,8 @@ func compileTopK(n *nodeCompiler) (kernel, error) {
 			return topK[float64](e, x, i, int(ks[0]), largest)
 		case Int32:
 			return topK[int32](e, x, i, int(ks[0]), largest)
+		case Uint64:
+			return topK[uint64](e, x, i, int(ks[0]), largest)
 		default:
 			return topK[int64](e, x, i, int(ks[0]), largest)
 		}

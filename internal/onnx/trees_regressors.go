@@ -142,7 +142,7 @@ func (raw *rawEnsemble) leaves(f *forest, branches int) error {
 			return invalid("attribute \"leaf_targetids\": %d is not below %d", target, f.targets)
 		}
 		f.nodes[branches+i] = treeNode{mode: branchLeaf, leaf: int32(i)}
-		f.targetIDs = append(f.targetIDs, int32(target))                 //nolint:gosec // Below f.targets.
+		f.targetIDs = append(f.targetIDs, int32(target)) //nolint:gosec // Below f.targets.
 		f.starts = append(f.starts, int32(i))
 	}
 	f.starts = append(f.starts, int32(len(raw.leafTargets))) //nolint:gosec // As above.

@@ -13,6 +13,16 @@ func (m *treeModel) predict(row, scores []float32) int {
 	return class
 }
 
+// predictRows makes it a model of batches.
+func (m *treeModel) predictRows(x []float32, columns, _ int, classes []int, scores []float32) {
+	if len(classes) == 0 {
+		return
+	}
+	indices := make([]int32, len(classes))
+	scoreRows(m, x, columns, scores, indices)
+	convert(classes, indices)
+}
+
 // scoreRows scores a batch: scores gets width() numbers a row, and classes (nil
 // for a regressor) the class.
 func scoreRows[T float32 | float64](m *treeModel, x []T, columns int, scores []float32, classes []int32) {
