@@ -313,7 +313,7 @@ func testFullDisk(t *testing.T, s *stack) {
 			fmt.Sprintf("printf 'a-long-enough-passphrase-%s\\n' | docker exec -i %s /app user add %s", user, name, user))
 		return err
 	}
-	require.Eventually(t, func() bool { return add("before") == nil }, healLimit, time.Second, "%v", add("before"))
+	require.Eventually(t, func() bool { return add("before") == nil }, healLimit, time.Second, "the API does not start by itself")
 	disk := fmt.Sprintf("/proc/%d/root/var/lib/petal/", s.pid(t, name))
 	fill(t, disk+"filler")
 	var failure error
