@@ -73,7 +73,7 @@ func (h *hasher) acquire(ctx context.Context) (waited bool, err error) {
 
 // freeDelay is how soon after a hash its memory is given back; under a stream of
 // logins this is also how often.
-const freeDelay = 500 * time.Millisecond
+const freeDelay = 200 * time.Millisecond
 
 // release gives a slot back. The 19 MiB of a hash are garbage now, and Go would
 // keep them for minutes: they go back to the system, once for all hashes of a
