@@ -14,7 +14,7 @@ import (
 
 const (
 	bucketKey    = "petal-access-key"
-	bucketSecret = "a-secret-of-the-tests" //nolint:gosec // of a server that lives as long as the test
+	bucketSecret = "a-secret-of-the-tests" // of a server that lives as long as the test
 )
 
 // startS3 starts a real S3 server whose bucket "data" is a folder.

@@ -116,7 +116,7 @@ func createBeside(path string, mode fs.FileMode) (*os.File, error) {
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return nil //nolint:nilerr // the file is in place; only its durability is not proven
+		return nil // the file is in place; only its durability is not proven
 	}
 	defer d.Close() //nolint:errcheck // only read from
 	_ = d.Sync()

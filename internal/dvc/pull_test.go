@@ -132,7 +132,7 @@ func TestPullRefusesACorruptObject(t *testing.T) {
 func TestPullDoesNotTrustTheCache(t *testing.T) {
 	c := newCheckout(t)
 	writeFile(t, c.dir, ".dvc/cache/files/md5/01/3d0da08d6506664ce640459139176b", "tampered")
-	require.NoError(t, os.Chmod(c.cached, 0o444)) //nolint:gosec // G302: the mode that DVC trusts
+	require.NoError(t, os.Chmod(c.cached, 0o444)) // the mode that DVC trusts
 	pulled, err := c.pull(t)
 	require.NoError(t, err)
 	assert.Equal(t, "remote", pulled.From)

@@ -12,21 +12,21 @@ import (
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
-// real runs git and the real DVC in a folder.
-type real struct {
+// commands runs git and the real DVC in a folder.
+type commands struct {
 	t    *testing.T
 	dvc  string
 	home string
 }
 
-func newReal(t *testing.T) *real {
+func newReal(t *testing.T) *commands {
 	t.Helper()
-	return &real{t: t, dvc: testenv.Tool(t, "dvc"), home: t.TempDir()}
+	return &commands{t: t, dvc: testenv.Tool(t, "dvc"), home: t.TempDir()}
 }
 
-func (r *real) run(dir, program string, args ...string) string {
+func (r *commands) run(dir, program string, args ...string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), program, args...) //nolint:gosec // G204: git and dvc
+	cmd := exec.CommandContext(r.t.Context(), program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+r.home, "DVC_NO_ANALYTICS=1", "DVC_SITE_CACHE_DIR="+r.home,
 		systemDirVariable+"="+r.home, globalDirVariable+"="+r.home,
@@ -37,7 +37,7 @@ func (r *real) run(dir, program string, args ...string) string {
 }
 
 // repository makes a Git repository of what Petal commits of its data.
-func (r *real) repository() string {
+func (r *commands) repository() string {
 	r.t.Helper()
 	dir := r.t.TempDir()
 	for _, name := range []string{".gitattributes", ".gitignore", ".dvcignore"} {

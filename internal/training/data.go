@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +17,8 @@ import (
 
 // A source is the data file of a training, in place and verified.
 type source struct {
-	path string // as the user would name it
+	path string // as the user named it
+	file string // what is read: path, or a copy in the scratch folder
 	md5  string
 	from string // where the bytes came from: "workspace", "cache", "remote"
 	// dvcPath is the file in its DVC repository, slash-separated, and dvcRemote
@@ -27,9 +27,8 @@ type source struct {
 }
 
 // locate brings the data into place. name is a CSV file or a .dvc pointer; a CSV
-// with a pointer beside it is pulled by that, into the folder scratch where its
-// place cannot be written.
-func locate(ctx context.Context, name, scratch string, log *slog.Logger) (source, error) {
+// with a pointer beside it is pulled by that.
+func locate(ctx context.Context, name string, opts dvc.Options) (source, error) {
 	pointer := name
 	if !strings.HasSuffix(name, ".dvc") {
 		pointer = name + ".dvc"
@@ -37,7 +36,7 @@ func locate(ctx context.Context, name, scratch string, log *slog.Logger) (source
 			return untracked(ctx, name)
 		}
 	}
-	repo, err := dvc.Open(filepath.Dir(pointer), dvc.Options{Logger: log, Scratch: scratch})
+	repo, err := dvc.Open(filepath.Dir(pointer), opts)
 	if err != nil {
 		return source{}, err
 	}
@@ -45,7 +44,10 @@ func locate(ctx context.Context, name, scratch string, log *slog.Logger) (source
 	if err != nil {
 		return source{}, err
 	}
-	return source{path: pulled.File, md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote}, nil
+	return source{
+		path: strings.TrimSuffix(pointer, ".dvc"), file: pulled.File,
+		md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote,
+	}, nil
 }
 
 // untracked hashes a file that no pointer describes.
@@ -61,7 +63,7 @@ func untracked(ctx context.Context, path string) (source, error) {
 			return source{}, fmt.Errorf("read %s: %w", path, err)
 		}
 	} // what is no file, dataset.Read refuses
-	return source{path: path, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
+	return source{path: path, file: path, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
 }
 
 // contextReader ends with the context's error once it is done.
@@ -79,7 +81,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 // read parses the data and makes sure that they are those that were verified.
 func (s source) read(ctx context.Context, p Params, missing bool) (*dataset.Dataset, error) {
-	d, err := dataset.Read(ctx, s.path, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: missing})
+	d, err := dataset.Read(ctx, s.file, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: missing})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/dataset"
+	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -27,9 +28,8 @@ type Config struct {
 	Model string
 	// Source and User are shown on runs: the program and who called it.
 	Source, User string
-	// Scratch is the folder for data whose place cannot be written; empty makes
-	// that a failure.
-	Scratch string
+	// DVC says how data are pulled; its logger is the one below when nil.
+	DVC     dvc.Options
 	Logger  *slog.Logger
 	Metrics *Metrics
 	// Progress is told of each step that is done; nil for nobody.
@@ -53,6 +53,9 @@ type Trainer struct{ cfg Config }
 func New(cfg Config) *Trainer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.DVC.Logger == nil {
+		cfg.DVC.Logger = cfg.Logger
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
@@ -174,7 +177,7 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 	j.total = 5 + len(j.candidates)*req.Params.NSplits // verify, read, fit, evaluate, promote, and the folds
 
 	var err error
-	if j.source, err = locate(ctx, req.Params.Data, t.cfg.Scratch, t.cfg.Logger); err != nil {
+	if j.source, err = locate(ctx, req.Params.Data, t.cfg.DVC); err != nil {
 		return nil, err
 	}
 	j.step("verify " + j.source.path)

@@ -31,7 +31,7 @@ func confusionPNG(title string, confusion [][]int, names []string) ([]byte, erro
 	p.X.Label.Text, p.Y.Label.Text = "predicted class", "true class"
 	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
 	p.Y.Min, p.Y.Max = p.X.Min, p.X.Max
-	p.X.LineStyle.Width, p.Y.LineStyle.Width = 0, 0
+	p.X.Width, p.Y.Width = 0, 0
 	p.X.Tick.Length, p.Y.Tick.Length = 0, 0
 	p.X.Tick.Marker, p.Y.Tick.Marker = classTicks(names, false), classTicks(names, true)
 	if len(names) > 6 {
@@ -85,8 +85,10 @@ func (c cells) Plot(canvas draw.Canvas, p *plot.Plot) {
 	style.Font.Size = vg.Points(min(max(60/float64(classes), 6), 16))
 	square := func(left, bottom, side, share float64) {
 		canvas.FillPolygon(blue(share), []vg.Point{
-			{X: x(left), Y: y(bottom)}, {X: x(left + side), Y: y(bottom)},
-			{X: x(left + side), Y: y(bottom + side)}, {X: x(left), Y: y(bottom + side)},
+			{X: x(left), Y: y(bottom)},
+			{X: x(left + side), Y: y(bottom)},
+			{X: x(left + side), Y: y(bottom + side)},
+			{X: x(left), Y: y(bottom + side)},
 		})
 	}
 	square(-0.5, -0.5, float64(classes), 0)

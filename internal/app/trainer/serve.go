@@ -91,7 +91,7 @@ func handler(service *training.Service, metrics *prometheus.Registry) http.Handl
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, `{"status":"ok"}`)
 	})
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		if err := service.Ready(); err != nil {
 			// The reason stands in the log and in registry_up; it may name hosts.
 			w.Header().Set("Retry-After", "10")

@@ -3,6 +3,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/backend"
@@ -150,10 +152,22 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 	a.trainer = training.New(training.Config{
 		Registry: reg, Model: cfg.ModelName,
 		Source: "trainer " + command, User: userName(),
-		Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data")),
-		Logger:  a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
+		DVC:    dvc.Options{Getenv: a.getenv, Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data"))},
+		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
 	})
 	return a, nil
+}
+
+// getenv looks a variable up in the environment, and those of the storage in
+// .env too.
+func (a *app) getenv(name string) string {
+	aws := a.settings.AWS
+	return cmp.Or(a.process.getenv(name), map[string]string{
+		"AWS_ACCESS_KEY_ID":     aws.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": aws.SecretAccessKey.Reveal(),
+		"AWS_DEFAULT_REGION":    aws.DefaultRegion,
+		"AWS_ENDPOINT_URL":      aws.EndpointURL,
+	}[name])
 }
 
 func (a *app) openRegistry() (registry.Registry, error) {

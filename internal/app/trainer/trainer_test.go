@@ -3,6 +3,7 @@ package trainer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -138,10 +140,13 @@ func TestBadInput(t *testing.T) {
 		"bad params":       {func(h *home) { h.write("params.yaml", "lable: x\n") }, []string{"train"}, nil, 2, "params.yaml: parameters: line 1: field lable is not known; "},
 		"edited data":      {func(h *home) { h.write("data/iris.csv", rows) }, []string{"train"}, nil, 2, "iris.csv: has changes that DVC does not know: expected MD5 013d0da08d6506664ce640459139176b, found "},
 		"bad pointer":      {func(h *home) { h.write("data/iris.csv.dvc", "outs: []\n") }, []string{"train"}, nil, 2, "iris.csv.dvc: tracks 0 outputs, not one; track the file alone by dvc add"},
-		"corrupted object": {func(h *home) { h.write("data/remote/files/md5/01/3d0da08d6506664ce640459139176b", rows) }, []string{"train"}, nil, 2,
-			`iris.csv: the object in remote "storage" (DIR/data/remote) is corrupted: expected MD5 013d0da08d6506664ce640459139176b (3858 bytes), found `},
+		"corrupted object": {
+			func(h *home) { h.write("data/remote/files/md5/01/3d0da08d6506664ce640459139176b", rows) },
+			[]string{"train"},
+			nil, 2,
+			`iris.csv: the object in remote "storage" (DIR/data/remote) is corrupted: expected MD5 013d0da08d6506664ce640459139176b (3858 bytes), found `,
+		},
 		"unwritable registry": {func(h *home) { h.write("mlruns", "a file where the folder should be") }, []string{"train"}, nil, 1, "mlruns"},
-		"MLflow unreachable":  {nil, []string{"train"}, []string{"MLFLOW_TRACKING_URI=http://nobody.invalid:1"}, 1, "; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log"},
 		"bad setting":         {nil, []string{"train"}, []string{"TRAIN_SCHEDULE=nightly"}, 2, `TRAIN_SCHEDULE: "nightly" is not a schedule`},
 		"unknown command":     {nil, []string{"tarin"}, nil, 2, "trainer --help shows the commands"},
 		"unknown flag":        {nil, []string{"train", "--fast"}, nil, 2, "unknown flag --fast"},
@@ -166,6 +171,30 @@ func TestBadInput(t *testing.T) {
 			assert.NoFileExists(t, filepath.Join(h.dir, "mlruns", "index.json"))
 		})
 	}
+}
+
+// That it is so with a server that is really away, tests/e2e shows: the retries
+// take half a minute.
+func TestUnreachableServerIsExplained(t *testing.T) {
+	a := &app{}
+	down := fmt.Errorf("ask for the champion: %w", registry.ErrUnavailable)
+	require.Equal(t, down, a.explain(down), "the directory registry explains itself")
+	a.settings.TrackingURI = "http://127.0.0.1:5000"
+	require.EqualError(t, a.explain(down), "ask for the champion: registry unavailable; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log")
+	require.ErrorIs(t, a.explain(down), registry.ErrUnavailable)
+	other := errors.New("other")
+	require.Equal(t, other, a.explain(other))
+}
+
+// Settings of the storage may stand in .env alone.
+func TestStorageSettingsReachDVC(t *testing.T) {
+	h := newHome(t, "AWS_DEFAULT_REGION=of-the-environment")
+	h.write(".env", "AWS_ACCESS_KEY_ID=of-the-file\nAWS_DEFAULT_REGION=of-the-file\n")
+	a, err := newApp(&Process{Dir: h.dir, Environ: h.env, Stderr: io.Discard}, "train", nil, false)
+	require.NoError(t, err)
+	assert.Equal(t, "of-the-file", a.getenv("AWS_ACCESS_KEY_ID"))
+	assert.Equal(t, "of-the-environment", a.getenv("AWS_DEFAULT_REGION"))
+	assert.Empty(t, a.getenv("AWS_ENDPOINT_URL"))
 }
 
 func TestHelp(t *testing.T) {
@@ -242,7 +271,7 @@ func TestServe(t *testing.T) {
 	}
 	status, body := get("/health")
 	assert.Equal(t, http.StatusOK, status)
-	assert.Equal(t, "{\"status\":\"ok\"}\n", body)
+	assert.JSONEq(t, `{"status":"ok"}`, body)
 	status, _ = get("/predict")
 	assert.Equal(t, http.StatusNotFound, status)
 	code, _, stderr = h.run("healthcheck")
