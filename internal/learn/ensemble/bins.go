@@ -25,6 +25,7 @@ type bins struct {
 	rows     int
 	features int
 	words    [][]uint32 // features/4, rounded up; by row: four bins, the first lowest
+	byRow    []uint32   // the same, row by row: a few rows of many cost one cache line each
 	cuts     []cut      // by feature
 }
 
@@ -77,8 +78,14 @@ func newBins(ctx context.Context, m *HistGradientBoosting, x *mat.Dense, train [
 	return b, b.fill(ctx, x, train, workers)
 }
 
+// rowWords returns all bins of a row.
+func (b *bins) rowWords(i int) []uint32 {
+	return b.byRow[i*len(b.words) : (i+1)*len(b.words)]
+}
+
 // fill sorts all rows into the bins.
 func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int) error {
+	b.byRow = make([]uint32, b.rows*len(b.words))
 	return parallel.Do(ctx, workers, len(b.words), func(w int) {
 		word := make([]uint32, b.rows)
 		first, last := w*packed, min((w+1)*packed, b.features)
@@ -91,6 +98,7 @@ func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int)
 				}
 				word[at] |= bin << (8 * (j - first))
 			}
+			b.byRow[at*len(b.words)+w] = word[at]
 		}
 		b.words[w] = word
 	})

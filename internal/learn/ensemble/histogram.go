@@ -19,35 +19,29 @@ type histogram [][packed][256]entry
 
 func newHistogram(words int) histogram { return make(histogram, words) }
 
-// histogramRows is how many rows make it worth to call in other workers.
-const histogramRows = 8192
+// Rows are counted in pieces, which the workers share out, and a piece in blocks,
+// whose rows and pairs stay in the first-level cache while all words are counted.
+const (
+	pieceRows = 8192
+	blockRows = 1024
+	// blockStride keeps the words of a row from falling into one set of the cache.
+	blockStride = blockRows + 16
+)
 
 // count fills a histogram with the given rows.
 func (t *treeBuilder) count(ctx context.Context, h histogram, rows []uint32) error {
 	clear(h)
-	pairs := t.gather(rows)
-	chunks := 1
-	if len(rows) > histogramRows {
-		chunks = 2 * t.workers
-	}
-	if chunks == 1 || t.workers == 1 {
-		for w := range h {
-			t.countWord(&h[w], w, rows, pairs)
-		}
-		return ctx.Err()
-	}
-	workers := min(t.workers, len(h)*chunks)
+	pieces := (len(rows) + pieceRows - 1) / pieceRows
+	workers := min(t.workers, pieces)
 	for w := 1; w < workers; w++ {
 		clear(t.partial[w-1])
 	}
-	err := parallel.DoWorker(ctx, workers, len(h)*chunks, func(worker, piece int) {
+	err := parallel.DoWorker(ctx, workers, pieces, func(worker, piece int) {
 		into := h
 		if worker > 0 {
 			into = t.partial[worker-1]
 		}
-		w := piece / chunks
-		from, to := parallel.Range(len(rows), chunks, piece%chunks)
-		t.countWord(&into[w], w, rows[from:to], pairs[from:to])
+		t.countPiece(into, rows[piece*pieceRows:min((piece+1)*pieceRows, len(rows))])
 	})
 	for w := 1; w < workers; w++ {
 		h.add(t.partial[w-1])
@@ -55,27 +49,32 @@ func (t *treeBuilder) count(ctx context.Context, h histogram, rows []uint32) err
 	return err
 }
 
-// gather puts the pairs of the rows next to each other.
-func (t *treeBuilder) gather(rows []uint32) []uint64 {
-	if len(rows) == len(t.pairs) { // the root: all rows in order
-		return t.pairs
+func (t *treeBuilder) countPiece(h histogram, rows []uint32) {
+	var pairs [blockRows]uint64
+	words := make([]uint32, len(h)*blockStride)
+	for len(rows) > 0 {
+		n := min(blockRows, len(rows))
+		for at, i := range rows[:n] {
+			pairs[at] = t.pairs[i]
+			for w, bins := range t.rowWords(int(i)) {
+				words[w*blockStride+at] = bins
+			}
+		}
+		for w := range h {
+			t.countWord(&h[w], words[w*blockStride:w*blockStride+n], pairs[:n])
+		}
+		rows = rows[n:]
 	}
-	pairs := t.ordered[:len(rows)]
-	for at, i := range rows {
-		pairs[at] = t.pairs[i]
-	}
-	return pairs
 }
 
 // countWord adds rows to the entries of four features. This loop is where
 // boosting spends its time.
-func (t *treeBuilder) countWord(h *[packed][256]entry, w int, rows []uint32, pairs []uint64) {
-	word := t.words[w]
-	pairs = pairs[:len(rows)]
+func (t *treeBuilder) countWord(h *[packed][256]entry, words []uint32, pairs []uint64) {
+	pairs = pairs[:len(words)]
 	one := uint64(1) << t.fixed.sumBits
 	h0, h1, h2, h3 := &h[0], &h[1], &h[2], &h[3]
-	for at, i := range rows {
-		bins, pair := word[i], pairs[at]
+	for at, bins := range words {
+		pair := pairs[at]
 		gradient := int64(pair) >> 32
 		rest := pair&(1<<32-1) | one
 		e := &h0[uint8(bins)]

@@ -17,7 +17,6 @@ type treeBuilder struct {
 	*booster
 	order   []uint32 // all rows; a node has a range of them, in ascending order
 	scratch []uint32
-	ordered []uint64
 	partial []histogram // of the workers beside the first
 	free    []histogram
 }
@@ -27,7 +26,6 @@ func newTreeBuilder(b *booster) *treeBuilder {
 		booster: b,
 		order:   make([]uint32, b.rows),
 		scratch: make([]uint32, b.rows),
-		ordered: make([]uint64, b.rows),
 	}
 	for range b.workers - 1 {
 		t.partial = append(t.partial, newHistogram(len(b.words)))
