@@ -443,6 +443,13 @@ func (d *decoder) attribute(a *Attribute, f field, depth int) error {
 		return err
 	}
 	for len(data) > 0 {
+		before := len(data)
+		if data, err = d.takeRun(a, data); err != nil {
+			return err
+		}
+		if len(data) < before {
+			continue
+		}
 		if f, data, err = next(data); err != nil {
 			return err
 		}
@@ -457,6 +464,13 @@ func (d *decoder) attribute(a *Attribute, f field, depth int) error {
 func (d *decoder) attributeSizes(a *Attribute, data []byte) (counts [32]int, err error) {
 	var sizes [attributeStrings + 1]int
 	for rest := data; len(rest) > 0; {
+		tag, n, after := countRun(rest)
+		if n > 0 {
+			counts[tag>>3] += n
+			sizes[tag>>3] += n
+			rest = after
+			continue
+		}
 		var f field
 		if f, rest, err = next(rest); err != nil {
 			return counts, err

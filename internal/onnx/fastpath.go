@@ -8,7 +8,6 @@ type fastPath struct {
 	prepare []preparer
 	model   rowModel
 	finish  []finisher
-	width   int // numbers that the model needs room for, which finish may reduce
 	scratch sync.Pool
 }
 
@@ -108,12 +107,26 @@ func findFastPath(p *Predictor) (fast *fastPath, why string) {
 		return nil, why
 	}
 	f.model = model.part.(rowModel)
+	f.fuseLinear()
 	n := p.NumFeatures()
 	f.scratch.New = func() any {
 		row := make([]float32, n)
 		return &row
 	}
 	return f, "fast path: " + model.label
+}
+
+// fuseLinear works a scaler into a linear model.
+func (f *fastPath) fuseLinear() {
+	l, ok := f.model.(*linear)
+	if !ok || len(f.prepare) > 1 {
+		return
+	}
+	if len(f.prepare) == 0 {
+		f.model = fuse(l, nil)
+	} else if s, ok := f.prepare[0].(*scaler); ok {
+		f.model, f.prepare = fuse(l, s), nil
+	}
 }
 
 // walkScores follows the scores back to the model that makes them.
@@ -174,6 +187,8 @@ func (f *fastPath) walkRow(p *program, slot int) (input int, why string) {
 		switch part := s.part.(type) {
 		case identity:
 		case *scaler:
+			f.prepare = append([]preparer{part}, f.prepare...)
+		case *imputer[float32]:
 			f.prepare = append([]preparer{part}, f.prepare...)
 		case cast:
 			if part.from != Float || part.to != Float {

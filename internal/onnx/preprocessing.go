@@ -77,15 +77,21 @@ func (s *scaler) columns() int {
 // apply scales one row.
 func (s *scaler) apply(out, row []float32) {
 	for j, x := range row {
-		offset, scale := s.offset[0], s.scale[0]
-		if len(s.offset) > 1 {
-			offset = s.offset[j]
-		}
-		if len(s.scale) > 1 {
-			scale = s.scale[j]
-		}
+		offset, scale := s.at(j)
 		out[j] = (x - offset) * scale
 	}
+}
+
+// at returns the offset and the scale of a column.
+func (s *scaler) at(column int) (offset, scale float32) {
+	offset, scale = s.offset[0], s.scale[0]
+	if len(s.offset) > 1 {
+		offset = s.offset[column]
+	}
+	if len(s.scale) > 1 {
+		scale = s.scale[column]
+	}
+	return offset, scale
 }
 
 // A normalizer divides each row by its norm.

@@ -46,7 +46,7 @@ func (p postTransform) apply(scores []float32) {
 // logistic is 1/(1+exp(−x)), with the exponential of a number that is not
 // positive, so that it cannot overflow.
 func logistic(x float32) float32 {
-	v := float32(1 / (1 + math.Exp(-math.Abs(float64(x)))))
+	v := float32(1 / (1 + exp32(-math.Abs(float64(x)))))
 	if x < 0 {
 		return 1 - v
 	}
@@ -64,7 +64,7 @@ func softmax(scores []float32) {
 	}
 	sum := float32(0)
 	for i, s := range scores {
-		e := float32(math.Exp(float64(s - top)))
+		e := float32(exp32(float64(s - top)))
 		scores[i] = e
 		sum += e
 	}
