@@ -73,6 +73,30 @@ func TestAllClassifiersKeepTheContract(t *testing.T) {
 	}
 }
 
+// TestSameFileForAnyNumberOfWorkers fits twice and compares the ONNX files.
+func TestSameFileForAnyNumberOfWorkers(t *testing.T) {
+	x, y := rows()
+	other := mat.DenseCopyOf(x)
+	other.Set(7, 0, 9)
+	file := func(c learn.Classifier, x *mat.Dense, workers int) []byte {
+		p := &learn.Pipeline{
+			Steps:      []learn.Transformer{&preprocessing.SimpleImputer{}, &preprocessing.StandardScaler{}},
+			Classifier: c,
+		}
+		require.NoError(t, p.Fit(t.Context(), x, y, 3, learn.Options{Workers: workers}))
+		model, err := learn.ToONNX(p, 2, onnx.Labels{Ints: []int64{-1, 0, 7}})
+		require.NoError(t, err)
+		return model.Marshal()
+	}
+	for i, c := range all() {
+		t.Run(c.Name(), func(t *testing.T) {
+			one := file(c, x, 1)
+			require.Equal(t, one, file(all()[i], x, 2))
+			require.NotEqual(t, one, file(all()[i], other, 1), "other data, another model")
+		})
+	}
+}
+
 // TestAClassWithoutRows is what a fold may see of a rare class.
 func TestAClassWithoutRows(t *testing.T) {
 	x, y := rows()
