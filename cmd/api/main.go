@@ -21,6 +21,7 @@ func run() int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	return api.Run(ctx, os.Args[1:], api.Process{
+		Name:    os.Args[0],
 		Dir:     ".",
 		Environ: os.Environ(),
 		Stdin:   os.Stdin,

@@ -153,7 +153,7 @@ func TestEdDSA(t *testing.T) {
 	}, 20*time.Second, 500*time.Millisecond, "tokens are signed with the new key")
 	status, _ := predict(t, s, old)
 	assert.Equal(t, http.StatusOK, status)
-	assert.NoError(t, verified(old))
+	require.NoError(t, verified(old))
 	assert.NoFileExists(t, filepath.Join(p.dir, "var", "secret_key"), "no secret is made that nobody needs")
 }
 
@@ -161,7 +161,7 @@ func publishedKey(t *testing.T, s *Server) jwt.Keyfunc {
 	t.Helper()
 	resp, err := http.Get("http://" + s.Address().String() + "/.well-known/jwks.json")
 	require.NoError(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "application/jwk-set+json", resp.Header.Get("Content-Type"))
 	var set struct {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -25,11 +26,27 @@ const (
 
 // A Process is what the program sees of the world around it.
 type Process struct {
+	// Name is how this program was started, such as bin/api or /app: hints name
+	// commands that can be pasted. Empty means api.
+	Name    string
 	Dir     string   // where .env and mlflow.yaml are looked up
 	Environ []string // as os.Environ gives it
 	Stdin   *os.File // passwords are read from it, without echo on a terminal
 	Stdout  io.Writer
 	Stderr  io.Writer
+}
+
+// command is a command of this program as a shell takes it.
+func command(program, arguments string) string {
+	if program == "" {
+		program = "api"
+	}
+	if strings.ContainsFunc(program, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+@", r)
+	}) {
+		program = quote(program)
+	}
+	return program + " " + arguments
 }
 
 // getenv looks a variable up in the process's environment alone.

@@ -85,7 +85,7 @@ func (p *project) start(t *testing.T) *Server {
 	t.Helper()
 	cfg, err := settings.Load[settings.API](p.dir, p.environ)
 	require.NoError(t, err)
-	s, err := Start(t.Context(), cfg, mlflow.Credentials{}, slog.New(slog.NewTextHandler(&p.log, nil)))
+	s, err := Start(t.Context(), cfg, mlflow.Credentials{}, "bin/api", slog.New(slog.NewTextHandler(&p.log, nil)))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Stop()) })
 	return s
@@ -175,7 +175,7 @@ func TestServesAndRestartsWithoutRegistry(t *testing.T) {
 		return label == "virginica"
 	}, 5*time.Second, 10*time.Millisecond, "the new champion")
 	assert.NotContains(t, p.log.String(), password)
-	assert.Contains(t, p.log.String(), "api user initial-password")
+	assert.Contains(t, p.log.String(), "bin/api user initial-password")
 	require.NoError(t, s.Stop())
 
 	require.NoError(t, os.RemoveAll(p.registry()))
@@ -201,7 +201,8 @@ func TestGuideCanBePasted(t *testing.T) {
 	p.promote(t, servingtest.Iris(t))
 	s := p.ready(t)
 	var out bytes.Buffer
-	s.guide(t.Context(), &Process{Stdout: &out})
+	s.guide(t.Context(), &Process{Name: "/opt/my petal/api", Stdout: &out})
+	assert.Contains(t, out.String(), "'/opt/my petal/api' user passwd student")
 	assert.Contains(t, out.String(), p.initialPassword(t))
 
 	var script []string
@@ -311,8 +312,10 @@ func TestUsage(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
 	code, out, _ := p.run(t, "", "--help")
 	assert.Equal(t, 0, code)
-	for _, command := range []string{"serve", "healthcheck", "user add", "user passwd", "user disable", "user list", "user initial-password",
-		"user revoke", "key add", "key list", "key revoke", "token revoke", "token rotate-key", "migrate", "backup", "version"} {
+	for _, command := range []string{
+		"serve", "healthcheck", "user add", "user passwd", "user disable", "user list", "user initial-password",
+		"user revoke", "key add", "key list", "key revoke", "token revoke", "token rotate-key", "migrate", "backup", "version",
+	} {
 		assert.Contains(t, out, command)
 	}
 	code, out, _ = p.run(t, "", "version")

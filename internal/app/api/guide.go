@@ -18,6 +18,7 @@ const maxSamples = 3
 
 // A guide is what somebody at a terminal needs for a first prediction.
 type guide struct {
+	program  string // how it was started
 	url      string
 	user     string
 	password string // empty: not the generated one, which is the only one known here
@@ -30,12 +31,12 @@ func writeGuide(w io.Writer, g guide) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nPetal is ready at %s with model %s, version %s.\n\n", g.url, g.model.Name, g.model.Version)
 	fmt.Fprintf(&b, "  User:     %s\n", g.user)
-	password := g.password
+	password, change := g.password, command(g.program, "user passwd "+g.user)
 	if password == "" {
 		password = "YOUR PASSWORD"
-		fmt.Fprintf(&b, "  Password: the one that was set; api user passwd %s sets another\n", g.user)
+		fmt.Fprintf(&b, "  Password: the one that was set; %s sets another\n", change)
 	} else {
-		fmt.Fprintf(&b, "  Password: %s  (made at the first start; api user passwd %s changes it)\n", password, g.user)
+		fmt.Fprintf(&b, "  Password: %s  (made at the first start; %s changes it)\n", password, change)
 	}
 	b.WriteString("\nPaste this into another terminal to log in:\n\n")
 	fmt.Fprintf(&b, "  TOKEN=$(curl -s %s/token --data-urlencode %s --data-urlencode %s |\n", g.url, quote("username="+g.user), quote("password="+password))

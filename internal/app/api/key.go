@@ -32,7 +32,7 @@ func (c *keyAddCommand) Run(ctx context.Context, p *Process) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(p.Stderr, "key %s for %s with the scopes %s is good until %s; it is shown this once:\n",
+		_, _ = fmt.Fprintf(p.Stderr, "key %s for %s with the scopes %s is good until %s; it is shown this once:\n",
 			key.ID, key.Name, strings.Join(key.Scopes, " "), key.Expires.Format(time.RFC3339))
 		_, err = fmt.Fprintln(p.Stdout, text)
 		return err
@@ -49,9 +49,9 @@ func (keyListCommand) Run(ctx context.Context, p *Process) error {
 			return err
 		}
 		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tNAME\tSTATE\tSCOPES\tCREATED\tEXPIRES\tLAST USED")
+		_, _ = fmt.Fprintln(w, "ID\tNAME\tSTATE\tSCOPES\tCREATED\tEXPIRES\tLAST USED")
 		for _, k := range keys {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, keyState(k, time.Now()), strings.Join(k.Scopes, " "),
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, keyState(k, time.Now()), strings.Join(k.Scopes, " "),
 				k.Created.Format(time.RFC3339), k.Expires.Format(time.RFC3339), lastUse(k))
 		}
 		return w.Flush()

@@ -23,7 +23,7 @@ func (serveCommand) Run(ctx context.Context, p *Process) error {
 		return err
 	}
 	log := settings.Logger(p.Stderr, cfg.Log)
-	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.getenv), log)
+	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.getenv), p.Name, log)
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,7 @@ func (s *Server) guide(ctx context.Context, p *Process) {
 		s.log.Warn("the initial password cannot be shown", slog.Any("error", err))
 	}
 	writeGuide(p.Stdout, guide{
+		program:  p.Name,
 		url:      baseURL(s.Address().String(), s.cfg.TLS()),
 		user:     s.cfg.Username,
 		password: password,

@@ -41,6 +41,7 @@ const (
 // A Server is a running API.
 type Server struct {
 	cfg      settings.API
+	program  string // how it was started
 	log      *slog.Logger
 	listener net.Listener
 	accounts *account.Service
@@ -58,9 +59,10 @@ type cleanup struct {
 
 // Start starts the API: it listens, opens keys and accounts, makes the first
 // user, takes the last good model from the disk, serves, and follows the alias.
-// The caller stops it. Where it fails, what was started has been stopped.
-func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
+// Program is how this program was started, for the log. The caller stops it.
+// Where it fails, what was started has been stopped.
+func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials, program string, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{cfg: cfg, program: program, log: log, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -177,7 +179,7 @@ func (s *Server) makeFirstUser(ctx context.Context) error {
 	}
 	if generated {
 		s.log.Info("a password was made for the first user; this command prints it",
-			slog.String("user", s.cfg.Username), slog.String("command", "api user initial-password"))
+			slog.String("user", s.cfg.Username), slog.String("command", command(s.program, "user initial-password")))
 	}
 	return nil
 }
