@@ -334,7 +334,7 @@ func learn(grants Grants, old *knowledge) *knowledge {
 func (g *Guard) audit(ctx context.Context, old, known *knowledge) {
 	log := func(event string, attrs ...slog.Attr) {
 		attrs = append(attrs, slog.Bool("audit", true), slog.Bool("observed", true))
-		g.cfg.Log.LogAttrs(ctx, slog.LevelInfo, event, attrs...)
+		g.cfg.Log.LogAttrs(ctx, slog.LevelInfo, event, attrs...) //nolint:sloglint // the events are constants, a few lines below
 	}
 	for name, standing := range known.users {
 		before, ok := old.users[name]

@@ -202,7 +202,7 @@ func TestKeysAreKeptHashed(t *testing.T) {
 	require.NoError(t, err)
 	raw, err := sql.Open("sqlite", h.database)
 	require.NoError(t, err)
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	var row string
 	require.NoError(t, raw.QueryRowContext(t.Context(), `SELECT id || name || hash || scopes FROM api_keys`).Scan(&row))
 	require.Contains(t, row, k.ID)

@@ -96,8 +96,9 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	for range 2 {
 		clients.Go(func() {
 			for range 3 {
-				_, err := s.Authenticate(t.Context(), "ada", goodPassword, client)
-				assert.NoError(t, err)
+				if _, err := s.Authenticate(t.Context(), "ada", goodPassword, client); err != nil {
+					t.Error(err)
+				}
 				highest.Store(max(highest.Load(), held()))
 			}
 		})

@@ -1,12 +1,11 @@
 package e2e
 
 import (
+	"net/http"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
-
-	"net/http"
 
 	"github.com/stretchr/testify/require"
 
