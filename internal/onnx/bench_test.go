@@ -12,7 +12,7 @@ import (
 // forestModel is a random forest of complete trees: a classifier where classes is
 // more than one, else a regressor.
 func forestModel(trees, depth, features, classes int) *Model {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // Tests want the same numbers each time.
+	r := rand.New(rand.NewPCG(1, 2))
 	var treeIDs, nodeIDs, featureIDs, yes, no, leafTrees, leafNodes, leafTargets []int64
 	var values, weights []float32
 	var modes []string
@@ -75,7 +75,7 @@ func predictorOf(t testing.TB, m *Model) *Predictor {
 }
 
 func randomRows(n int) []float32 {
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // As above.
+	r := rand.New(rand.NewPCG(3, 4))
 	rows := make([]float32, n)
 	for i := range rows {
 		rows[i] = float32(r.NormFloat64())

@@ -135,20 +135,3 @@ func apply2[A, R Element](e *env, a, b *Tensor, f func(x, y A) R) (*Tensor, erro
 	}
 	return t, nil
 }
-
-// expand stretches a tensor to a shape.
-func expand[T Element](e *env, t *Tensor, shape []int) (*Tensor, error) {
-	x, ok := t.Data.([]T)
-	if !ok {
-		return nil, at(ErrInput, "elements of type %v", t.Type())
-	}
-	r, out, err := alloc[T](e, shape...)
-	if err != nil {
-		return nil, err
-	}
-	w := newWalker(t.Shape, shape)
-	for i := range out {
-		out[i] = x[w.next()]
-	}
-	return r, nil
-}

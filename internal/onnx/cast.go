@@ -273,7 +273,7 @@ type zipMap struct{ labels Labels }
 
 func compileZipMap(n *nodeCompiler) (kernel, error) {
 	r := n.attributes()
-	z := zipMap{r.labels("classlabels_strings", "classlabels_int64s")}
+	z := zipMap{r.labels("classlabels_int64s")}
 	if r.err != nil {
 		return nil, r.err
 	}

@@ -388,7 +388,9 @@ func (r *attributeReader) tensor(name string) *Tensor {
 }
 
 // labels reads a pair of class label attributes, of which one must be there.
-func (r *attributeReader) labels(stringsName, intsName string) Labels {
+// The list of strings has one name everywhere, that of numbers has two.
+func (r *attributeReader) labels(intsName string) Labels {
+	const stringsName = "classlabels_strings"
 	l := Labels{Strings: r.strings(stringsName), Ints: r.ints(intsName)}
 	if len(l.Strings) > 0 {
 		l.Ints = nil // onnxruntime prefers the strings as well.

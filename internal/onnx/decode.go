@@ -18,7 +18,7 @@ type decoder struct {
 // charge takes n values of type T off the memory that is left.
 func charge[T any](d *decoder, n int) error {
 	var zero T
-	size := int64(unsafe.Sizeof(zero))
+	size := int64(unsafe.Sizeof(zero)) //nolint:gosec // The size of a Go type.
 	if int64(n) > d.memory/size {
 		return at(ErrLimit, "the model takes more than %d bytes of memory", d.limits.Memory)
 	}
@@ -569,7 +569,6 @@ type tensorFields struct {
 	hasRaw  bool
 	lists   []field // the typed lists, undecoded
 	count   int     // values in those lists
-	strings int
 }
 
 func (d *decoder) tensor(f field) (*Tensor, error) {

@@ -282,7 +282,7 @@ type imputer[T number] struct {
 func compileImputer(n *nodeCompiler) (kernel, error) {
 	r := n.attributes()
 	floats, ints := r.floats("imputed_value_floats"), r.ints("imputed_value_int64s")
-	float, int := r.float("replaced_value_float", 0), r.int("replaced_value_int64", 0)
+	replaced, replacedInt := r.float("replaced_value_float", 0), r.int("replaced_value_int64", 0)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -296,15 +296,15 @@ func compileImputer(n *nodeCompiler) (kernel, error) {
 	n.sameShape(element)
 	switch {
 	case element == Float && len(floats) > 0:
-		m := &imputer[float32]{float, floats}
+		m := &imputer[float32]{replaced, floats}
 		n.part = m
 		return tensorKernel(m.kernel).kernel, nil
 	case element == Double && len(floats) > 0:
-		m := &imputer[float64]{float64(float), make([]float64, len(floats))}
+		m := &imputer[float64]{float64(replaced), make([]float64, len(floats))}
 		convert(m.imputed, floats)
 		return tensorKernel(m.kernel).kernel, nil
 	case element == Int64 && len(ints) > 0:
-		m := &imputer[int64]{int, ints}
+		m := &imputer[int64]{replacedInt, ints}
 		return tensorKernel(m.kernel).kernel, nil
 	}
 	return nil, unsupported("values to impute of another type than the input, %v", element)

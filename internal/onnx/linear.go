@@ -102,7 +102,7 @@ func compileLinearClassifier(n *nodeCompiler) (kernel, error) {
 	r := n.attributes()
 	l := &linear{
 		coefficients: r.floats("coefficients"), intercepts: r.floats("intercepts"),
-		transform: r.postTransform(), classes: r.labels("classlabels_strings", "classlabels_ints"),
+		transform: r.postTransform(), classes: r.labels("classlabels_ints"),
 	}
 	r.int("multi_class", 0)
 	if r.err != nil {

@@ -74,7 +74,7 @@ func (f *fusedLinear) predict(row, scores []float32) int {
 		j := 0
 		for ; j+2 <= len(row); j += 2 {
 			sum += float64(row[j]) * w[j]
-			rest += float64(row[j+1]) * w[j+1]
+			rest += float64(row[j+1]) * w[j+1] //nolint:gosec // j+2 is within the row.
 		}
 		if j < len(row) {
 			sum += float64(row[j]) * w[j]

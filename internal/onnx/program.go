@@ -80,7 +80,7 @@ func alloc[T Element](e *env, shape ...int) (*Tensor, []T, error) {
 		return nil, nil, err
 	}
 	var zero T
-	size := int64(n) * int64(unsafe.Sizeof(zero))
+	size := int64(n) * int64(unsafe.Sizeof(zero)) //nolint:gosec // The size of a Go type.
 	if size > e.memory {
 		return nil, nil, at(ErrLimit, "the values of the run take more than %d bytes", e.limit)
 	}

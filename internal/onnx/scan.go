@@ -91,7 +91,7 @@ func (n *nodeCompiler) compileBody(s *scan, g *Graph) error {
 	outer := n.scope
 	err := n.compileGraph(g, inputs, g.Outputs, &s.body)
 	inner := n.scope
-	n.compiler.scope = outer
+	n.scope = outer
 	if err != nil {
 		return at(err, "attribute \"body\"")
 	}

@@ -76,7 +76,7 @@ func compileSVMClassifier(n *nodeCompiler) (kernel, error) {
 	m := &svm{
 		kernel: r.svmKernel(), vectors: r.floats("support_vectors"), coefficients: r.floats("coefficients"),
 		rho: r.floats("rho"), probA: r.floats("prob_a"), probB: r.floats("prob_b"),
-		transform: r.postTransform(), classes: r.labels("classlabels_strings", "classlabels_ints"),
+		transform: r.postTransform(), classes: r.labels("classlabels_ints"),
 	}
 	perClass := r.ints("vectors_per_class")
 	if r.err != nil {

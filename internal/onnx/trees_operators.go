@@ -44,7 +44,7 @@ func (m *treeModel) labels() Labels { return m.classes }
 
 func compileTreeClassifier(n *nodeCompiler) (kernel, error) {
 	r := n.attributes()
-	m := &treeModel{classes: r.labels("classlabels_strings", "classlabels_int64s"), transform: r.postTransform(), output: Float}
+	m := &treeModel{classes: r.labels("classlabels_int64s"), transform: r.postTransform(), output: Float}
 	base := r.numbers("base_values")
 	if r.err != nil {
 		return nil, r.err

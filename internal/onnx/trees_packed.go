@@ -5,31 +5,32 @@ import (
 	"slices"
 )
 
-// A packedNode is a branch or leaf in the layout that is fast to walk. Values
-// are compared as integers, see [orderedKey].
+// A packedNode is a branch or leaf in the layout that is fast to walk, in one
+// word: the key in the lower half; above it, in 8 bits, the column of the row's
+// keys, and in the other 24 the child. Values are compared as integers, see
+// [orderedKey].
 //
 // The two children of a branch stand next to each other: the row goes to child
 // where its key is at most the node's, and to child+1 otherwise. A leaf is its
 // own child, with a key that nothing exceeds, so that walking on changes nothing
 // and all trees can take the same number of steps without a branch of the CPU.
-type packedNode struct {
-	key   int32
-	child uint32
-	// meta holds the column of the row's keys in its lowest 8 bits, and a leaf's
-	// number above them.
-	meta uint32
+type packedNode uint64
+
+func packNode(key int32, column uint8, child uint32) packedNode {
+	return packedNode(uint32(key)) | packedNode(column)<<32 | packedNode(child)<<40 //nolint:gosec // Only the key's bits are wanted.
 }
 
 const (
-	maxKeys   = 256     // columns that 8 bits can name
-	maxLeaves = 1 << 24 // leaves that the rest can name
-	lanes     = 8       // trees, or rows, that are walked side by side
+	maxKeys  = 256     // columns that 8 bits can name
+	maxNodes = 1 << 24 // nodes that 24 bits can name
+	lanes    = 8       // trees, or rows, that are walked side by side
 )
 
 // A packedTrees is a forest in the fast layout. It takes every comparison but
 // equality and membership, and missing values either way.
 type packedTrees struct {
 	nodes  []packedNode
+	leaves []uint32 // by node: the leaf's number
 	roots  []uint32
 	depths []int32
 	// features is the number of columns of a row that are looked at; where
@@ -86,6 +87,7 @@ func pack(f *forest) *packedTrees {
 		return nil
 	}
 	p.nodes = make([]packedNode, 0, len(f.nodes))
+	p.leaves = make([]uint32, 0, len(f.nodes))
 	for _, root := range f.roots {
 		p.packTree(f, root)
 	}
@@ -98,8 +100,8 @@ func pack(f *forest) *packedTrees {
 // accepts looks at what the layout cannot express, and finds out whether missing
 // values have to go both ways.
 func (p *packedTrees) accepts(f *forest) bool {
-	if len(f.starts)-1 >= maxLeaves {
-		return false
+	if 2*len(f.nodes)+len(f.roots) >= maxNodes {
+		return false // A shared leaf is packed once for each parent.
 	}
 	for i := range f.nodes {
 		n := &f.nodes[i]
@@ -192,7 +194,7 @@ func (p *packedTrees) packTree(f *forest, root int32) {
 	first := uint32(len(p.nodes)) //nolint:gosec // A forest has fewer nodes than int32 holds.
 	p.roots = append(p.roots, first)
 	p.depths = append(p.depths, int32(f.depth(root))) //nolint:gosec // Likewise.
-	p.nodes = append(p.nodes, packedNode{})
+	p.nodes, p.leaves = append(p.nodes, 0), append(p.leaves, 0)
 	type item struct {
 		from int32
 		to   uint32
@@ -203,11 +205,11 @@ func (p *packedTrees) packTree(f *forest, root int32) {
 		queue = queue[1:]
 		n := &f.nodes[at.from]
 		if n.mode == branchLeaf {
-			p.nodes[at.to] = packedNode{key: keyOfLeaf, child: at.to, meta: uint32(n.leaf) << 8} //nolint:gosec // accepts has bounded it.
+			p.nodes[at.to], p.leaves[at.to] = packNode(keyOfLeaf, 0, at.to), uint32(n.leaf) //nolint:gosec // Not negative.
 			continue
 		}
 		child := uint32(len(p.nodes)) //nolint:gosec // As above.
-		p.nodes = append(p.nodes, packedNode{}, packedNode{})
+		p.nodes, p.leaves = append(p.nodes, 0, 0), append(p.leaves, 0, 0)
 		key, swapped := threshold(n)
 		column := n.feature
 		if p.doubled && n.nanIsTrue != swapped {
@@ -217,7 +219,7 @@ func (p *packedTrees) packTree(f *forest, root int32) {
 		if swapped {
 			yes, no = no, yes
 		}
-		p.nodes[at.to] = packedNode{key: key, child: child, meta: uint32(column)} //nolint:gosec // At most maxKeys.
+		p.nodes[at.to] = packNode(key, uint8(column), child) //nolint:gosec // Less than maxKeys.
 		queue = append(queue, item{yes, child}, item{no, child + 1})
 	}
 }
@@ -237,11 +239,11 @@ func (p *packedTrees) keys(row []float32, keys *keyRow) {
 	}
 }
 
-// step walks one node down.
+// step1 walks one node down.
 func step1(nodes []packedNode, at uint32, keys *keyRow) uint32 {
-	n := &nodes[at]
-	next := n.child
-	if keys[uint8(n.meta)] > n.key {
+	n := nodes[at]
+	next := uint32(n >> 40)
+	if keys[uint8(n>>32)] > int32(n) { //nolint:gosec // The lower half is the key.
 		next++
 	}
 	return next
@@ -265,7 +267,7 @@ func (p *packedTrees) score(row, scores []float32) {
 			g, h = step1(nodes, g, &keys), step1(nodes, h, &keys)
 		}
 		for i, leaf := range [lanes]uint32{a, b, c, d, e, f, g, h} {
-			p.add(t+i, nodes[leaf].meta>>8, scores)
+			p.add(t+i, p.leaves[leaf], scores)
 		}
 	}
 	for ; t < len(p.roots); t++ {
@@ -273,7 +275,7 @@ func (p *packedTrees) score(row, scores []float32) {
 		for range p.depths[t] {
 			at = step1(nodes, at, &keys)
 		}
-		p.add(t, nodes[at].meta>>8, scores)
+		p.add(t, p.leaves[at], scores)
 	}
 }
 
@@ -320,7 +322,7 @@ func (p *packedTrees) scoreBlock(x []float32, columns int, sums []float32, block
 				g, h = step1(nodes, g, &k[6]), step1(nodes, h, &k[7])
 			}
 			for j, leaf := range [lanes]uint32{a, b, c, d, e, f, g, h} {
-				p.add(t, nodes[leaf].meta>>8, sums[(i+j)*p.targets:(i+j+1)*p.targets])
+				p.add(t, p.leaves[leaf], sums[(i+j)*p.targets:(i+j+1)*p.targets])
 			}
 		}
 		for ; i < rows; i++ {
@@ -328,7 +330,7 @@ func (p *packedTrees) scoreBlock(x []float32, columns int, sums []float32, block
 			for range depth {
 				at = step1(nodes, at, &block[i])
 			}
-			p.add(t, nodes[at].meta>>8, sums[i*p.targets:(i+1)*p.targets])
+			p.add(t, p.leaves[at], sums[i*p.targets:(i+1)*p.targets])
 		}
 	}
 }

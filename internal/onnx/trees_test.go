@@ -66,7 +66,7 @@ func hardFloats() []float32 {
 // comparison, with missing values either way, at values that are hard to tell
 // apart.
 func TestPackedTreesAgree(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // Tests want the same numbers each time.
+	r := rand.New(rand.NewPCG(5, 6))
 	hard := hardFloats()
 	for round := range 60 {
 		m := forestModel(19, 4, 5, 1+round%4)
@@ -226,7 +226,7 @@ func FuzzForest(f *testing.F) {
 	f.Add(uint64(1), uint64(2), uint8(3), uint8(4), uint8(2))
 	f.Add(uint64(9), uint64(9), uint8(17), uint8(1), uint8(1))
 	f.Fuzz(func(t *testing.T, seed1, seed2 uint64, trees, depth, classes uint8) {
-		r := rand.New(rand.NewPCG(seed1, seed2)) //nolint:gosec // The fuzzer's own randomness.
+		r := rand.New(rand.NewPCG(seed1, seed2))
 		m := forestModel(1+int(trees%20), 1+int(depth%6), 4, 1+int(classes%5))
 		node := &m.Graph.Nodes[0]
 		modeList, values := node.Attribute("nodes_modes").Strings, node.Attribute("nodes_values").Floats

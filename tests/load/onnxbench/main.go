@@ -71,7 +71,7 @@ func run(dir string, rounds int) error {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		fmt.Println("training the models of the benchmark …")
-		cmd := exec.Command(python, "-c", script, dir) //nolint:gosec // the tests' own interpreter
+		cmd := exec.Command(python, "-c", script, dir)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("train the models: %w", err)
@@ -87,7 +87,7 @@ func run(dir string, rounds int) error {
 }
 
 func compare(dir string, other *other, rounds int) error {
-	data, err := os.ReadFile(filepath.Join(dir, "index.json")) //nolint:gosec // just written
+	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func note(fast bool, why string, missed bool) string {
 }
 
 func load(path string) (*onnx.Predictor, error) {
-	f, err := os.Open(path) //nolint:gosec // a file of the benchmark
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func goMany(p *onnx.Predictor, rows []float32, features int) (float64, error) {
 // takes of memory beside the file.
 func loading(dir string) error {
 	path := filepath.Join(dir, "big.onnx")
-	file, err := os.ReadFile(path) //nolint:gosec // a file of the benchmark
+	file, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func loading(dir string) error {
 }
 
 func readRows(path string) ([]float32, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // a file of the benchmark
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ type other struct {
 }
 
 func startOther(python, dir string) (*other, error) {
-	cmd := exec.Command(python, "-c", script, dir, "--measure") //nolint:gosec // the tests' own interpreter
+	cmd := exec.Command(python, "-c", script, dir, "--measure")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
