@@ -20,6 +20,7 @@ import (
 // clone clean, and the second time is there at once with the same users, keys
 // and model.
 func TestMakeRun(t *testing.T) {
+	t.Parallel()
 	clone := cloneCheckout(t)
 	address := testenv.FreeAddress(t)
 	env := testenv.Environ("API_ADDRESS="+address, "GOCACHE="+t.TempDir(), "GOFLAGS=-buildvcs=false")
