@@ -183,11 +183,14 @@ func TestMissingValuesCanDecide(t *testing.T) {
 		}
 	}
 	m := NewHistGradientBoosting()
+	m.MaxLeafNodes = 2 // a single split: all values to one side, the missing ones to the other
 	require.NoError(t, m.Fit(t.Context(), x, y, 2, learn.Options{}))
 	proba, err := m.PredictProba(x)
 	require.NoError(t, err)
 	require.Equal(t, y, learn.Predict(proba))
 	require.Greater(t, proba.At(1, 1), 0.99)
+	require.Greater(t, proba.At(0, 0), 0.99)
+	require.Equal(t, float32(math.MaxFloat32), m.ensemble.Trees[0].Nodes[0].Threshold)
 }
 
 func TestBinsHoldTheirEnds(t *testing.T) {

@@ -61,32 +61,44 @@ func TestBestSplitIsTheBest(t *testing.T) {
 			s, err := newSamples(t.Context(), x, y, 3, true, 1)
 			require.NoError(t, err)
 			g := newGrower(f, s)
-			g.forest = &Forest{MinSamplesSplit: 2, MinSamplesLeaf: 1}
+			g.forest = &Forest{MinSamplesSplit: 2, MinSamplesLeaf: 1, bootstrap: true}
 			g.random = trees.NewRandom(1, 1)
 			g.sample()
-			got, ok := g.split(part{to: n})
-			want, found := bruteSplit(x, y)
+			weights := make([]float64, n)
+			for _, i := range g.order {
+				weights[i] = float64(g.packed[i] & 0xffff)
+			}
+			got, ok := g.split(part{to: len(g.order)})
+			want, found := bruteSplit(x, y, weights)
 			require.Equal(t, found, ok)
 			if found {
-				require.InDelta(t, want, gini(x, y, float64(got.threshold)), 1e-12)
+				require.InDelta(t, want, gini(x, y, weights, float64(got.threshold)), 1e-12)
 			}
 		}
 	}
 }
 
-// bruteSplit returns the lowest weighted impurity of any split.
-func bruteSplit(x *mat.Dense, y []int) (best float64, found bool) {
-	values := slices.Clone(x.RawMatrix().Data)
+// bruteSplit returns the lowest weighted impurity of any split, and whether
+// there is one: rows of two classes and two values have weight.
+func bruteSplit(x *mat.Dense, y []int, weights []float64) (best float64, found bool) {
+	var values []float64
+	var classes []int
+	for i, w := range weights {
+		if w > 0 {
+			values, classes = append(values, x.At(i, 0)), append(classes, y[i])
+		}
+	}
 	slices.Sort(values)
-	values = slices.Compact(values)
+	slices.Sort(classes)
+	values, classes = slices.Compact(values), slices.Compact(classes)
 	best = math.Inf(1)
 	for _, v := range values[:len(values)-1] {
-		best = min(best, gini(x, y, v))
+		best = min(best, gini(x, y, weights, v))
 	}
-	return best, len(values) > 1
+	return best, len(values) > 1 && len(classes) > 1
 }
 
-func gini(x *mat.Dense, y []int, threshold float64) float64 {
+func gini(x *mat.Dense, y []int, weights []float64, threshold float64) float64 {
 	var counts [2][3]float64
 	var sums [2]float64
 	for i, k := range y {
@@ -94,8 +106,8 @@ func gini(x *mat.Dense, y []int, threshold float64) float64 {
 		if x.At(i, 0) > threshold {
 			side = 1
 		}
-		counts[side][k]++
-		sums[side]++
+		counts[side][k] += weights[i]
+		sums[side] += weights[i]
 	}
 	var total float64
 	for side, n := range sums {

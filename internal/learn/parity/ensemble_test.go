@@ -122,7 +122,7 @@ func TestBoostingIsWithinTheSpreadOfScikitLearns(t *testing.T) {
 			d := load(t, name)
 			var accuracy, brier []float64
 			for seed := range uint32(seedCount) {
-				want, got, yTest := bothBoosted(t, d, seed, 30)
+				want, got, yTest := bothBoosted(t, d, seed, 30, func(x *mat.Dense) *mat.Dense { return x })
 				accuracy = append(accuracy, metrics.Accuracy(yTest, learn.Predict(got))-metrics.Accuracy(yTest, learn.Predict(want)))
 				brier = append(brier, metrics.Brier(yTest, got)-metrics.Brier(yTest, want))
 			}
@@ -133,11 +133,12 @@ func TestBoostingIsWithinTheSpreadOfScikitLearns(t *testing.T) {
 }
 
 // TestFirstBoostingIteration compares probabilities themselves, before rounding
-// had time to choose among equal gains.
+// had time to choose among equal gains. Test rows miss values, also of features
+// that were complete in training.
 func TestFirstBoostingIteration(t *testing.T) {
 	for _, name := range append(sets(), "missing") {
 		t.Run(name, func(t *testing.T) {
-			want, got, _ := bothBoosted(t, load(t, name), 42, 1)
+			want, got, _ := bothBoosted(t, load(t, name), 42, 1, withHoles)
 			n, classes := want.Dims()
 			same := 0
 			for i := range n {
@@ -154,13 +155,14 @@ func TestFirstBoostingIteration(t *testing.T) {
 	}
 }
 
-// bothBoosted returns scikit-learn's probabilities and ours for a hold-out.
-func bothBoosted(t *testing.T, d data, seed uint32, iterations int) (want, got *mat.Dense, yTest []int) {
+// bothBoosted returns scikit-learn's probabilities and ours for a hold-out, the
+// rows of which may be changed first.
+func bothBoosted(t *testing.T, d data, seed uint32, iterations int, change func(*mat.Dense) *mat.Dense) (want, got *mat.Dense, yTest []int) {
 	t.Helper()
 	s, err := modelselection.TrainTestSplit(d.y, 0.2, seed)
 	require.NoError(t, err)
 	x, y := modelselection.TakeRows(d.x, s.Train), modelselection.Take(d.y, s.Train)
-	xTest := modelselection.TakeRows(d.x, s.Test)
+	xTest := change(modelselection.TakeRows(d.x, s.Test))
 	var answer struct{ Proba array }
 	ask(t, "boosting", map[string]any{"params": map[string]any{"max_iter": iterations}, "x": pack(x), "y": y, "x_test": pack(xTest)}, &answer)
 	m := ensemble.NewHistGradientBoosting()
@@ -190,6 +192,25 @@ func TestBoostingAsONNX(t *testing.T) {
 			requireSameONNX(t, m, withHoles(d.test), d.classes, 1e-6)
 		})
 	}
+}
+
+// TestLeaningTreeAsONNX has a single tree in which all leaves lean to the second
+// class, by less than half: no weight is negative, which readers take as another
+// rule for the label.
+func TestLeaningTreeAsONNX(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 5))
+	x, y := mat.NewDense(300, 2, nil), make([]int, 300)
+	for i := range y {
+		x.SetRow(i, []float64{random.Float64(), random.Float64()})
+		y[i] = b2i(random.Float64() < 0.65)
+	}
+	f := stump()
+	f.NEstimators, f.MinSamplesLeaf = 1, 100
+	require.NoError(t, f.Fit(t.Context(), x, y, 2, learn.Options{}))
+	proba, err := f.PredictProba(x)
+	require.NoError(t, err)
+	require.NotContains(t, learn.Predict(proba), 0)
+	requireSameONNX(t, f, x, 2, 1e-6)
 }
 
 // onThresholds makes rows whose values lie half-way between neighbouring

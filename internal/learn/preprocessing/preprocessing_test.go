@@ -53,6 +53,30 @@ func TestImputerFollowsEarlierSteps(t *testing.T) {
 	require.True(t, math.IsNaN(x.At(1, 0)), "the data are not changed")
 }
 
+// TestRoundoffIsTheDifference has a mean and a scale that float32 cannot hold.
+func TestRoundoffIsTheDifference(t *testing.T) {
+	x := mat.NewDense(3, 1, []float64{1e6 + 0.1, 1e6 + 0.4, 1e6 + 0.9})
+	s := &StandardScaler{}
+	require.NoError(t, s.Fit(t.Context(), learn.Rows{X: x}))
+	b, err := emit.NewBuilder(1, onnx.Labels{Ints: []int64{0, 1}})
+	require.NoError(t, err)
+	output, err := s.Emit(b, emit.Input)
+	require.NoError(t, err)
+	r, ok := b.Roundoff(output)
+	require.True(t, ok)
+
+	scaler := b.Model("m", emit.Scores{}).Graph.Nodes[0]
+	offset := float64(scaler.Attribute("offset").Floats[0])
+	scale := float64(scaler.Attribute("scale").Floats[0])
+	require.Greater(t, math.Abs(offset-s.Mean[0]), 0.01)
+	for i := range 3 {
+		inGraph := (x.At(i, 0) - offset) * scale
+		exact := []float64{0}
+		s.TransformRow(exact, x.RawRowView(i))
+		require.InDelta(t, exact[0], r.Gain[0]*inGraph+r.Shift[0], 1e-9)
+	}
+}
+
 func TestNothingIsWrittenBeforeFit(t *testing.T) {
 	for _, step := range []learn.Transformer{&StandardScaler{}, &SimpleImputer{}} {
 		b, err := emit.NewBuilder(1, onnx.Labels{Ints: []int64{0, 1}})
