@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,6 +66,9 @@ func (a *api) token(w http.ResponseWriter, r *http.Request) {
 		a.internal(w, r, "issuing a token", err)
 		return
 	}
+	// By its ID a token can be revoked; who holds the ID holds nothing else.
+	a.log.LogAttrs(ctx, slog.LevelInfo, "token issued", slog.Bool("audit", true), slog.String("user", claims.Subject),
+		slog.String("jti", claims.ID), slog.Any("scopes", claims.Scopes), slog.String("request_id", exchangeOf(r).id))
 	writeJSON(w, http.StatusOK, tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "bearer",

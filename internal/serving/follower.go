@@ -198,7 +198,7 @@ func (f *Follower) swap(m *Model, took time.Duration, from string) {
 	f.metrics.reloads.WithLabelValues("success").Inc()
 	f.metrics.swapped(m, before, took, retired)
 	f.log.Info("model serves", slog.String("version", m.info.Version), slog.String("sha256", m.info.SHA256),
-		slog.String("from", from), slog.Float64("seconds", took.Seconds()))
+		slog.String("from", from), slog.Float64("seconds", took.Seconds()), slog.Bool("audit", true))
 }
 
 // A state is how the watch stands. One log line is written when it changes, not

@@ -104,7 +104,17 @@ func TestRevokeCommands(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	status, _ = predict(t, s, again)
 	assert.Equal(t, http.StatusOK, status, "who logs in again is let in at once")
-	assert.Contains(t, p.log.String(), `msg="token revoked" jti=`+claims.ID+" audit=true")
+	for _, line := range []string{
+		`msg="model serves" .* audit=true`,
+		`msg="token issued" audit=true user=student jti=` + regexp.QuoteMeta(claims.ID),
+		`msg="token revoked" jti=` + regexp.QuoteMeta(claims.ID) + ` audit=true`,
+		`msg="tokens of a user revoked" user=student audit=true`,
+	} {
+		assert.Regexp(t, line, p.log.String())
+	}
+	for _, secret := range []string{first, second, third, again, password} {
+		assert.NotContains(t, p.log.String(), secret)
+	}
 
 	for _, row := range []struct {
 		stdin string
