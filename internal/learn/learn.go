@@ -42,8 +42,9 @@ var (
 )
 
 // Progress is told of every iteration of a fit: its number, from 1, and the
-// value of the objective after it. What an iteration and the objective are, the
-// estimator says. It is called from one goroutine at a time.
+// value of the objective after it, NaN for an estimator that has none, such as a
+// forest. What an iteration and the objective are, the estimator says. It is
+// called from one goroutine at a time.
 type Progress func(iteration int, loss float64)
 
 // Options are what a fit can be told beside data and parameters. None of them

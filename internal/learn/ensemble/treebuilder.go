@@ -1,3 +1,4 @@
+//nolint:gosec // G115: ranks, bins and fixed point are cut to size on purpose; Fit bounds the number of rows
 package ensemble
 
 import (

@@ -1,3 +1,4 @@
+//nolint:gosec // G115: the bits of a generator have no sign
 package trees
 
 import "math/bits"
