@@ -12,28 +12,9 @@ import (
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
-const (
-	bucketKey    = "petal-access-key"
-	bucketSecret = "a-secret-of-the-tests" // of a server that lives as long as the test
-)
-
-// startS3 starts a real S3 server whose bucket "data" is a folder.
-func startS3(t *testing.T) (endpoint, folder string) {
-	t.Helper()
-	root, address := t.TempDir(), testenv.FreeAddress(t)
-	folder = filepath.Join(root, "data")
-	require.NoError(t, os.Mkdir(folder, 0o700))
-	server := testenv.Start(t, testenv.Command{
-		Path: testenv.GoTool(t, "versitygw"),
-		Args: []string{"--port", address, "--access", bucketKey, "--secret", bucketSecret, "--health", "/health", "posix", root},
-	})
-	server.WaitReady("http://"+address+"/health", time.Minute)
-	return "http://" + address, folder
-}
-
 // The real DVC pushes, Petal pulls, from a real S3 server.
 func TestPullFromABucket(t *testing.T) {
-	endpoint, folder := startS3(t)
+	server := testenv.StartS3(t)
 	dir := t.TempDir()
 	target := filepath.Join(dir, "iris.csv")
 	content := []byte("sepal_length,species\n5.1,setosa\n")
@@ -41,13 +22,13 @@ func TestPullFromABucket(t *testing.T) {
 	for _, args := range [][]string{
 		{"init", "--no-scm"},
 		{"remote", "add", "--default", "bucket", "s3://data/some/path"},
-		{"remote", "modify", "bucket", "endpointurl", endpoint},
+		{"remote", "modify", "bucket", "endpointurl", server.Endpoint},
 		{"add", "iris.csv"},
 		{"push"},
 	} {
 		result := testenv.Run(t, testenv.Command{
 			Path: testenv.Tool(t, "dvc"), Args: args, Dir: dir,
-			Env: testenv.Environ("AWS_ACCESS_KEY_ID="+bucketKey, "AWS_SECRET_ACCESS_KEY="+bucketSecret, "AWS_DEFAULT_REGION=us-east-1"),
+			Env: testenv.Environ(server.Env()...),
 		}, 2*time.Minute)
 		require.Zero(t, result.Code, result.Output)
 	}
@@ -55,14 +36,14 @@ func TestPullFromABucket(t *testing.T) {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, ".dvc", "cache")))
 		require.NoError(t, os.RemoveAll(target))
 		environment := map[string]string{
-			"AWS_ACCESS_KEY_ID": bucketKey, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1",
+			"AWS_ACCESS_KEY_ID": testenv.S3AccessKey, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1",
 		}
 		repo, err := Open(dir, Options{Getenv: func(name string) string { return environment[name] }})
 		require.NoError(t, err)
 		return repo.Pull(t.Context(), target+".dvc")
 	}
 
-	pulled, err := pull(bucketSecret)
+	pulled, err := pull(testenv.S3SecretKey)
 	require.NoError(t, err)
 	require.Equal(t, "remote", pulled.From)
 	got, err := os.ReadFile(target)
@@ -75,14 +56,14 @@ func TestPullFromABucket(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 	require.NoFileExists(t, target)
 
-	object := filepath.Join(folder, "some", "path", "files", "md5", pulled.MD5[:2], pulled.MD5[2:])
+	object := filepath.Join(server.Bucket, "some", "path", "files", "md5", pulled.MD5[:2], pulled.MD5[2:])
 	require.NoError(t, os.WriteFile(object, []byte(strings.ToUpper(string(content))), 0o600))
-	_, err = pull(bucketSecret)
+	_, err = pull(testenv.S3SecretKey)
 	require.ErrorIs(t, err, ErrCorrupt)
 	require.NoFileExists(t, target)
 
 	require.NoError(t, os.Remove(object))
-	_, err = pull(bucketSecret)
+	_, err = pull(testenv.S3SecretKey)
 	require.ErrorIs(t, err, ErrMissing)
 }
 
