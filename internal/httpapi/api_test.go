@@ -112,8 +112,9 @@ func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fi
 	for _, c := range change {
 		c(&cfg, server)
 	}
-	server.Handler, err = httpapi.New(cfg)
+	handler, err := httpapi.New(cfg)
 	require.NoError(t, err)
+	server.Handler = checkSpec(t, handler)
 	f.Server = httptest.NewUnstartedServer(nil)
 	f.Config = server
 	f.Start()

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ type failure struct {
 	fields []problemField
 	// oauth is the error code of RFC 6749 §5.2 or RFC 6750 §3.1.
 	oauth      string
+	mlflow     string        // error_code on MLflow's face; empty: by the status
 	challenge  string        // WWW-Authenticate
 	retryAfter time.Duration // Retry-After, rounded up to seconds
 }
@@ -28,7 +30,7 @@ type problem struct {
 	Title     string         `json:"title"`
 	Status    int            `json:"status"`
 	Detail    string         `json:"detail,omitempty"`
-	Errors    []problemField `json:"errors,omitempty"`
+	Errors    []problemField `json:"errors,omitempty" nullable:"false"`
 	RequestID string         `json:"request_id"`
 }
 
@@ -62,14 +64,17 @@ func fail(w http.ResponseWriter, r *http.Request, f failure) {
 		// answer, and a client that never sends it would wait for nothing.
 		h.Set("Connection", "close")
 	}
-	if r.URL.Path == tokenPath {
-		code := f.oauth
-		if code == "" {
-			code = "invalid_request"
-		}
+	h.Set("Content-Type", "application/json")
+	switch faceOf(r.URL.Path) {
+	case faceToken:
 		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Type", "application/json")
-		writeJSON(w, f.status, oauthError{code, f.detail})
+		writeJSON(w, f.status, oauthError{cmp.Or(f.oauth, "invalid_request"), f.detail})
+		return
+	case faceMLflow:
+		writeJSON(w, f.status, mlflowError{mlflowCode(f), f.detail})
+		return
+	case faceInference:
+		writeJSON(w, f.status, inferenceError{f.detail})
 		return
 	}
 	h.Set("Content-Type", "application/problem+json")

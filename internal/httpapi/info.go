@@ -3,33 +3,43 @@ package httpapi
 import (
 	"net/http"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
+
+// indexAnswer is the answer of GET /.
+type indexAnswer struct {
+	Name      string          `json:"name"`
+	Endpoints []indexEndpoint `json:"endpoints" nullable:"false"`
+}
+
+type indexEndpoint struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Does   string `json:"does"`
+}
 
 // index is GET /: what there is.
 func (a *api) index(w http.ResponseWriter, _ *http.Request) {
-	type endpoint struct {
-		Method string `json:"method"`
-		Path   string `json:"path"`
-		Does   string `json:"does"`
+	answer := indexAnswer{Name: "petal"}
+	for _, r := range a.table {
+		answer.Endpoints = append(answer.Endpoints, indexEndpoint{r.method, r.path, r.summary})
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Name      string     `json:"name"`
-		Endpoints []endpoint `json:"endpoints"`
-	}{"petal", []endpoint{
-		{http.MethodPost, tokenPath, "log in: username and password as a form, a bearer token back"},
-		{http.MethodPost, predictPath, "predict: features of one row, or instances of many"},
-		{http.MethodGet, modelInfoPath, "what the model is and takes"},
-		{http.MethodGet, "/health", "whether the process is alive"},
-		{http.MethodGet, "/ready", "whether a model is loaded"},
-		{http.MethodGet, "/metrics", "metrics for Prometheus"},
-	}})
+	writeJSON(w, http.StatusOK, answer)
+}
+
+type healthAnswer struct {
+	Status string `json:"status" enum:"ok"`
 }
 
 // health is GET /health: the process answers.
 func (a *api) health(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, struct {
-		Status string `json:"status"`
-	}{"ok"})
+	writeJSON(w, http.StatusOK, healthAnswer{"ok"})
+}
+
+type readyAnswer struct {
+	Status string   `json:"status" enum:"ready"`
+	Model  modelRef `json:"model"`
 }
 
 // ready is GET /ready: a model serves. It does not ask the registry.
@@ -39,10 +49,7 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errNotReady)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Status string   `json:"status"`
-		Model  modelRef `json:"model"`
-	}{"ready", modelRef{model.Info().Name, model.Info().Version}})
+	writeJSON(w, http.StatusOK, readyAnswer{"ready", modelRef{model.Info().Name, model.Info().Version}})
 }
 
 // modelInfoAnswer is the answer of GET /model-info. What a model from elsewhere
@@ -51,12 +58,12 @@ type modelInfoAnswer struct {
 	Name      string             `json:"name"`
 	Version   string             `json:"version"`
 	Alias     string             `json:"alias"`
-	RunID     *string            `json:"run_id"`
+	RunID     *string            `json:"run_id" nullable:"true"`
 	TrainedAt *time.Time         `json:"trained_at"`
 	LoadedAt  time.Time          `json:"loaded_at"`
 	Estimator *string            `json:"estimator"`
-	Features  []featureAnswer    `json:"features"`
-	Classes   []any              `json:"classes"`
+	Features  []featureAnswer    `json:"features" nullable:"false"`
+	Classes   []label            `json:"classes" nullable:"false"`
 	Metrics   map[string]float64 `json:"metrics"`
 	Data      *dataAnswer        `json:"data"`
 	SHA256    string             `json:"sha256"`
@@ -72,6 +79,15 @@ type dataAnswer struct {
 	MD5  string `json:"md5"`
 }
 
+// Schema is that of an object that may be null.
+func (dataAnswer) Schema(huma.Registry) *huma.Schema {
+	text := &huma.Schema{Type: huma.TypeString}
+	return &huma.Schema{
+		Type: huma.TypeObject, Nullable: true, Required: []string{"path", "md5"},
+		Properties: map[string]*huma.Schema{"path": text, "md5": text}, AdditionalProperties: false,
+	}
+}
+
 // modelInfo is GET /model-info.
 func (a *api) modelInfo(w http.ResponseWriter, r *http.Request) {
 	model := a.cfg.Models.Current()
@@ -82,7 +98,7 @@ func (a *api) modelInfo(w http.ResponseWriter, r *http.Request) {
 	i := model.Info()
 	answer := modelInfoAnswer{
 		Name: i.Name, Version: i.Version, Alias: i.Alias, RunID: orNull(i.RunID), LoadedAt: i.LoadedAt,
-		Estimator: orNull(i.Estimator), Features: []featureAnswer{}, Classes: []any{}, Metrics: map[string]float64{}, SHA256: i.SHA256,
+		Estimator: orNull(i.Estimator), Features: []featureAnswer{}, Classes: []label{}, Metrics: map[string]float64{}, SHA256: i.SHA256,
 	}
 	if !i.TrainedAt.IsZero() {
 		answer.TrainedAt = &i.TrainedAt
@@ -91,7 +107,7 @@ func (a *api) modelInfo(w http.ResponseWriter, r *http.Request) {
 		answer.Features = append(answer.Features, featureAnswer{f.Name, f.Type})
 	}
 	for c := range model.Labels().Len() {
-		answer.Classes = append(answer.Classes, model.Labels().Value(c))
+		answer.Classes = append(answer.Classes, label{model.Labels().Value(c)})
 	}
 	for name, v := range i.Metrics {
 		if !isFinite(v) {

@@ -65,18 +65,23 @@ type Config struct {
 
 // api holds what the handlers share.
 type api struct {
-	cfg      Config
-	log      *slog.Logger
-	metrics  *metrics
-	router   *chi.Mux
-	encoders encoderCache
+	cfg       Config
+	log       *slog.Logger
+	metrics   *metrics
+	table     []route
+	scrape    http.Handler
+	router    *chi.Mux
+	encoders  encoderCache
+	documents documentCache
 }
 
 // Paths of the routes.
 const (
-	tokenPath     = "/token"
-	predictPath   = "/predict"
-	modelInfoPath = "/model-info"
+	tokenPath       = "/token"
+	predictPath     = "/predict"
+	modelInfoPath   = "/model-info"
+	invocationsPath = "/invocations"
+	inferencePath   = "/v2"
 )
 
 // New returns the handler of the whole API.
@@ -90,18 +95,19 @@ func New(cfg Config) (http.Handler, error) {
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 
-	a.get("/", a.index)
-	a.get("/health", a.health)
-	a.get("/ready", a.ready)
-	a.get("/metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
+	a.scrape = promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelError),
-	}).ServeHTTP)
-	a.get("/.well-known/jwks.json", a.keySet)
-	a.post(tokenPath, a.token)
-	a.post(predictPath, a.require(account.ScopePredict, a.predict))
-	a.get(modelInfoPath, a.require(account.ScopeModelRead, a.modelInfo))
+	})
+	a.table = a.routes()
+	a.mount(a.table)
+	assets := a.docsAssets()
+	a.router.Get(docsPath+"/*", assets)
+	a.router.Head(docsPath+"/*", assets)
 	return a.router, nil
 }
+
+// metricsPage is GET /metrics.
+func (a *api) metricsPage(w http.ResponseWriter, r *http.Request) { a.scrape.ServeHTTP(w, r) }
 
 // NewServer returns an HTTP server with the limits of the API. The caller
 // listens.
@@ -116,17 +122,6 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		// What clients do to connections is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-func (a *api) get(pattern string, h http.HandlerFunc) {
-	a.router.Get(pattern, h)
-	a.router.Head(pattern, h)
-	a.metrics.known(http.MethodGet, pattern)
-}
-
-func (a *api) post(pattern string, h http.HandlerFunc) {
-	a.router.Post(pattern, h)
-	a.metrics.known(http.MethodPost, pattern)
 }
 
 func (a *api) notFound(w http.ResponseWriter, r *http.Request) {

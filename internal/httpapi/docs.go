@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/swaggest/swgui/v5/static"
+	"github.com/vearutop/statigz"
+)
+
+const docsPath = "/docs"
+
+// docsPage loads Swagger UI from this server, and nothing from elsewhere. The
+// script stands in a file of its own, so that no inline script need be allowed.
+const docsPage = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Petal</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="icon" type="image/png" href="docs/favicon-32x32.png" sizes="32x32">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+`
+
+const docsScript = `window.ui = SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+  defaultModelsExpandDepth: 0,
+  presets: [SwaggerUIBundle.presets.apis],
+});
+`
+
+// docsPolicy lets the page load from here only. Swagger UI sets styles inline
+// and has its icons in data URLs.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func (a *api) docs(w http.ResponseWriter, _ *http.Request) {
+	writeAsset(w, "text/html; charset=utf-8", docsPage)
+}
+
+// docsAssets serves the files of the page. It is no part of the specification:
+// what they are changes with Swagger UI.
+func (a *api) docsAssets() http.HandlerFunc {
+	files := http.StripPrefix(docsPath, statigz.FileServer(static.FS))
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case docsPath + "/start.js":
+			writeAsset(w, "text/javascript; charset=utf-8", docsScript)
+		case docsPath + "/swagger-ui.css", docsPath + "/swagger-ui-bundle.js", docsPath + "/favicon-32x32.png":
+			w.Header().Set("Cache-Control", "public, max-age=3600")
+			files.ServeHTTP(w, r)
+		default:
+			fail(w, r, errNotFound)
+		}
+	}
+}
+
+func writeAsset(w http.ResponseWriter, mediaType, content string) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Security-Policy", docsPolicy)
+	h.Set("Cache-Control", "no-cache")
+	_, _ = w.Write([]byte(content)) // the client may be gone
+}

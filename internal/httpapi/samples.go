@@ -1,0 +1,46 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+
+	"github.com/petal-ml/petal/internal/serving"
+)
+
+// samples are the examples of the documentation. They fit the model that
+// serves, so that "Try it out" is answered.
+type samples struct {
+	model *serving.Model // nil while there is none
+	enc   *encoder
+}
+
+// row is a row to try: the first whole one of the model's own examples, else
+// zeros.
+func (s *samples) row() []float64 {
+	if s.model == nil {
+		return []float64{5.1, 3.5, 1.4, 0.2}
+	}
+	info := s.model.Info()
+	for _, row := range info.Example {
+		if !slices.ContainsFunc(row, math.IsNaN) {
+			return row
+		}
+	}
+	return make([]float64, len(info.Features))
+}
+
+func (s *samples) predictRequest() any {
+	return map[string]any{"features": s.row()}
+}
+
+// predictAnswer shows the form of an answer, with made-up probabilities.
+func (s *samples) predictAnswer() any {
+	if s.model == nil {
+		return nil
+	}
+	scores := make([]float32, s.model.NumScores())
+	scores[0] = 1
+	body := s.enc.appendPrediction([]byte{'{'}, 0, scores)
+	return json.RawMessage(append(append(body, s.enc.model...), '}'))
+}
