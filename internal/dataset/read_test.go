@@ -225,11 +225,11 @@ func TestReadAllocatesTheMatrixOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rows, d.Rows())
 
-	// All that was ever allocated: the matrix, the class indices, the estimate's
-	// error and one string a row (encoding/csv's record).
+	// All that was ever allocated: the matrix, the class indices, what the estimate
+	// is off, and a string or two a row in encoding/csv. A slice that grows step by
+	// step allocates more than five times the matrix.
 	matrix := uint64(rows * 8 * 8)
-	record := uint64(rows * 48)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, matrix*3/2+uint64(rows*8)+record)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, 4*matrix)
 }
 
 func FuzzRead(f *testing.F) {
