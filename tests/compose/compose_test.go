@@ -153,7 +153,7 @@ func requireHardened(t *testing.T, s *stack, c container) {
 			SecurityOpt    []string
 			Memory         int64
 			PidsLimit      *int64
-			NanoCpus       int64 //nolint:revive // as the engine spells it
+			NanoCpus       int64
 			LogConfig      struct{ Config map[string]string }
 			RestartPolicy  struct{ Name string }
 			PortBindings   map[string][]struct{ HostIP string }

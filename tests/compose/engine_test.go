@@ -143,7 +143,8 @@ func startDaemon(t *testing.T, engine *engine, dir, socket string) {
 	t.Cleanup(func() {
 		_ = daemon.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-ended:
+		case err := <-ended:
+			t.Logf("dockerd ended: %v", err)
 		case <-time.After(30 * time.Second):
 			_ = daemon.Process.Kill()
 		}
