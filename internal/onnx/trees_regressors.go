@@ -128,7 +128,7 @@ func (raw *rawEnsemble) forest(targets int) (*forest, error) {
 		if root < 0 || root >= int64(branches) {
 			return nil, invalid("attribute \"tree_roots\": there is no node %d", root)
 		}
-		f.roots = append(f.roots, int32(root))
+		f.roots = append(f.roots, int32(root)) //nolint:gosec // Just checked.
 	}
 	if len(f.roots) == 0 {
 		return nil, invalid("attribute \"tree_roots\" is empty")
@@ -164,7 +164,7 @@ func (raw *rawEnsemble) branches(f *forest, modes []uint8, splits []float64) err
 			return invalid("attribute \"nodes_featureids\": %d", raw.features[i])
 		}
 		n := treeNode{
-			mode: branchMode(mode), feature: int32(raw.features[i]), value: splits[i], //nolint:gosec // Just checked.
+			mode: branchMode(mode), feature: int32(raw.features[i]), value: splits[i],
 			nanIsTrue: len(raw.nanIsTrue) > 0 && raw.nanIsTrue[i] == 1,
 		}
 		if n.mode == branchMember {
