@@ -1,0 +1,30 @@
+package httpapi_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/httpapi"
+)
+
+type busyAccounts struct{}
+
+func (busyAccounts) Authenticate(context.Context, string, string, netip.Addr) (account.User, error) {
+	return account.User{}, fmt.Errorf("authenticate: %w", account.ErrBusy)
+}
+
+// Logins past the bound are turned away, told when to come back; tokens that are
+// out go on working.
+func TestTooManyLogins(t *testing.T) {
+	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Accounts = busyAccounts{} })
+	a := f.login(t, form("username", testUser, "password", testPassword))
+	requireOAuth(t, a, http.StatusServiceUnavailable, "temporarily_unavailable")
+	assert.Equal(t, "1", a.header.Get("Retry-After"))
+	assert.Equal(t, http.StatusOK, f.predict(t, `{"features":[5.1,3.5,1.4,0.2]}`).status)
+}
