@@ -1,23 +1,13 @@
 package httpapi_test
 
 import (
-	"context"
-	"fmt"
 	"net/http"
-	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/httpapi"
 )
-
-type busyAccounts struct{}
-
-func (busyAccounts) Authenticate(context.Context, string, string, netip.Addr) (account.User, error) {
-	return account.User{}, fmt.Errorf("authenticate: %w", account.ErrBusy)
-}
 
 // Logins past the bound are turned away, told when to come back; tokens that are
 // out go on working.
