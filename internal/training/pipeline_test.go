@@ -465,7 +465,7 @@ func requireStatus(t *testing.T, b *bench, runID string, interrupted bool, at in
 }
 
 func TestConfusionPicture(t *testing.T) {
-	for _, classes := range []int{2, 3, 10, 26, 300} {
+	for _, classes := range []int{3, 60} {
 		confusion := make([][]int, classes)
 		names := make([]string, classes)
 		for i := range confusion {
