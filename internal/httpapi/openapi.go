@@ -76,7 +76,7 @@ func specification(all []route, s *samples) *huma.OpenAPI {
 			Description: "Serves the model that an alias of a model registry points at. Errors are RFC 9457 problem documents, " +
 				"but for /token (RFC 6749), /invocations (MLflow) and /v2 (Open Inference Protocol), which speak as their protocols do.",
 		},
-		Components: &huma.Components{Schemas: types, SecuritySchemes: securitySchemes()},
+		Components: &huma.Components{Schemas: types.Registry, SecuritySchemes: securitySchemes()},
 	}
 	for _, name := range []string{tagModel, tagAccess, tagMLflow, tagInference, tagService} {
 		spec.Tags = append(spec.Tags, &huma.Tag{Name: name})

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -244,7 +245,20 @@ func TestSpecification(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, a.body, string(again), "both spellings say the same")
 
-	t.Run("every example is answered as the specification says", func(t *testing.T) {
+	t.Run("every reference leads somewhere", func(t *testing.T) {
+		components, ok := spec["components"].(map[string]any)
+		require.True(t, ok)
+		defined, ok := components["schemas"].(map[string]any)
+		require.True(t, ok)
+		references := regexp.MustCompile(`"\$ref":\s*"([^"]*)"`).FindAllStringSubmatch(a.body, -1)
+		require.Greater(t, len(references), 10)
+		for _, ref := range references {
+			name, found := strings.CutPrefix(ref[1], "#/components/schemas/")
+			require.True(t, found, ref[1])
+			require.Contains(t, defined, name)
+		}
+	})
+	t.Run("the schema tells good requests from bad", func(t *testing.T) {
 		doc := httpapi.SpecificationForTest()
 		media := doc.Paths["/predict"].Post.RequestBody.Content["application/json"]
 		for _, row := range []struct {

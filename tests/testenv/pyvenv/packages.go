@@ -12,21 +12,33 @@ import (
 )
 
 // packages are the Debian packages that hold all that a test run needs beside
-// Go: the C compiler for the race detector, git, Python with venv, and a real
-// PostgreSQL for the accounts.
-var packages = []string{"gcc", "libc6-dev", "git", "python3", "python3-venv", "postgresql"}
+// Go: the C compiler for the race detector, git, Python with venv, a real
+// PostgreSQL for the accounts, and a browser for the documentation page.
+var packages = []string{"gcc", "libc6-dev", "git", "python3", "python3-venv", "postgresql", "chromium"}
+
+// optional are the parts whose tests skip, or fail where CI is set, when they
+// are missing.
+var optional = []struct {
+	name, purpose, debian string
+	present               func() bool
+}{
+	{"PostgreSQL", "accounts in it", "postgresql", hasPostgreSQL},
+	{"Chromium", "the documentation page", "chromium", hasChromium},
+}
 
 // EnsureSystem checks that gcc, git and a usable Python are installed. On Debian
 // and as root it installs what is missing and says so; elsewhere its error holds
-// the one command to type. A missing PostgreSQL is no error: its tests skip, or
-// fail where CI is set.
+// the one command to type. A missing PostgreSQL or Chromium is no error: its tests
+// skip, or fail where CI is set.
 func EnsureSystem(ctx context.Context, out io.Writer) error {
 	missing := missingParts(ctx)
-	if !hasPostgreSQL() {
-		if canInstall() {
-			missing = append(missing, "PostgreSQL")
-		} else {
-			say(out, "PostgreSQL missing: tests of accounts in it are skipped; Debian's package is postgresql")
+	for _, part := range optional {
+		switch {
+		case part.present():
+		case canInstall():
+			missing = append(missing, part.name)
+		default:
+			say(out, "%s missing: tests of %s are skipped; Debian's package is %s", part.name, part.purpose, part.debian)
 		}
 	}
 	if len(missing) == 0 {
@@ -42,7 +54,7 @@ func EnsureSystem(ctx context.Context, out io.Writer) error {
 	say(out, "%s missing: installing %s by apt-get", names, strings.Join(packages, " "))
 	if err := aptInstall(ctx, out); err != nil {
 		if len(missingParts(ctx)) == 0 {
-			say(out, "PostgreSQL is still missing, its tests are skipped: %v", err)
+			say(out, "not everything could be installed, the tests of what is missing are skipped: %v", err)
 			return nil
 		}
 		return err
@@ -66,6 +78,11 @@ func hasPostgreSQL() bool {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	return err == nil && len(found) > 0
+}
+
+func hasChromium() bool {
+	_, err := exec.LookPath("chromium")
+	return err == nil
 }
 
 func missingParts(ctx context.Context) []string {
