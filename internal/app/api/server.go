@@ -226,6 +226,9 @@ func (s *Server) openKeys(ctx context.Context) (*token.Issuer, *token.Verifier, 
 		return nil, nil, err
 	}
 	s.log.Info("tokens are signed", slog.String("alg", keys.Algorithm()), slog.String("kid", keys.KeyID()), slog.Bool("new_key", created))
+	if s.cfg.SecretKey != "" && s.cfg.SigningAlg == token.EdDSA {
+		s.log.Warn("SECRET_KEY is set and not used: TOKEN_SIGNING_ALG is EdDSA; as SECRET_KEY_PREVIOUS it would still verify earlier tokens")
+	}
 	cfg := token.DefaultConfig(s.cfg.TokenLifetime())
 	issuer, err := token.NewIssuer(keys, cfg)
 	if err != nil {
