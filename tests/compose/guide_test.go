@@ -39,6 +39,7 @@ func TestGuide(t *testing.T) {
 		buildStandins(t, engine, publishedImages(t))
 	}
 	s := newStack(t, engine, "petal-guide")
+	engine.run(t, s.dir, nil, "git", "init", "--quiet") // a clone is a Git repository
 	s.env = append(s.env, "PATH="+filepath.Dir(testenv.Tool(t, "dvc"))+":"+enginePath(engine))
 	script := "set -eu\n"
 	for i, block := range blocks(t, filepath.Join(s.dir, "docs", "guide.md")) {
