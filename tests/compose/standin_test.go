@@ -177,7 +177,7 @@ RUN cd /src && go mod download && CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build
 // come for the base image's Python, whatever this machine's is.
 func buildMLflow(t *testing.T, engine *engine, image string) {
 	t.Helper()
-	made := digest("mlflow 1", debianRelease(t), tests.Requirements, tests.Constraints)
+	made := digest("mlflow", debianRelease(t), mlflowRequirement(t))
 	if standing(t, engine, image, made) {
 		return
 	}
