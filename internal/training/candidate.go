@@ -5,11 +5,15 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/dummy"
+	"github.com/petal-ml/petal/internal/learn/ensemble"
 	"github.com/petal-ml/petal/internal/learn/linear"
+	"github.com/petal-ml/petal/internal/learn/naivebayes"
+	"github.com/petal-ml/petal/internal/learn/neighbors"
 	"github.com/petal-ml/petal/internal/learn/preprocessing"
 )
 
@@ -18,10 +22,34 @@ import (
 type Candidate struct {
 	// Name is the estimator's name.
 	Name string
-	// HandlesMissing tells whether rows may have missing values.
+	// HandlesMissing tells whether the estimator itself takes rows with missing
+	// values.
 	HandlesMissing bool
-	// New returns an unfitted one, its preprocessing included.
-	New func() learn.Classifier
+
+	impute, scale bool
+	estimator     func() learn.Classifier
+}
+
+// New returns an unfitted one, its preprocessing included.
+func (c Candidate) New() learn.Classifier {
+	var steps []learn.Transformer
+	if c.impute {
+		steps = append(steps, &preprocessing.SimpleImputer{})
+	}
+	if c.scale {
+		steps = append(steps, &preprocessing.StandardScaler{})
+	}
+	if steps == nil {
+		return c.estimator()
+	}
+	return &learn.Pipeline{Steps: steps, Classifier: c.estimator()}
+}
+
+// ForMissing is the candidate for data with missing values: one that cannot take
+// them gets their column's median instead.
+func (c Candidate) ForMissing() Candidate {
+	c.impute = !c.HandlesMissing
+	return c
 }
 
 // Describe is the candidate with the parameters it has, such as
@@ -37,39 +65,105 @@ func (c Candidate) Describe() string {
 	return c.Name + "(" + strings.Join(parts, ", ") + ")"
 }
 
-// estimators are the names that params.yaml may use.
-const estimators = "LogisticRegression or DummyClassifier"
-
-// newCandidate makes a candidate of what params.yaml says. Its fault is an
-// [*InputError].
-func newCandidate(spec Spec) (Candidate, error) {
-	values := &values{estimator: spec.Estimator, left: maps.Clone(spec.Params)}
-	var c Candidate
-	switch spec.Estimator {
-	case "LogisticRegression":
-		c = logisticRegression(values)
-	case "DummyClassifier":
-		values.choice("strategy", "prior")
-		c = Candidate{HandlesMissing: true, New: func() learn.Classifier { return &dummy.Classifier{} }}
-	case "":
-		return Candidate{}, &InputError{Where: "estimator", Problem: "is missing", Remedy: "write " + estimators}
-	default:
-		return Candidate{}, &InputError{Where: "estimator", Problem: fmt.Sprintf("%q is not known", spec.Estimator), Remedy: "write " + estimators}
-	}
-	c.Name = spec.Estimator
-	return c, values.fault()
+// A maker takes an estimator's parameters. A candidate has the seed of the
+// training where it is not given a random_state of its own.
+type maker struct {
+	name string
+	make func(v *values, seed uint32) Candidate
 }
 
-func logisticRegression(v *values) Candidate {
-	defaults := linear.NewLogisticRegression()
-	c := v.float("C", defaults.C, "above 0", func(x float64) bool { return x > 0 })
-	tol := v.float("tol", defaults.Tol, "above 0", func(x float64) bool { return x > 0 })
-	maxIter := v.int("max_iter", defaults.MaxIter, "of at least 1", func(n int) bool { return n >= 1 })
-	return Candidate{New: func() learn.Classifier {
-		model := linear.NewLogisticRegression()
-		model.C, model.Tol, model.MaxIter = c, tol, maxIter
-		return &learn.Pipeline{Steps: []learn.Transformer{&preprocessing.StandardScaler{}}, Classifier: model}
-	}}
+// makers are the estimators that params.yaml may name.
+func makers() []maker {
+	return []maker{
+		{"LogisticRegression", logisticRegression},
+		{"GaussianNB", gaussianNB},
+		{"KNeighborsClassifier", kNeighbors},
+		{"RandomForestClassifier", forest(ensemble.NewRandomForest)},
+		{"ExtraTreesClassifier", forest(ensemble.NewExtraTrees)},
+		{"HistGradientBoostingClassifier", histGradientBoosting},
+		{"DummyClassifier", prior},
+	}
+}
+
+// newCandidate makes a candidate of an estimator's name and parameters. Its
+// fault is an [*InputError].
+func newCandidate(estimator string, params map[string]any, seed uint32) (Candidate, error) {
+	known := makers()
+	for _, m := range known {
+		if m.name != estimator {
+			continue
+		}
+		values := &values{estimator: estimator, left: maps.Clone(params)}
+		c := m.make(values, seed)
+		c.Name = estimator
+		return c, values.fault()
+	}
+	names := make([]string, len(known))
+	for i, m := range known {
+		names[i] = m.name
+	}
+	e := &InputError{Where: "estimator", Problem: fmt.Sprintf("%q is not known", estimator), Remedy: "write one of " + strings.Join(names, ", ")}
+	if estimator == "" {
+		e.Problem = "is missing"
+	}
+	return Candidate{}, e
+}
+
+func logisticRegression(v *values, _ uint32) Candidate {
+	m := *linear.NewLogisticRegression()
+	m.C = v.float("C", m.C, "above 0", func(x float64) bool { return x > 0 })
+	m.Tol = v.float("tol", m.Tol, "above 0", func(x float64) bool { return x > 0 })
+	m.MaxIter = v.count("max_iter", m.MaxIter, 1)
+	return Candidate{scale: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
+}
+
+func gaussianNB(v *values, _ uint32) Candidate {
+	m := *naivebayes.NewGaussianNB()
+	m.VarSmoothing = v.float("var_smoothing", m.VarSmoothing, "of at least 0", func(x float64) bool { return x >= 0 })
+	return Candidate{estimator: func() learn.Classifier { fresh := m; return &fresh }}
+}
+
+// kNeighbors scales: distances would follow the feature of the largest unit.
+func kNeighbors(v *values, _ uint32) Candidate {
+	m := *neighbors.NewKNeighborsClassifier()
+	m.NNeighbors = v.count("n_neighbors", m.NNeighbors, 1)
+	return Candidate{scale: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
+}
+
+func forest(defaults func() *ensemble.Forest) func(*values, uint32) Candidate {
+	return func(v *values, seed uint32) Candidate {
+		m := *defaults()
+		m.NEstimators = v.count("n_estimators", m.NEstimators, 1)
+		m.MaxDepth = v.countOr("max_depth", nil, 1)
+		m.MinSamplesSplit = v.count("min_samples_split", m.MinSamplesSplit, 2)
+		m.MinSamplesLeaf = v.count("min_samples_leaf", m.MinSamplesLeaf, 1)
+		m.MaxFeatures = v.countOr("max_features", "sqrt", 1)
+		m.RandomState = v.seed(seed)
+		return Candidate{estimator: func() learn.Classifier { fresh := m; return &fresh }}
+	}
+}
+
+func histGradientBoosting(v *values, seed uint32) Candidate {
+	m := *ensemble.NewHistGradientBoosting()
+	atLeast0 := func(x float64) bool { return x >= 0 }
+	m.LearningRate = v.float("learning_rate", m.LearningRate, "above 0", func(x float64) bool { return x > 0 })
+	m.MaxIter = v.count("max_iter", m.MaxIter, 1)
+	m.MaxLeafNodes = v.count("max_leaf_nodes", m.MaxLeafNodes, 2)
+	m.MaxDepth = v.countOr("max_depth", nil, 1)
+	m.MinSamplesLeaf = v.count("min_samples_leaf", m.MinSamplesLeaf, 1)
+	m.L2Regularization = v.float("l2_regularization", m.L2Regularization, "of at least 0", atLeast0)
+	m.MaxBins = v.int("max_bins", m.MaxBins, "from 2 to 255", func(n int) bool { return n >= 2 && n <= 255 })
+	m.EarlyStopping = ensemble.EarlyStopping(v.choice("early_stopping", string(m.EarlyStopping), string(ensemble.Auto), string(ensemble.Always), string(ensemble.Never)))
+	m.ValidationFraction = v.float("validation_fraction", m.ValidationFraction, "between 0 and 1", func(x float64) bool { return x > 0 && x < 1 })
+	m.NIterNoChange = v.count("n_iter_no_change", m.NIterNoChange, 1)
+	m.Tol = v.float("tol", m.Tol, "of at least 0", atLeast0)
+	m.RandomState = v.seed(seed)
+	return Candidate{HandlesMissing: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
+}
+
+func prior(v *values, _ uint32) Candidate {
+	v.choice("strategy", "prior", "prior")
+	return Candidate{HandlesMissing: true, estimator: func() learn.Classifier { return &dummy.Classifier{} }}
 }
 
 // values are the parameters of one candidate: each is taken once by its name,
@@ -121,12 +215,45 @@ func (v *values) int(name string, otherwise int, want string, ok func(int) bool)
 	return n
 }
 
-func (v *values) choice(name string, choices ...string) {
+// count is a whole number of at least least.
+func (v *values) count(name string, otherwise, least int) int {
+	return v.int(name, otherwise, fmt.Sprintf("of at least %d", least), func(n int) bool { return n >= least })
+}
+
+// countOr is a count, or 0 for the one other value that the parameter may have,
+// which is its default too.
+func (v *values) countOr(name string, other any, least int) int {
+	value, given := v.left[name]
+	if given && value == other {
+		v.take(name)
+		return 0
+	}
+	word := "null"
+	if other != nil {
+		word = fmt.Sprint(other)
+	}
+	return v.int(name, 0, fmt.Sprintf("of at least %d, or %s", least, word), func(n int) bool { return n >= least })
+}
+
+func (v *values) seed(otherwise uint32) uint32 {
+	n := v.int("random_state", int(otherwise), "from 0 to 4294967295", func(n int) bool { return n >= 0 && n <= math.MaxUint32 })
+	return uint32(n) //nolint:gosec // G115: 0 … 2³²−1, checked above
+}
+
+// choice is one of a few words. YAML's true and false are such words too.
+func (v *values) choice(name, otherwise string, choices ...string) string {
 	value, given := v.take(name)
+	if !given {
+		return otherwise
+	}
 	text, _ := value.(string)
-	if given && !slices.Contains(choices, text) {
+	if b, isBool := value.(bool); isBool {
+		text = strconv.FormatBool(b)
+	}
+	if !slices.Contains(choices, text) {
 		v.fail(name, value, strings.Join(choices, " or "))
 	}
+	return text
 }
 
 // fault is the first thing that was wrong, a parameter that nobody took

@@ -80,8 +80,8 @@ func (c contextReader) Read(p []byte) (int, error) {
 }
 
 // read parses the data and makes sure that they are those that were verified.
-func (s source) read(ctx context.Context, p Params, missing bool) (*dataset.Dataset, error) {
-	d, err := dataset.Read(ctx, s.file, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: missing})
+func (s source) read(ctx context.Context, p Params) (*dataset.Dataset, error) {
+	d, err := dataset.Read(ctx, s.file, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: true})
 	if err != nil {
 		return nil, err
 	}

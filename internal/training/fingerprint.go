@@ -11,7 +11,7 @@ import (
 // Version is raised by hand whenever a change to the code could change the model
 // that the same data and parameters give. It is part of the fingerprint, so that
 // champions of older code are trained anew.
-const Version = 1
+const Version = 2
 
 // fingerprint identifies what decides on the model: the data's digest, the
 // parameters with defaults filled in, and the training version. Spelling, file

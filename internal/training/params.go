@@ -36,10 +36,20 @@ type Params struct {
 	Candidates []Spec `yaml:"candidates"`
 }
 
-// A Spec names an estimator and its parameters, by scikit-learn's names.
+// A Spec names an estimator and its parameters, by scikit-learn's names. With
+// ParamGrid or ParamDistributions it stands for several candidates.
 type Spec struct {
 	Estimator string         `yaml:"estimator"`
 	Params    map[string]any `yaml:"params"`
+	// ParamGrid lists values of further parameters: every combination is a
+	// candidate, as with GridSearchCV.
+	ParamGrid map[string][]any `yaml:"param_grid"`
+	// ParamDistributions says where NIter random candidates are drawn from, as
+	// with RandomizedSearchCV: a list of values, or one of {uniform: [low,
+	// high]}, {loguniform: [low, high]} and {randint: [low, high]}, the last
+	// without high itself.
+	ParamDistributions map[string]any `yaml:"param_distributions"`
+	NIter              int            `yaml:"n_iter"` // 10 when 0
 }
 
 // DefaultParams are the values of the keys that params.yaml leaves out. Data and
@@ -117,7 +127,7 @@ func notParams(problem string) error {
 	).Replace(problem)
 	return &InputError{
 		Where: "parameters", Problem: strings.Join(strings.Fields(problem), " "),
-		Remedy: "the keys are data, label, drop, test_size, random_state, n_splits, scoring and candidates (each with estimator and params)",
+		Remedy: "the keys are data, label, drop, test_size, random_state, n_splits, scoring and candidates (each with estimator, params, and param_grid or param_distributions with n_iter)",
 	}
 }
 
@@ -152,12 +162,8 @@ func (p Params) Validate(where string) error {
 	if len(p.Candidates) == 0 {
 		fail("candidates", "there is none", "add one, such as - estimator: LogisticRegression")
 	}
-	for i, spec := range p.Candidates {
-		if _, err := newCandidate(spec); err != nil {
-			faults = append(faults, fmt.Errorf("%s: candidate %d: %w", where, i+1, err))
-		}
-	}
-	return errors.Join(faults...)
+	_, wrong := p.candidates(where)
+	return errors.Join(append(faults, wrong...)...)
 }
 
 // Seed is RandomState as the generators take it; Validate has checked its range.

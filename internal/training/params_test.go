@@ -77,8 +77,11 @@ func TestParseParamsRefuses(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	candidate := func(estimator string, params map[string]any) func(*Params) {
-		return func(p *Params) { p.Candidates = []Spec{{estimator, params}} }
+		return func(p *Params) { p.Candidates = []Spec{{Estimator: estimator, Params: params}} }
 	}
+	search := func(spec Spec) func(*Params) { return func(p *Params) { p.Candidates = []Spec{spec} } }
+	const names = "LogisticRegression, GaussianNB, KNeighborsClassifier, RandomForestClassifier, ExtraTreesClassifier, HistGradientBoostingClassifier, DummyClassifier"
+	const distributions = "; write a list of values, {uniform: [0, 1]}, {loguniform: [0.01, 100]} or {randint: [1, 10]}"
 	cases := map[string]struct {
 		mutate func(*Params)
 		want   string
@@ -93,13 +96,25 @@ func TestValidate(t *testing.T) {
 		"n_splits":            {func(p *Params) { p.NSplits = 1 }, "params.yaml: n_splits: 1 is less than 2; write a number of folds such as 5"},
 		"scoring":             {func(p *Params) { p.Scoring = "accuracy" }, `params.yaml: scoring: "accuracy" is not known; write neg_log_loss`},
 		"no candidates":       {func(p *Params) { p.Candidates = nil }, "params.yaml: candidates: there is none; add one, such as - estimator: LogisticRegression"},
-		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator: is missing; write LogisticRegression or DummyClassifier"},
-		"unknown estimator":   {candidate("Oracle", nil), `params.yaml: candidate 1: estimator: "Oracle" is not known; write LogisticRegression or DummyClassifier`},
+		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator: is missing; write one of " + names},
+		"unknown estimator":   {candidate("Oracle", nil), `params.yaml: candidate 1: estimator: "Oracle" is not known; write one of ` + names},
 		"unknown parameter":   {candidate("LogisticRegression", map[string]any{"c": 1}), "params.yaml: candidate 1: LogisticRegression: c: is not a parameter of it; choose from C, max_iter, tol"},
 		"parameter is text":   {candidate("LogisticRegression", map[string]any{"C": "big"}), `params.yaml: candidate 1: LogisticRegression: C: "big" cannot be used; write a finite number above 0`},
 		"parameter too low":   {candidate("LogisticRegression", map[string]any{"C": 0}), "params.yaml: candidate 1: LogisticRegression: C: 0 cannot be used; write a finite number above 0"},
 		"parameter not whole": {candidate("LogisticRegression", map[string]any{"max_iter": 1.5}), "params.yaml: candidate 1: LogisticRegression: max_iter: 1.5 cannot be used; write a whole number of at least 1"},
 		"choice":              {candidate("DummyClassifier", map[string]any{"strategy": "uniform"}), `params.yaml: candidate 1: DummyClassifier: strategy: "uniform" cannot be used; write prior`},
+		"depth":               {candidate("RandomForestClassifier", map[string]any{"max_depth": 0}), "params.yaml: candidate 1: RandomForestClassifier: max_depth: 0 cannot be used; write a whole number of at least 1, or null"},
+		"features":            {candidate("ExtraTreesClassifier", map[string]any{"max_features": "log2"}), `params.yaml: candidate 1: ExtraTreesClassifier: max_features: "log2" cannot be used; write a whole number of at least 1, or sqrt`},
+		"early stopping":      {candidate("HistGradientBoostingClassifier", map[string]any{"early_stopping": "maybe"}), `params.yaml: candidate 1: HistGradientBoostingClassifier: early_stopping: "maybe" cannot be used; write auto or true or false`},
+		"both searches":       {search(Spec{Estimator: "GaussianNB", ParamGrid: map[string][]any{}, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB: has both param_grid and param_distributions; leave one out"},
+		"n_iter alone":        {search(Spec{Estimator: "GaussianNB", NIter: 3}), "params.yaml: candidate 1: GaussianNB: n_iter: counts random candidates, and there are no param_distributions; leave it out"},
+		"n_iter":              {search(Spec{Estimator: "GaussianNB", NIter: -3, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB: n_iter: -3 is out of range; write a number from 1 to 1000"},
+		"searched and fixed":  {search(Spec{Estimator: "LogisticRegression", Params: map[string]any{"C": 1}, ParamGrid: map[string][]any{"C": {1}}}), "params.yaml: candidate 1: LogisticRegression: C: is both fixed and searched; leave one out"},
+		"an empty grid":       {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {}}}), "params.yaml: candidate 1: LogisticRegression: param_grid: C: 0 values make 0 candidates; list values that make 1 to 1000"},
+		"no distribution":     {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": 3}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: 3 is no distribution" + distributions},
+		"an upside-down one":  {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"uniform": []any{3, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: [3 1] is not two rising numbers" + distributions},
+		"logarithm of 0":      {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"loguniform": []any{0, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: map[loguniform:[0 1]] is no distribution" + distributions},
+		"a value of the grid": {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {1, -1}}}), "params.yaml: candidate 1: LogisticRegression: C: -1 cannot be used; write a finite number above 0"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -120,21 +135,21 @@ func TestFingerprint(t *testing.T) {
 	of := func(md5 string, mutate func(*Params)) string {
 		p := validParams()
 		mutate(&p)
-		var candidates []Candidate
-		for _, spec := range p.Candidates {
-			c, err := newCandidate(spec)
-			require.NoError(t, err)
-			candidates = append(candidates, c)
-		}
+		candidates, faults := p.candidates("params.yaml")
+		require.Empty(t, faults)
 		f, err := fingerprint(md5, p, candidates)
 		require.NoError(t, err)
 		return f
 	}
 	base := of("a", func(*Params) {})
 	for name, mutate := range map[string]func(*Params){
-		"the file's name":        func(p *Params) { p.Data = "elsewhere.csv" },
-		"a default, written out": func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 1}}} },
-		"a number, spelt anew":   func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 1.0}}} },
+		"the file's name": func(p *Params) { p.Data = "elsewhere.csv" },
+		"a default, written out": func(p *Params) {
+			p.Candidates = []Spec{{Estimator: "LogisticRegression", Params: map[string]any{"C": 1}}}
+		},
+		"a number, spelt anew": func(p *Params) {
+			p.Candidates = []Spec{{Estimator: "LogisticRegression", Params: map[string]any{"C": 1.0}}}
+		},
 	} {
 		assert.Equal(t, base, of("a", mutate), name)
 	}
@@ -149,9 +164,11 @@ func TestFingerprint(t *testing.T) {
 		"test_size":    func(p *Params) { p.TestSize = 0.3 },
 		"random_state": func(p *Params) { p.RandomState = 0 },
 		"n_splits":     func(p *Params) { p.NSplits = 4 },
-		"parameter":    func(p *Params) { p.Candidates = []Spec{{"LogisticRegression", map[string]any{"C": 2}}} },
-		"candidate":    func(p *Params) { p.Candidates = []Spec{{"DummyClassifier", nil}} },
-		"another":      func(p *Params) { p.Candidates = append(p.Candidates, Spec{"DummyClassifier", nil}) },
+		"parameter": func(p *Params) {
+			p.Candidates = []Spec{{Estimator: "LogisticRegression", Params: map[string]any{"C": 2}}}
+		},
+		"candidate": func(p *Params) { p.Candidates = []Spec{{Estimator: "DummyClassifier"}} },
+		"another":   func(p *Params) { p.Candidates = append(p.Candidates, Spec{Estimator: "DummyClassifier"}) },
 	} {
 		f := of("a", mutate)
 		assert.Empty(t, seen[f], "%s does not change the fingerprint", name)
@@ -164,6 +181,8 @@ func FuzzParseParams(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(string(committed))
 	f.Add("candidates: [{estimator: LogisticRegression, params: {C: [1, 2]}}]")
+	f.Add("candidates: [{estimator: KNeighborsClassifier, param_grid: {n_neighbors: [1, 2]}}]")
+	f.Add("candidates: [{estimator: RandomForestClassifier, param_distributions: {max_depth: {randint: [1, 9]}, max_features: [sqrt, 1]}, n_iter: 3}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParseParams([]byte(text))
 		if err == nil {

@@ -167,12 +167,9 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 		return nil, err
 	}
 	j := &job{params: req.Params, commit: req.Commit, progress: t.cfg.Progress}
-	for _, spec := range req.Params.Candidates {
-		c, err := newCandidate(spec)
-		if err != nil {
-			return nil, err
-		}
-		j.candidates = append(j.candidates, c)
+	var faults []error
+	if j.candidates, faults = req.Params.candidates(req.ParamsFile); faults != nil {
+		return nil, errors.Join(faults...) // Validate has found none
 	}
 	j.total = 5 + len(j.candidates)*req.Params.NSplits // verify, read, fit, evaluate, promote, and the folds
 
@@ -190,13 +187,14 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 
 // read parses and splits the data.
 func (j *job) read(ctx context.Context) error {
-	missing := true
-	for _, c := range j.candidates {
-		missing = missing && c.HandlesMissing
-	}
 	var err error
-	if j.data, err = j.source.read(ctx, j.params, missing); err != nil {
+	if j.data, err = j.source.read(ctx, j.params); err != nil {
 		return err
+	}
+	if j.data.MissingColumns() != nil {
+		for i, c := range j.candidates {
+			j.candidates[i] = c.ForMissing()
+		}
 	}
 	if j.training, j.test, err = split(j.data, j.params); err != nil {
 		return err

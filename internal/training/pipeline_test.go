@@ -214,9 +214,9 @@ func TestTrainChoosesTheBestCandidate(t *testing.T) {
 	b := newBench(t)
 	req := b.irisRequest(t)
 	req.Params.Candidates = []Spec{
-		{"DummyClassifier", nil},
-		{"LogisticRegression", map[string]any{"C": 0.001}},
-		{"LogisticRegression", map[string]any{"C": 1}},
+		{Estimator: "DummyClassifier"},
+		{Estimator: "LogisticRegression", Params: map[string]any{"C": 0.001}},
+		{Estimator: "LogisticRegression", Params: map[string]any{"C": 1}},
 	}
 	result, err := b.trainer.Train(t.Context(), req)
 	require.NoError(t, err)
@@ -294,7 +294,6 @@ func TestTrainRefusesBadInput(t *testing.T) {
 		"a class of one row":    {header + rows(20, "1,x") + rows(20, "2,y") + rows(1, "3,z"), nil, `class "z" has a single row, which cannot be in both training and hold-out; add rows`},
 		"fewer rows than folds": {header + rows(30, "1,x") + rows(4, "2,y"), nil, `class "y" has 3 training rows, fewer than the 5 folds of n_splits; add rows of that class, or lower n_splits`},
 		"hold-out too small":    {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, "cannot hold out 0.01 of its rows: 19 training and 1 test rows cannot hold all 2 classes; add rows, or choose another test_size"},
-		"missing value":         {header + rows(10, "1,x") + rows(10, ",y"), nil, "line 12, column a: the value is missing"},
 		"parameters":            {"", func(r *Request) { r.Params.NSplits = 0 }, "params.yaml: n_splits: 0 is less than 2"},
 		"no file":               {"", func(r *Request) { r.Params.Data += ".gone" }, "does not exist; name an existing CSV file"},
 		"no file, a pointer":    {"", func(r *Request) { r.Params.Data += ".dvc" }, "there is no .dvc folder here or above"},
