@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/petal-ml/petal/internal/mlflow"
@@ -185,8 +186,9 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	// A root refuses symbolic links that lead out of it.
-	f, err := root.Open(filepath.FromSlash(path))
+	// A root refuses symbolic links that lead out of it. Opening a named pipe
+	// would wait for its writer, beyond the end of ctx.
+	f, err := root.OpenFile(filepath.FromSlash(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, readError("open "+filepath.Join(root.Name(), path), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,6 +145,24 @@ func TestLinksThatLeadOutAreRefused(t *testing.T) {
 }
 
 // TestFinishReadsBack changes what is on disk behind the run's back.
+func TestNamedPipeIsRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	v, err := register(t.Context(), s, "onnx")
+	require.NoError(t, err)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(s.Root(), v.Source, "pipe.onnx"), 0o600))
+	opened := make(chan error, 1)
+	go func() {
+		_, err := s.Open(t.Context(), v, "pipe.onnx")
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		require.ErrorIs(t, err, registry.ErrInvalid)
+	case <-time.After(10 * time.Second):
+		t.Fatal("waits for somebody to write into the pipe")
+	}
+}
+
 func TestFinishReadsBack(t *testing.T) {
 	for _, test := range []struct{ name, old, replacement, err string }{
 		{"param", `"C": "1.0"`, `"C": "2.0"`, `param "C": sent "1.0", found "2.0"`},
