@@ -94,9 +94,11 @@ func testUsers(t *testing.T, store account.Store, replica func() account.Store) 
 }
 
 func testUnknown(t *testing.T, store account.Store, _ func() account.Store) {
-	_, err := store.User(t.Context(), "nobody")
-	require.ErrorIs(t, err, account.ErrNotFound)
-	_, err = store.UpdateUser(t.Context(), "nobody", func(*account.User) error {
+	for _, name := range []string{"nobody", "", "a\x00b", "\xff\xfe", "\xed\xa0\x80"} {
+		_, err := store.User(t.Context(), name)
+		require.ErrorIs(t, err, account.ErrNotFound, "%q", name)
+	}
+	_, err := store.UpdateUser(t.Context(), "nobody", func(*account.User) error {
 		t.Error("called for a user that is not there")
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/petal-ml/petal/internal/account"
 )
@@ -104,8 +105,13 @@ func (s *Store) CreateUser(ctx context.Context, u account.User) error {
 
 const selectUsers = `SELECT name, password_hash, scopes, disabled, epoch, created_at, updated_at FROM users`
 
-// User implements [account.Store].
+// User implements [account.Store]. PostgreSQL takes no text that is not UTF-8 or
+// holds a zero byte: an attempt to log in with such a name would be a fault of
+// the database.
 func (s *Store) User(ctx context.Context, name string) (account.User, error) {
+	if !utf8.ValidString(name) || strings.Contains(name, "\x00") {
+		return account.User{}, account.ErrNotFound
+	}
 	return scanUser(s.db.QueryRowContext(ctx, selectUsers+` WHERE name = $1`, name))
 }
 
