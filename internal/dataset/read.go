@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"gonum.org/v1/gonum/mat"
@@ -48,7 +49,8 @@ type Options struct {
 // CRLF; a byte order mark is skipped. Numbers may have blanks around them,
 // labels are taken as they stand. Bad data are an [*Error].
 func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
-	f, err := os.Open(path)
+	// Opening a named pipe would wait for its writer, beyond the end of ctx.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, OpenError(path, err)
 	}

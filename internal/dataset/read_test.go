@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -186,6 +187,11 @@ func TestReadUnreadable(t *testing.T) {
 
 	_, err = Read(t.Context(), dir, Options{Label: "y"})
 	require.EqualError(t, err, dir+": is not a regular file; name a CSV file")
+
+	pipe := filepath.Join(t.TempDir(), "pipe.csv")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	_, err = Read(t.Context(), pipe, Options{Label: "y"}) // and does not wait for a writer
+	require.EqualError(t, err, pipe+": is not a regular file; name a CSV file")
 
 	path := write(t, "a,b,y\n1,2,x\n2,3,z\n")
 	_, err = Read(t.Context(), path, Options{Label: "y", Drop: []string{"c"}})
