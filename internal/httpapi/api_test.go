@@ -106,7 +106,7 @@ func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fi
 	cfg := httpapi.Config{
 		Models: &f.models, Accounts: f.accounts, Issuer: issuer,
 		Bearers: access.NewGate(verifier, f.guard), KeySet: f.keys.JWKS,
-		PredictMaxBytes: maxBody, Log: log, Registry: f.metrics,
+		PredictMaxBytes: maxBody, BatchMaxBytes: 1 << 20, Log: log, Registry: f.metrics,
 	}
 	server := httpapi.NewServer(nil, log)
 	for _, c := range change {

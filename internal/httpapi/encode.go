@@ -16,14 +16,19 @@ type encoder struct {
 	of      *serving.Model
 	classes [][]byte // "label":"setosa","class_index":0,"probabilities":{
 	keys    [][]byte // "setosa":
-	model   []byte   // ,"model":{"name":"iris","version":"3"}
+	labels  [][]byte // "setosa"
+	// recordKeys stand before the label and before the probabilities of a
+	// record: {"label": and ,"probabilities":{
+	recordKeys [2][]byte
+	model      []byte // ,"model":{"name":"iris","version":"3"}
 }
 
 func newEncoder(m *serving.Model) *encoder {
 	labels, info := m.Labels(), m.Info()
 	e := &encoder{of: m}
 	for i := range labels.Len() {
-		class := append([]byte(`"label":`), encodeJSON(labels.Value(i))...)
+		e.labels = append(e.labels, encodeJSON(labels.Value(i)))
+		class := append([]byte(`"label":`), e.labels[i]...)
 		class = strconv.AppendInt(append(class, `,"class_index":`...), int64(i), 10)
 		e.classes = append(e.classes, append(class, `,"probabilities":{`...))
 		key := append(encodeJSON(labels.Text(i)), ':')
@@ -31,6 +36,11 @@ func newEncoder(m *serving.Model) *encoder {
 			key = append([]byte{','}, key...)
 		}
 		e.keys = append(e.keys, key)
+	}
+	outputs := m.Outputs()
+	e.recordKeys[0] = append(append([]byte{'{'}, encodeJSON(outputs[0].Name)...), ':')
+	if len(outputs) > 1 {
+		e.recordKeys[1] = append(append([]byte{','}, encodeJSON(scoresName(m))...), ":{"...)
 	}
 	e.model = append([]byte(`,"model":`), encodeJSON(modelRef{info.Name, info.Version})...)
 	return e
@@ -53,6 +63,19 @@ func (e *encoder) appendPrediction(dst []byte, class int, scores []float32) []by
 		dst = appendScore(append(dst, e.keys[i]...), s)
 	}
 	return append(dst, '}')
+}
+
+// appendRecord writes one prediction under the names of the model's outputs.
+func (e *encoder) appendRecord(dst []byte, class int, scores []float32) []byte {
+	if len(e.classes) == 0 {
+		return append(appendScore(append(dst, e.recordKeys[0]...), scores[0]), '}')
+	}
+	dst = append(append(dst, e.recordKeys[0]...), e.labels[class]...)
+	dst = append(dst, e.recordKeys[1]...)
+	for i, s := range scores {
+		dst = appendScore(append(dst, e.keys[i]...), s)
+	}
+	return append(dst, "}}"...)
 }
 
 // size estimates the bytes of an answer of n rows.

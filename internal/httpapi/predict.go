@@ -27,76 +27,44 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 		a.rejectInput(w, r, model, fault)
 		return
 	}
-	rows, fault := bind(req, model)
+	rows, fault := newBinder(model, func(i int) string { return rowLocation(req.many, i) }).bind(req.rows)
 	if fault != nil {
 		a.rejectInput(w, r, model, fault)
 		return
 	}
-	answer, i, err := a.answer(model, rows, req.many)
-	if errors.Is(err, serving.ErrNotFinite) {
-		a.rejectInput(w, r, model, reject(rejectNotFinite, rowLocation(req.many, i), serving.ErrNotFinite.Error()))
+	if i, err := rows.evaluate(model); errors.Is(err, serving.ErrNotFinite) {
+		a.rejectInput(w, r, model, reject(rejectNotFinite, rowLocation(req.many, i), err.Error()))
 		return
 	} else if err != nil {
 		a.internal(w, r, "prediction", err)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(answer)))
-	_, _ = w.Write(answer) // the client may be gone
+	writeBody(w, "application/json", a.encodePredictions(model, rows, req.many))
 }
 
-// answer predicts all rows with one model and encodes the answer. With an error
-// comes the index of its row.
-func (a *api) answer(model *serving.Model, rows [][]float64, many bool) ([]byte, int, error) {
+func (a *api) encodePredictions(model *serving.Model, rows *batch, many bool) []byte {
 	enc := a.encoders.of(model)
-	scores := make([]float32, model.NumScores())
-	body := make([]byte, 0, enc.size(len(rows)))
-	if many {
-		body = append(body, `{"predictions":[`...)
+	body := make([]byte, 0, enc.size(rows.n))
+	if !many {
+		body = enc.appendPrediction(append(body, '{'), rows.classes[0], rows.of(0))
+		return append(append(body, enc.model...), "}\n"...)
 	}
-	for i, row := range rows {
-		class, err := model.Predict(row, scores)
-		if err != nil {
-			return nil, i, err
+	body = append(body, `{"predictions":[`...)
+	for i, class := range rows.classes {
+		if i > 0 {
+			body = append(body, ',')
 		}
-		switch {
-		case !many:
-			body = enc.appendPrediction(append(body, '{'), class, scores)
-		case i > 0:
-			body = append(enc.appendPrediction(append(body, ",{"...), class, scores), '}')
-		default:
-			body = append(enc.appendPrediction(append(body, '{'), class, scores), '}')
-		}
+		body = append(enc.appendPrediction(append(body, '{'), class, rows.of(i)), '}')
 	}
-	if many {
-		body = append(body, ']')
-	}
-	return append(append(body, enc.model...), "}\n"...), 0, nil
+	return append(append(append(body, ']'), enc.model...), "}\n"...)
 }
 
-// bind puts the rows of a request in the model's order of features and checks
-// them.
-func bind(req request, model *serving.Model) ([][]float64, *fieldError) {
-	features := model.Info().Features
-	rows := make([][]float64, len(req.rows))
-	var index map[string]int
-	for i, in := range req.rows {
-		rows[i] = in.values
-		if in.names != nil {
-			if index == nil {
-				index = featureIndex(features)
-			}
-			var fault *fieldError
-			if rows[i], fault = byName(in, features, index, rowLocation(req.many, i)); fault != nil {
-				return nil, fault
-			}
-		}
-		if err := model.Check(rows[i]); err != nil {
-			return nil, inputFault(err, rowLocation(req.many, i), in.names != nil)
-		}
-	}
-	return rows, nil
+// writeBody writes a body that is whole.
+func writeBody(w http.ResponseWriter, mediaType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client may be gone
 }
 
 func featureIndex(features []serving.Feature) map[string]int {
@@ -105,26 +73,6 @@ func featureIndex(features []serving.Feature) map[string]int {
 		index[f.Name] = i
 	}
 	return index
-}
-
-// byName puts the values of one row in order. Every feature must be there:
-// a missing value is written as null.
-func byName(in instance, features []serving.Feature, index map[string]int, at string) ([]float64, *fieldError) {
-	row := make([]float64, len(features))
-	given := make([]bool, len(features))
-	for i, name := range in.names {
-		at2, known := index[name]
-		if !known {
-			return nil, reject(rejectUnknownKey, at, "there is a feature that the model does not know; GET /model-info lists its features")
-		}
-		row[at2], given[at2] = in.values[i], true
-	}
-	for i, ok := range given {
-		if !ok {
-			return nil, reject(rejectMissingKey, at+"."+features[i].Name, "this feature is missing")
-		}
-	}
-	return row, nil
 }
 
 // inputFault turns the model's objection into one with a place in the body.
@@ -157,7 +105,7 @@ func rowLocation(many bool, i int) string {
 	return "body.features"
 }
 
-// rejectInput answers 422 with the place of the fault.
+// rejectInput answers that a body makes no sense, with the place of the fault.
 func (a *api) rejectInput(w http.ResponseWriter, r *http.Request, model *serving.Model, fault *fieldError) {
 	a.metrics.rejected.WithLabelValues(string(fault.reason)).Inc()
 	at := fault.location
@@ -165,7 +113,7 @@ func (a *api) rejectInput(w http.ResponseWriter, r *http.Request, model *serving
 		at += "." + fault.key
 	}
 	fail(w, r, failure{
-		status: http.StatusUnprocessableEntity, kind: "invalid-input",
+		status: faceOf(r.URL.Path).invalid(), kind: "invalid-input", mlflow: fault.mlflowCode(),
 		detail: at + ": " + fault.message,
 		fields: []problemField{{Message: fault.message, Location: at}},
 	})

@@ -81,6 +81,8 @@ func (a *api) routes() []route {
 			}}},
 		},
 	}
+	all = append(all, a.mlflowRoutes()...)
+	all = append(all, a.inferenceRoutes()...)
 	return append(all, a.serviceRoutes()...)
 }
 

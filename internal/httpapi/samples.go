@@ -15,6 +15,18 @@ type samples struct {
 	enc   *encoder
 }
 
+// names are those of the columns of row.
+func (s *samples) names() []string {
+	if s.model == nil {
+		return []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}
+	}
+	var names []string
+	for _, f := range s.model.Info().Features {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 // row is a row to try: the first whole one of the model's own examples, else
 // zeros.
 func (s *samples) row() []float64 {

@@ -53,6 +53,8 @@ type Config struct {
 
 	// PredictMaxBytes bounds the body of /predict.
 	PredictMaxBytes int64
+	// BatchMaxBytes bounds the bodies of /invocations and /v2/…/infer.
+	BatchMaxBytes int64
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 

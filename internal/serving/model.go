@@ -83,6 +83,33 @@ func (m *Model) Predict(row []float64, scores []float32) (int, error) {
 	return class, nil
 }
 
+// PredictRows is [Model.Predict] for many rows, one after another in x, which
+// [Model.Check] would accept: values beyond float32 have been refused before they
+// were narrowed. Classes has a place a row, scores [Model.NumScores] a row.
+// Large batches use all processors. With [ErrNotFinite] comes the index of the
+// row.
+func (m *Model) PredictRows(x []float32, classes []int, scores []float32) (int, error) {
+	if err := m.predictor.PredictRows(x, classes, scores); err != nil {
+		return 0, fmt.Errorf("predict: %w", err)
+	}
+	width := m.NumScores()
+	for i, s := range scores {
+		if s-s != 0 {
+			return i / width, ErrNotFinite
+		}
+	}
+	for i, class := range classes {
+		m.counters.observe(class, scores[i*width+class])
+	}
+	return 0, nil
+}
+
+// Inputs returns the graph's inputs.
+func (m *Model) Inputs() []onnx.ValueInfo { return m.predictor.Session().Inputs() }
+
+// Outputs returns the graph's outputs: a label and scores, or a value.
+func (m *Model) Outputs() []onnx.ValueInfo { return m.predictor.Session().Outputs() }
+
 // Check says whether [Model.Predict] would accept the row; the error is an
 // [*InputError].
 func (m *Model) Check(row []float64) error {

@@ -212,7 +212,7 @@ func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (
 	return httpapi.New(httpapi.Config{
 		Models: s.follower, Accounts: s.accounts, Issuer: issuer,
 		Bearers: access.NewGate(verifier, s.guard), KeySet: func() []byte { return verifier.Keys().JWKS() },
-		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), TrustedProxies: s.cfg.TrustedProxies,
+		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), TrustedProxies: s.cfg.TrustedProxies,
 		Log: s.log, Registry: metrics,
 	})
 }
