@@ -42,6 +42,8 @@ type ModelDir struct {
 	// Petal and Metadata make up the metadata section.
 	Petal    *PetalMetadata
 	Metadata map[string]any
+	// Extra holds further files by name, for whoever knows them.
+	Extra map[string][]byte
 	// Params and Tags are shown with the logged model.
 	Params, Tags map[string]string
 	// Created is the time of writing; now when zero.
@@ -69,10 +71,14 @@ func (d ModelDir) files(ids ModelIDs) (map[string][]byte, error) {
 	if len(d.ONNX) == 0 {
 		return nil, errors.New("there is no ONNX model")
 	}
-	files := map[string][]byte{
+	files := maps.Clone(d.Extra)
+	if files == nil {
+		files = map[string][]byte{}
+	}
+	maps.Copy(files, map[string][]byte{
 		ONNXFile:         d.ONNX,
 		requirementsFile: []byte(strings.Join(requirements(), "\n") + "\n"),
-	}
+	})
 	var err error
 	if files[ModelFile], err = d.modelFile(ids); err != nil {
 		return nil, err

@@ -19,8 +19,14 @@ import (
 
 // A part is a set of rows cut out of the data.
 type part struct {
-	x *mat.Dense
-	y []int
+	x    *mat.Dense
+	y    []int
+	rows []int // where they stand in the data
+}
+
+// take cuts rows out of a part.
+func (p part) take(rows []int) part {
+	return part{modelselection.TakeRows(p.x, rows), modelselection.Take(p.y, rows), modelselection.Take(p.rows, rows)}
 }
 
 // A validation is how a candidate did in the cross-validation.
@@ -36,7 +42,8 @@ type fitted struct {
 	validations []validation // of all candidates, in their order
 
 	model           learn.Classifier
-	losses          []float64 // the objective after each iteration
+	fittedOn        []int     // positions of its rows in the data
+	losses          []float64 // the objective after each iteration, where there is one
 	training, test  *metrics.Report
 	proba, baseline *mat.Dense // of the hold-out: the model's and the prior's
 	onnx            []byte
@@ -61,6 +68,7 @@ func split(d *dataset.Dataset, p Params) (training, test part, err error) {
 	}
 	training.x, training.y = d.Select(s.Train)
 	test.x, test.y = d.Select(s.Test)
+	training.rows, test.rows = s.Train, s.Test
 	return training, test, nil
 }
 
@@ -130,7 +138,12 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 	f.validation = best(f.validations)
 
 	f.model = f.candidate.New()
-	opt.Progress = func(_ int, loss float64) { f.losses = append(f.losses, loss) }
+	f.fittedOn = j.training.rows
+	opt.Progress = func(_ int, loss float64) {
+		if !math.IsNaN(loss) { // forests have none
+			f.losses = append(f.losses, loss)
+		}
+	}
 	if err := f.model.Fit(ctx, j.training.x, j.training.y, classes, opt); err != nil {
 		return nil, fmt.Errorf("fit %s: %w", f.candidate.Name, err)
 	}

@@ -17,6 +17,9 @@ import (
 const (
 	// Champion is the version to serve.
 	Champion = "champion"
+	// Challenger is the newest version that the gate found worse than the
+	// champion. It stands by for a look, or a promotion by hand.
+	Challenger = "challenger"
 	// Previous is the champion before, which a rollback returns to.
 	Previous = "previous"
 )
@@ -269,7 +272,7 @@ func (t *Trainer) recorded(ctx context.Context, j *job) (Result, error) {
 		t.abandon(ctx, run, err)
 		return Result{}, err
 	}
-	if made.version == nil {
+	if made.result.Outcome == Refused {
 		return made.result, nil
 	}
 	// The run stands as finished whatever happens now: all it promised is done.
@@ -277,11 +280,12 @@ func (t *Trainer) recorded(ctx context.Context, j *job) (Result, error) {
 		return Result{}, err
 	}
 	j.step("promote version " + made.version.Number)
-	made.result.Outcome, made.result.Version = Promoted, *made.version
+	made.result.Version = *made.version
+	t.clearChallenger(ctx, *made.version)
 	return made.result, nil
 }
 
-// outcome is what a run has left: version is nil where the gate refused.
+// outcome is what a run has left: version is nil where nothing was registered.
 type outcome struct {
 	result  Result
 	version *registry.Version
@@ -323,13 +327,16 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (outcome,
 	for name, value := range finite(figures(f.test)) {
 		t.cfg.Metrics.holdout.WithLabelValues(name).Set(value)
 	}
-	verdict := judgeGate(f, j.test)
+	verdict, err := t.judgeGate(ctx, j, f)
+	if err != nil {
+		return outcome{}, err
+	}
 	logged, err := t.logResults(ctx, run, j, f)
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := run.SetTags(ctx, map[string]string{tagVerdict: verdict.String()}); err != nil {
-		return outcome{}, fmt.Errorf("log the verdict: %w", err)
+	if err := t.logVerdict(ctx, run, verdict); err != nil {
+		return outcome{}, err
 	}
 
 	result := Result{
@@ -340,14 +347,55 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (outcome,
 	if j.champion != nil {
 		result.Version = *j.champion
 	}
-	if !verdict.Promote {
+	if !verdict.Promote && !verdict.worthKeeping {
 		return outcome{result: result}, finish(ctx, run)
 	}
-	version, err := t.cfg.Registry.Register(ctx, j.registration(t.cfg.Model, f, logged, verdict))
+	version, err := t.register(ctx, j, f, logged, verdict)
 	if err != nil {
-		return outcome{}, fmt.Errorf("register the model: %w", err)
+		return outcome{}, err
 	}
-	return outcome{result, &version}, finish(ctx, run)
+	if verdict.Promote {
+		result.Outcome = Promoted
+	}
+	return outcome{result, version}, finish(ctx, run)
+}
+
+// register makes a version of the model. One that the gate refused becomes the
+// challenger, unless it is that already: a trainer that starts every day need
+// not register the same model every day.
+func (t *Trainer) register(ctx context.Context, j *job, f *fitted, logged registry.LoggedModel, verdict Verdict) (*registry.Version, error) {
+	asked := j.registration(t.cfg.Model, f, logged, verdict)
+	if !verdict.Promote {
+		v, err := t.cfg.Registry.Resolve(ctx, t.cfg.Model, Challenger)
+		if err == nil && v.Tags[registry.TagSHA256] == asked.Tags[registry.TagSHA256] {
+			return &v, nil
+		}
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return nil, fmt.Errorf("ask for the challenger: %w", err)
+		}
+	}
+	v, err := t.cfg.Registry.Register(ctx, asked)
+	if err != nil {
+		return nil, fmt.Errorf("register the model: %w", err)
+	}
+	if !verdict.Promote {
+		if err := t.cfg.Registry.SetAlias(ctx, t.cfg.Model, Challenger, v.Number); err != nil {
+			return nil, fmt.Errorf("make version %s the challenger: %w", v.Number, err)
+		}
+	}
+	return &v, nil
+}
+
+// clearChallenger removes the alias from a version that became the champion. It
+// is told after the fact, so a failure only leaves a stale alias.
+func (t *Trainer) clearChallenger(ctx context.Context, v registry.Version) {
+	old, err := t.cfg.Registry.Resolve(ctx, t.cfg.Model, Challenger)
+	if err == nil && old.Number == v.Number {
+		err = t.cfg.Registry.DeleteAlias(ctx, t.cfg.Model, Challenger)
+	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		t.cfg.Logger.WarnContext(ctx, "cannot remove the alias", "alias", Challenger, "version", v.Number, "error", err)
+	}
 }
 
 func finish(ctx context.Context, run registry.Run) error {

@@ -26,6 +26,7 @@ const (
 	tagEstimator    = "estimator_name"
 	tagClass        = "estimator_class"
 	tagVerdict      = "petal.gate"
+	tagSplit        = "petal.split"
 	tagVersion      = "petal.training_version"
 	tagSeed         = "petal.random_state"
 	tagGo           = "petal.go_version"
@@ -217,6 +218,28 @@ func (t *Trainer) logFigures(ctx context.Context, run registry.Run, j *job, f *f
 	return nil
 }
 
+// logVerdict logs what the gate says, in words and in figures.
+func (t *Trainer) logVerdict(ctx context.Context, run registry.Run, v Verdict) error {
+	values := map[string]float64{"promoted": 0}
+	if v.Promote {
+		values["promoted"] = 1
+	}
+	if v.Comparison != nil {
+		maps.Copy(values, v.Comparison.figures())
+	}
+	var points []registry.Metric
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		points = append(points, registry.Metric{Key: "gate_" + name, Value: values[name], Time: t.cfg.Now()})
+	}
+	if err := run.LogMetrics(ctx, points); err != nil {
+		return fmt.Errorf("log the verdict: %w", err)
+	}
+	if err := run.SetTags(ctx, map[string]string{tagVerdict: v.String()}); err != nil {
+		return fmt.Errorf("log the verdict: %w", err)
+	}
+	return nil
+}
+
 func logPictures(ctx context.Context, run registry.Run, j *job, f *fitted) error {
 	names := make([]string, j.data.Classes.Len())
 	for i := range names {
@@ -283,6 +306,7 @@ func (j *job) modelDir(f *fitted, t *Trainer) mlflow.ModelDir {
 			MissingColumns: j.data.MissingColumns(),
 			Features:       features,
 		},
+		Extra:  map[string][]byte{rowsFile: hashRows(j.training.x)},
 		Params: params, Tags: j.dvcTags(), Created: created,
 	}
 }
@@ -315,6 +339,7 @@ func (j *job) registration(name string, f *fitted, logged registry.LoggedModel, 
 		tagEstimator:            f.candidate.Name,
 		tagVersion:              strconv.Itoa(Version),
 		tagVerdict:              verdict.String(),
+		tagSplit:                j.params.split(),
 		tagTestLogLoss:          strconv.FormatFloat(f.test.LogLoss, 'g', -1, 64),
 		tagTestAccuracy:         strconv.FormatFloat(f.test.Accuracy, 'g', -1, 64),
 	}

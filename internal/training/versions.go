@@ -2,22 +2,19 @@ package training
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/petal-ml/petal/internal/registry"
 )
 
-// maxModelBytes bounds what is read of a version before it is promoted.
+// maxModelBytes bounds what is read of one file of a version.
 const maxModelBytes = 1 << 30
 
 // A Summary is a version as "trainer list" shows it.
 type Summary struct {
-	registry.Version // its Aliases are those of [Champion] and [Previous]
+	registry.Version // its Aliases are those of this package
 
 	Estimator, Accuracy, LogLoss string // of the hold-out; "" where unknown
 }
@@ -29,7 +26,7 @@ func (t *Trainer) List(ctx context.Context) ([]Summary, error) {
 		return nil, fmt.Errorf("list the versions of %s: %w", t.cfg.Model, err)
 	}
 	aliases := map[string][]string{}
-	for _, alias := range []string{Champion, Previous} {
+	for _, alias := range []string{Champion, Challenger, Previous} {
 		v, err := t.cfg.Registry.Resolve(ctx, t.cfg.Model, alias)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
@@ -73,7 +70,11 @@ func (t *Trainer) Promote(ctx context.Context, number string) (v registry.Versio
 	if err := t.cfg.Registry.SetTags(ctx, v, audit); err != nil {
 		return v, false, fmt.Errorf("promote version %s: %w", number, err)
 	}
-	return v, true, t.setChampion(ctx, v, old)
+	if err := t.setChampion(ctx, v, old); err != nil {
+		return v, false, err
+	}
+	t.clearChallenger(ctx, v)
+	return v, true, nil
 }
 
 // Rollback makes the champion before the last move the champion again; done
@@ -92,21 +93,9 @@ func (t *Trainer) Rollback(ctx context.Context) (v registry.Version, moved bool,
 // verify downloads the model file of a version, compares it with the digest it
 // was registered with, and loads it as the API would.
 func (t *Trainer) verify(ctx context.Context, v registry.Version) error {
-	f, err := t.cfg.Registry.Open(ctx, v, registry.ModelFile)
+	raw, err := t.modelBytes(ctx, v)
 	if err != nil {
 		return err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	raw, err := io.ReadAll(io.LimitReader(f, maxModelBytes+1))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", registry.ModelFile, err)
-	}
-	if len(raw) > maxModelBytes {
-		return fmt.Errorf("%s is larger than %d bytes", registry.ModelFile, maxModelBytes)
-	}
-	sum := sha256.Sum256(raw)
-	if found, want := hex.EncodeToString(sum[:]), v.Tags[registry.TagSHA256]; want != "" && found != want {
-		return fmt.Errorf("%s has the SHA-256 %s, not %s", registry.ModelFile, found, want)
 	}
 	_, err = loadPredictor(raw)
 	return err
