@@ -42,7 +42,13 @@ type Options struct {
 	AllowMissing bool
 	// MaxBytes is the largest file that is read; 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// AllFaults lets the reading go on after a row that cannot be used, so that
+	// the error joins the faults of all rows, the first hundred of them.
+	AllFaults bool
 }
+
+// maxFaults is how many faults anybody reads.
+const maxFaults = 100
 
 // Read reads the CSV file at path. Fields are separated by the comma, semicolon
 // or tab that the header has most of; quotes follow RFC 4180; lines end in LF or
@@ -325,7 +331,8 @@ func list(names []string) string {
 const contextRows = 4096
 
 func (r *reader) readRows(ctx context.Context) error {
-	for {
+	var faults []error
+	for len(faults) < maxFaults {
 		if len(r.classes)%contextRows == 0 {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("read %s: %w", r.path, err)
@@ -333,15 +340,21 @@ func (r *reader) readRows(ctx context.Context) error {
 		}
 		record, err := r.csv.Read()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return errors.Join(faults...)
 		}
 		if err != nil {
-			return r.readError(err)
+			return errors.Join(append(faults, r.readError(err))...)
 		}
+		whole := len(r.values)
 		if err := r.addRow(record); err != nil {
-			return err
+			if !r.opts.AllFaults {
+				return err
+			}
+			faults = append(faults, err)
+			r.values = r.values[:whole]
 		}
 	}
+	return errors.Join(append(faults, &Error{File: r.path, Problem: fmt.Sprintf("has more than %d faults", maxFaults), Remedy: "mend these first"})...)
 }
 
 func (r *reader) addRow(record []string) error {

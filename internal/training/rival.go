@@ -234,11 +234,8 @@ func hashRow(row []float64, columns []int) uint64 {
 // hashRows is the content of rowsFile: the hashes of the distinct rows, sorted,
 // as little-endian 64-bit numbers.
 func hashRows(x *mat.Dense) []byte {
-	n, p := x.Dims()
-	columns := make([]int, p)
-	for j := range columns {
-		columns[j] = j
-	}
+	n, _ := x.Dims()
+	columns := everyColumn(x)
 	hashes := make([]uint64, n)
 	for i := range hashes {
 		hashes[i] = hashRow(x.RawRowView(i), columns)

@@ -48,12 +48,8 @@ func (t *Trainer) List(ctx context.Context) ([]Summary, error) {
 // and loaded. moved is false where it is the champion already. A version that
 // does not exist is an [*InputError].
 func (t *Trainer) Promote(ctx context.Context, number string) (v registry.Version, moved bool, err error) {
-	v, err = t.cfg.Registry.Get(ctx, t.cfg.Model, number)
-	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrInvalid) {
-		return v, false, &InputError{Where: "version " + number, Problem: "does not exist of model " + t.cfg.Model, Remedy: "choose one that trainer list shows", Err: err}
-	}
-	if err != nil {
-		return v, false, fmt.Errorf("promote version %s: %w", number, err)
+	if v, err = t.get(ctx, number); err != nil {
+		return v, false, err
 	}
 	old, err := t.champion(ctx)
 	if err != nil {

@@ -61,6 +61,8 @@ Settings come from the environment and from .env; see .env.example. Without MLFL
 type commands struct {
 	Train       trainCommand       `cmd:"" help:"Train once, and promote the model if the gate lets it pass."`
 	Serve       serveCommand       `cmd:"" help:"Stay up: train now if something changed, then on the schedule of TRAIN_SCHEDULE."`
+	Check       checkCommand       `cmd:"" help:"Show a profile of the data and what is wrong with them."`
+	Compare     compareCommand     `cmd:"" help:"Hold one version against another on rows that neither was trained on."`
 	List        listCommand        `cmd:"" help:"Show the versions of the model and their figures."`
 	Promote     promoteCommand     `cmd:"" help:"Make a version the champion by hand."`
 	Rollback    rollbackCommand    `cmd:"" help:"Make the previous champion the champion again."`

@@ -117,6 +117,35 @@ func TestGateDecidesOnTheExitCode(t *testing.T) {
 	assert.Equal(t, "There is no version of iris yet: trainer train makes the first.\n", stdout)
 }
 
+func TestCheckAndCompare(t *testing.T) {
+	h := newHome(t)
+	code, stdout, stderr := h.run("check")
+	require.Zero(t, code, stderr)
+	assert.Contains(t, stdout, "150 rows, 4 features, 3 classes (MD5 013d0da08d6506664ce640459139176b)\n")
+	assert.Regexp(t, `\nsepal_length +0 +35 +4\.3 +5\.8 +5\.8433 +0\.8253 +7\.9\n`, stdout)
+	assert.Regexp(t, `\nsetosa +50 +33\.3 %\n`, stdout)
+	assert.Contains(t, stdout, "Note: 1 rows stand there more than once.")
+	assert.NoDirExists(t, filepath.Join(h.dir, "mlruns"))
+
+	h.write("bad.csv", "a,b,species\n1,2,x\ntall,2,x\n1,y\n")
+	code, stdout, stderr = h.run("check", "bad.csv")
+	assert.Equal(t, exitUsage, code)
+	assert.Empty(t, stdout)
+	assert.Equal(t, 2, strings.Count(stderr, "\n"), "every fault, a line each: %s", stderr)
+	assert.Contains(t, stderr, `bad.csv, line 3, column a: "tall" is not a number`)
+
+	for range 2 {
+		code, _, stderr = h.run("train", "--force")
+		require.Zero(t, code, stderr)
+	}
+	code, stdout, stderr = h.run("compare", "2", "1")
+	require.Zero(t, code, stderr)
+	assert.Contains(t, stdout, "30 rows. Log-loss of 2 less that of 1: +0.0000, 95 % interval +0.0000 to +0.0000. McNemar p = 1.000.\n")
+	code, _, stderr = h.run("compare", "2", "7")
+	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
+}
+
 func TestBadInput(t *testing.T) {
 	rows := "a,b,kind\n" + strings.Repeat("1,2,x\n3,4,y\n", 10)
 	csv := func(content string) func(*home) { return func(h *home) { h.write("table.csv", content) } }
@@ -203,7 +232,7 @@ func TestHelp(t *testing.T) {
 	assert.Zero(t, code)
 	assert.Empty(t, stderr)
 	assert.Contains(t, stdout, `Start with "trainer train".`)
-	for _, command := range []string{"train", "serve", "list", "promote", "rollback", "healthcheck", "version"} {
+	for _, command := range []string{"train", "serve", "check", "compare", "list", "promote", "rollback", "healthcheck", "version"} {
 		code, stdout, stderr := h.run(command, "--help")
 		assert.Zero(t, code)
 		assert.Empty(t, stderr)

@@ -1,0 +1,246 @@
+package training
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/petal-ml/petal/internal/dataset"
+)
+
+// A Profile describes a data set before anything is learned from it.
+type Profile struct {
+	Path     string           `json:"path"`
+	MD5      string           `json:"md5"`
+	Rows     int              `json:"rows"`
+	Label    string           `json:"label"`
+	Classes  []ClassCount     `json:"classes"`
+	Features []FeatureProfile `json:"features"`
+	// Duplicates counts rows whose features, and whose label too, stand in an
+	// earlier row.
+	Duplicates int `json:"duplicate_rows"`
+	// Contradictions counts rows whose features stand in an earlier row with
+	// another label: no model gets both right.
+	Contradictions int `json:"contradicting_rows"`
+	// Straddling names hold-out rows, counted from 1 below the header, whose features stand
+	// in a training row too. They make figures look a little better; the gate
+	// goes by position and is not misled.
+	Straddling []int `json:"holdout_rows_also_in_training"`
+}
+
+// A ClassCount is how often a class occurs.
+type ClassCount struct {
+	Label string `json:"label"`
+	Rows  int    `json:"rows"`
+}
+
+// A FeatureProfile describes one feature. Figures are NaN, null in JSON, where
+// all values are missing.
+type FeatureProfile struct {
+	Name     string  `json:"name"`
+	Missing  int     `json:"missing"`
+	Distinct int     `json:"distinct"`
+	Constant bool    `json:"constant"`
+	Min      float64 `json:"min"`
+	Median   float64 `json:"median"`
+	Mean     float64 `json:"mean"`
+	Std      float64 `json:"std"` // divisor n
+	Max      float64 `json:"max"`
+}
+
+// MarshalJSON writes null for what is not a number.
+func (f FeatureProfile) MarshalJSON() ([]byte, error) {
+	number := func(v float64) *float64 {
+		if math.IsNaN(v) {
+			return nil
+		}
+		return &v
+	}
+	return json.Marshal(struct {
+		Name     string   `json:"name"`
+		Missing  int      `json:"missing"`
+		Distinct int      `json:"distinct"`
+		Constant bool     `json:"constant"`
+		Min      *float64 `json:"min"`
+		Median   *float64 `json:"median"`
+		Mean     *float64 `json:"mean"`
+		Std      *float64 `json:"std"`
+		Max      *float64 `json:"max"`
+	}{f.Name, f.Missing, f.Distinct, f.Constant, number(f.Min), number(f.Median), number(f.Mean), number(f.Std), number(f.Max)})
+}
+
+// Check reads the request's data and profiles them. The profile is there unless
+// the file cannot be read; faults tell whatever would stop a training.
+func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults error) {
+	if err := req.Params.Validate(req.ParamsFile); err != nil {
+		return nil, err
+	}
+	source, err := locate(ctx, req.Params.Data, t.cfg.DVC)
+	if err != nil {
+		return nil, err
+	}
+	d, err := dataset.Read(ctx, source.file, dataset.Options{Label: req.Params.Label, Drop: req.Params.Drop, AllowMissing: true, AllFaults: true})
+	if err != nil {
+		return nil, err
+	}
+	d.Path = source.path
+	training, test, err := split(d, req.Params)
+	if err == nil {
+		err = checkFolds(d, training, req.Params)
+	}
+	return profile(d, training, test), err
+}
+
+// profile describes the data. Without a split, straddling rows are unknown.
+func profile(d *dataset.Dataset, training, test part) *Profile {
+	p := &Profile{Path: d.Path, MD5: d.MD5, Rows: d.Rows(), Label: d.Label, Straddling: []int{}}
+	for class, rows := range d.ClassCounts() {
+		p.Classes = append(p.Classes, ClassCount{d.Classes.Text(class), rows})
+	}
+	for j, name := range d.Features {
+		p.Features = append(p.Features, describeFeature(name, mat.Col(nil, j, d.X)))
+	}
+	columns := everyColumn(d.X)
+	first := map[uint64]int{} // class of the first row with these features
+	for i, class := range d.Y {
+		hash := hashRow(d.X.RawRowView(i), columns)
+		before, found := first[hash]
+		switch {
+		case !found:
+			first[hash] = class
+		case before == class:
+			p.Duplicates++
+		default:
+			p.Contradictions++
+		}
+	}
+	if training.x == nil {
+		return p
+	}
+	trained := map[uint64]bool{}
+	for i := range training.y {
+		trained[hashRow(training.x.RawRowView(i), columns)] = true
+	}
+	for i, row := range test.rows {
+		if trained[hashRow(test.x.RawRowView(i), columns)] {
+			p.Straddling = append(p.Straddling, row+1)
+		}
+	}
+	slices.Sort(p.Straddling)
+	return p
+}
+
+func everyColumn(x *mat.Dense) []int {
+	_, p := x.Dims()
+	columns := make([]int, p)
+	for j := range columns {
+		columns[j] = j
+	}
+	return columns
+}
+
+func describeFeature(name string, values []float64) FeatureProfile {
+	n := len(values)
+	values = slices.DeleteFunc(values, math.IsNaN)
+	f := FeatureProfile{Name: name, Missing: n - len(values)}
+	if len(values) == 0 {
+		f.Constant = true
+		f.Min, f.Median, f.Mean, f.Std, f.Max = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
+		return f
+	}
+	slices.Sort(values)
+	f.Mean, f.Std = stat.PopMeanStdDev(values, nil)
+	f.Min, f.Max = values[0], values[len(values)-1]
+	low, high := values[(len(values)-1)/2], values[len(values)/2]
+	f.Median = low + (high-low)/2
+	f.Distinct = len(slices.Compact(values))
+	f.Constant = f.Distinct == 1
+	return f
+}
+
+// Warnings are what a person should look at, a line each.
+func (p *Profile) Warnings() []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, f := range p.Features {
+		switch {
+		case f.Missing == p.Rows:
+			add("column %s holds no value at all", f.Name)
+		case f.Constant:
+			add("column %s is always %v", f.Name, f.Min)
+		}
+	}
+	if p.Duplicates > 0 {
+		add("%d rows stand there more than once", p.Duplicates)
+	}
+	if p.Contradictions > 0 {
+		add("%d rows have the features of an earlier row and another label", p.Contradictions)
+	}
+	if n := len(p.Straddling); n > 0 {
+		shown := p.Straddling[:min(n, 10)]
+		add("%d hold-out rows have the features of a training row (rows %v%s below the header)", n, shown, map[bool]string{true: " and more"}[n > len(shown)])
+	}
+	return lines
+}
+
+// A Reference is what the training rows looked like, for a later look at how far
+// the world has moved. Edges are the quantiles of a feature's values in ten
+// parts, equal ones merged; Shares are the shares of values in each bin
+// (−∞, e₁], (e₁, e₂], … (eₙ, ∞), and Missing that of missing ones: together 1.
+type Reference struct {
+	Rows     int                `json:"rows"`
+	Features []FeatureReference `json:"features"`
+	Classes  []ClassShare       `json:"classes"`
+}
+
+// A FeatureReference is the distribution of one feature.
+type FeatureReference struct {
+	Name    string    `json:"name"`
+	Edges   []float64 `json:"edges"`
+	Shares  []float64 `json:"shares"`
+	Missing float64   `json:"missing"`
+}
+
+// A ClassShare is the share of a class.
+type ClassShare struct {
+	Label string  `json:"label"`
+	Share float64 `json:"share"`
+}
+
+// referenceFile stands beside a model and holds a [Reference].
+const referenceFile = "reference.json"
+
+const referenceBins = 10
+
+func reference(d *dataset.Dataset, training part) Reference {
+	n := len(training.y)
+	r := Reference{Rows: n}
+	for j, name := range d.Features {
+		values := slices.DeleteFunc(mat.Col(nil, j, training.x), math.IsNaN)
+		slices.Sort(values)
+		f := FeatureReference{Name: name, Missing: float64(n-len(values)) / float64(n), Edges: []float64{}}
+		for k := 1; k < referenceBins && len(values) > 0; k++ {
+			f.Edges = append(f.Edges, stat.Quantile(float64(k)/referenceBins, stat.Empirical, values, nil))
+		}
+		f.Edges = slices.Compact(f.Edges)
+		f.Shares = make([]float64, len(f.Edges)+1)
+		for _, v := range values {
+			bin, _ := slices.BinarySearch(f.Edges, v) // the first edge that is not below v
+			f.Shares[bin] += 1 / float64(n)
+		}
+		r.Features = append(r.Features, f)
+	}
+	counts := make([]int, d.Classes.Len())
+	for _, class := range training.y {
+		counts[class]++
+	}
+	for class, rows := range counts {
+		r.Classes = append(r.Classes, ClassShare{d.Classes.Text(class), float64(rows) / float64(n)})
+	}
+	return r
+}

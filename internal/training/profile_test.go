@@ -1,0 +1,107 @@
+package training
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCheckIris(t *testing.T) {
+	b := newBench(t)
+	p, err := b.trainer.Check(t.Context(), b.irisRequest(t))
+	require.NoError(t, err)
+	assert.Equal(t, []int{150, 4, 3}, []int{p.Rows, len(p.Features), len(p.Classes)})
+	// By scikit-learn's own iris: describe().
+	length := p.Features[0]
+	assert.Equal(t, "sepal_length", length.Name)
+	assert.Equal(t, 35, length.Distinct)
+	assert.InDelta(t, 4.3, length.Min, 1e-12)
+	assert.InDelta(t, 5.8, length.Median, 1e-12)
+	assert.InDelta(t, 5.843333333333, length.Mean, 1e-9)
+	assert.InDelta(t, 0.825301291785, length.Std, 1e-9)
+	assert.InDelta(t, 7.9, length.Max, 1e-12)
+	assert.Equal(t, 1, p.Duplicates, "rows 102 and 143 are the same flower")
+	assert.NoDirExists(t, b.store.Root(), "nothing is written")
+}
+
+func TestCheckFindsWhatToLookAt(t *testing.T) {
+	b := newBench(t)
+	content := "a,same,hole,none,species\n"
+	for i := range 20 {
+		content += []string{"1,7,,,x\n", "2,7,3,NA,y\n"}[i%2]
+	}
+	content += "1,7,,,y\n"
+	p, err := b.trainer.Check(t.Context(), b.request(t, "odd.csv", content))
+	require.NoError(t, err)
+	assert.Equal(t, 18, p.Duplicates)
+	assert.Equal(t, 1, p.Contradictions)
+	assert.Len(t, p.Straddling, 5, "every row of the hold-out has a twin")
+	assert.Equal(t, 11, p.Features[2].Missing)
+	warnings := p.Warnings()
+	require.Len(t, warnings, 6)
+	assert.Equal(t, "column same is always 7", warnings[0])
+	assert.Equal(t, "column hole is always 3", warnings[1])
+	assert.Equal(t, "column none holds no value at all", warnings[2])
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `"name":"none","missing":21,"distinct":0,"constant":true,"min":null`)
+
+	small, err := b.trainer.Check(t.Context(), b.request(t, "small.csv", "a,species\n1,x\n2,x\n3,y\n"))
+	require.ErrorContains(t, err, `class "y" has a single row`)
+	require.NotNil(t, small, "the profile is shown all the same")
+}
+
+func TestReference(t *testing.T) {
+	b := newBench(t)
+	j, err := b.trainer.newJob(t.Context(), b.irisRequest(t))
+	require.NoError(t, err)
+	require.NoError(t, j.read(t.Context()))
+	r := reference(j.data, j.training)
+	assert.Equal(t, 120, r.Rows)
+	require.Len(t, r.Features, 4)
+	for _, f := range r.Features {
+		assert.Len(t, f.Shares, len(f.Edges)+1)
+		sum := f.Missing
+		for i, share := range f.Shares {
+			sum += share
+			if i < len(f.Edges) {
+				assert.Positive(t, share, "an edge is a value")
+			}
+		}
+		assert.InDelta(t, 1, sum, 1e-12)
+	}
+	for _, c := range r.Classes {
+		assert.InDelta(t, 1.0/3, c.Share, 1e-12)
+	}
+	_, err = json.Marshal(r)
+	require.NoError(t, err)
+}
+
+func TestCompareVersions(t *testing.T) {
+	b := newBench(t)
+	req := b.request(t, "noisy.csv", noisy(600, 1))
+	_, err := b.trainer.Train(t.Context(), req)
+	require.NoError(t, err)
+	worse := req
+	worse.Params.Candidates = logistic(1e-4)
+	_, err = b.trainer.Train(t.Context(), worse)
+	require.NoError(t, err)
+
+	c, err := b.trainer.Compare(t.Context(), req, "2", "1")
+	require.NoError(t, err)
+	assert.Equal(t, 120, c.Rows)
+	assert.True(t, c.Worse())
+	back, err := b.trainer.Compare(t.Context(), req, "1", "2")
+	require.NoError(t, err)
+	assert.InDelta(t, -c.Difference, back.Difference, 1e-12)
+	assert.False(t, back.Worse())
+
+	_, err = b.trainer.Compare(t.Context(), req, "1", "9")
+	require.ErrorContains(t, err, "version 9: does not exist of model iris")
+	few := b.request(t, "few.csv", noisy(60, 9))
+	_, err = b.trainer.Compare(t.Context(), few, "1", "2")
+	require.ErrorContains(t, err, "only 12 of its 12 hold-out rows were in the training of neither version, fewer than 20")
+	require.True(t, IsInput(err))
+}
