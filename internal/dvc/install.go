@@ -80,6 +80,11 @@ func (r *Repo) install(ctx context.Context, from Remote, p Pointer, path string,
 	switch {
 	case found.size > r.limit:
 		return 0, fmt.Errorf("the object in %s is larger than %d bytes", from, r.limit)
+	case found.md5 == p.MD5 && !found.matches(p):
+		return 0, &Error{
+			File: p.Path, Problem: fmt.Sprintf("has %d bytes by its .dvc file, while the object of that MD5 in %s has %d", p.Size, from, found.size),
+			Remedy: "correct the size in the .dvc file, or write it anew by dvc add", Kind: ErrPointer,
+		}
 	case !found.matches(p):
 		expected := p.MD5
 		if p.Size >= 0 {

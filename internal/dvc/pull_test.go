@@ -212,6 +212,22 @@ func TestPullIsBounded(t *testing.T) {
 	assert.Equal(t, before, c.files(t))
 }
 
+// TestPullOfAWrongSize must not advise to delete an object that is intact.
+func TestPullOfAWrongSize(t *testing.T) {
+	for _, size := range []string{"1", "999999999999999"} {
+		c := newCheckout(t)
+		require.NoError(t, os.WriteFile(c.pointer, []byte(strings.Replace(pointer, "3858", size, 1)), 0o600))
+		repo, err := Open(c.dir, Options{Getenv: environment(c.dir)})
+		require.NoError(t, err)
+		before := c.files(t)
+		_, err = repo.Pull(t.Context(), c.pointer)
+		require.ErrorIs(t, err, ErrPointer)
+		require.ErrorContains(t, err, "has "+size+" bytes by its .dvc file, while the object of that MD5 in ")
+		require.NotContains(t, err.Error(), "delete")
+		assert.Equal(t, before, c.files(t))
+	}
+}
+
 // failing is a remote whose stream breaks off.
 type failing struct{ content []byte }
 
