@@ -749,6 +749,10 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 		assert.Empty(t, a.header.Values("Set-Cookie"))
 		assert.Empty(t, a.header.Values("Server"))
 	}
+	asterisk := f.raw(t, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	requireProblem(t, asterisk, http.StatusNotFound)
+	assert.Equal(t, "nosniff", asterisk.header.Get("X-Content-Type-Options"))
+	assert.NotEmpty(t, asterisk.header.Get("X-Request-Id"))
 	assert.Equal(t, "abc-1", f.do(t, http.MethodGet, "/health", "", "X-Request-Id", "abc-1").header.Get("X-Request-Id"))
 	for _, bad := range []string{"a b", "<x>", strings.Repeat("x", 65)} {
 		assert.NotEqual(t, bad, f.do(t, http.MethodGet, "/health", "", "X-Request-Id", bad).header.Get("X-Request-Id"))

@@ -121,6 +121,8 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		// Else net/http answers "OPTIONS *" by itself, without our headers.
+		DisableGeneralOptionsHandler: true,
 		// What clients do to connections is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
