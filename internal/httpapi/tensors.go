@@ -316,7 +316,7 @@ func (t *inputTensor) place(at string, tail []byte, b *batch, first, width int, 
 				if !features[first+c].MayBeMissing {
 					return nil, reject(rejectMissingValue, fmt.Sprintf("%s.data[%d]", at, i*width+c), "a number is expected, not a missing value")
 				}
-			case math.Abs(v) > math.MaxFloat32:
+			case math.IsInf(float64(float32(v)), 0):
 				return nil, reject(rejectOutOfRange, fmt.Sprintf("%s.data[%d]", at, i*width+c), "the number is out of range; a 32-bit float must hold it")
 			}
 			b.x[i*all+first+c] = float32(v)

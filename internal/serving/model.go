@@ -122,7 +122,7 @@ func (m *Model) Check(row []float64) error {
 			if !m.info.Features[i].MayBeMissing {
 				return &InputError{Column: i, Name: m.info.Features[i].Name, Fault: MissingValue}
 			}
-		case math.Abs(v) > math.MaxFloat32:
+		case math.IsInf(float64(float32(v)), 0): // 3.4028235e38 rounds to the largest
 			return &InputError{Column: i, Name: m.info.Features[i].Name, Fault: OutOfRange}
 		}
 	}

@@ -547,8 +547,10 @@ func TestPredictChecksTheRow(t *testing.T) {
 	_, err := m.Predict([]float64{1, 2, nan, 4}, scores)
 	require.ErrorIs(t, err, serving.ErrNotFinite, "a missing value is let in, but a linear model makes no number of it")
 	require.NoError(t, m.Check([]float64{1, 2, nan, 4}))
-	_, err = m.Predict([]float64{math.MaxFloat32, -math.MaxFloat32, 0, 0}, scores)
-	require.NoError(t, err)
+	for _, largest := range []float64{math.MaxFloat32, 3.4028235e38} { // as it is, and as float32 is written
+		_, err = m.Predict([]float64{largest, -largest, 0, 0}, scores)
+		require.NoError(t, err)
+	}
 }
 
 func TestPredictAllocatesNothing(t *testing.T) {
