@@ -13,10 +13,12 @@ import (
 // An encoder writes the predictions of one model. What is the same in every
 // answer is encoded once.
 type encoder struct {
-	of      *serving.Model
-	classes [][]byte // "label":"setosa","class_index":0,"probabilities":{
-	keys    [][]byte // "setosa":
-	labels  [][]byte // "setosa"
+	of         *serving.Model
+	classes    [][]byte // "label":"setosa","class_index":0,"probabilities":{
+	keys       [][]byte // "setosa":
+	labels     [][]byte // as they are: "setosa", or 7
+	labelTexts [][]byte // as text: "setosa", "7"
+	features   [][]byte // "sepal_length"
 	// recordKeys stand before the label and before the probabilities of a
 	// record: {"label": and ,"probabilities":{
 	recordKeys [2][]byte
@@ -31,11 +33,15 @@ func newEncoder(m *serving.Model) *encoder {
 		class := append([]byte(`"label":`), e.labels[i]...)
 		class = strconv.AppendInt(append(class, `,"class_index":`...), int64(i), 10)
 		e.classes = append(e.classes, append(class, `,"probabilities":{`...))
+		e.labelTexts = append(e.labelTexts, encodeJSON(labels.Text(i)))
 		key := append(encodeJSON(labels.Text(i)), ':')
 		if i > 0 {
 			key = append([]byte{','}, key...)
 		}
 		e.keys = append(e.keys, key)
+	}
+	for _, f := range info.Features {
+		e.features = append(e.features, encodeJSON(f.Name))
 	}
 	outputs := m.Outputs()
 	e.recordKeys[0] = append(append([]byte{'{'}, encodeJSON(outputs[0].Name)...), ':')

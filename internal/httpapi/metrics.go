@@ -27,11 +27,13 @@ const (
 	rejectOutOfRange   rejectReason = "out_of_range"
 	rejectWrongWidth   rejectReason = "wrong_width"
 	rejectNotFinite    rejectReason = "not_finite"
+	// rejectUnexplained is no fault of the row: the model cannot be explained.
+	rejectUnexplained rejectReason = "unexplained"
 )
 
 var rejectReasons = []rejectReason{
 	rejectMalformed, rejectUnknownKey, rejectMissingKey, rejectWrongType,
-	rejectMissingValue, rejectOutOfRange, rejectWrongWidth, rejectNotFinite,
+	rejectMissingValue, rejectOutOfRange, rejectWrongWidth, rejectNotFinite, rejectUnexplained,
 }
 
 // denyReason is why a request was not let in, as a metric label.

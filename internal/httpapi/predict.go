@@ -17,6 +17,11 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errNotReady)
 		return
 	}
+	wanted, fault := readOptions(r)
+	if fault != nil {
+		a.rejectInput(w, r, model, fault)
+		return
+	}
 	body, no := readBody(w, r, "application/json", a.cfg.PredictMaxBytes)
 	if no != nil {
 		fail(w, r, *no)
@@ -39,24 +44,49 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 		a.internal(w, r, "prediction", err)
 		return
 	}
-	writeBody(w, "application/json", a.encodePredictions(model, rows, req.many))
+	answer, err := a.encodePredictions(model, rows, req.many, wanted)
+	if errors.Is(err, serving.ErrNoExplanation) {
+		a.rejectInput(w, r, model, reject(rejectUnexplained, "query."+paramExplain, err.Error()))
+		return
+	} else if err != nil {
+		a.internal(w, r, "explanation", err)
+		return
+	}
+	writeBody(w, "application/json", answer)
 }
 
-func (a *api) encodePredictions(model *serving.Model, rows *batch, many bool) []byte {
+func (a *api) encodePredictions(model *serving.Model, rows *batch, many bool, wanted options) ([]byte, error) {
 	enc := a.encoders.of(model)
 	body := make([]byte, 0, enc.size(rows.n))
-	if !many {
-		body = enc.appendPrediction(append(body, '{'), rows.classes[0], rows.of(0))
-		return append(append(body, enc.model...), "}\n"...)
+	if many {
+		body = append(body, `{"predictions":[`...)
 	}
-	body = append(body, `{"predictions":[`...)
 	for i, class := range rows.classes {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(enc.appendPrediction(append(body, '{'), class, rows.of(i)), '}')
+		body = append(body, '{')
+		if wanted.topK > 0 && len(enc.classes) > 0 {
+			body = enc.appendTop(body, class, rows.of(i), wanted.topK)
+		} else {
+			body = enc.appendPrediction(body, class, rows.of(i))
+		}
+		if wanted.explain {
+			width := len(enc.features)
+			x, err := model.Explain(rows.x[i*width:(i+1)*width], class)
+			if err != nil {
+				return nil, err
+			}
+			body = enc.appendExplanation(body, x)
+		}
+		if many {
+			body = append(body, '}')
+		}
 	}
-	return append(append(append(body, ']'), enc.model...), "}\n"...)
+	if many {
+		body = append(body, ']')
+	}
+	return append(append(body, enc.model...), "}\n"...), nil
 }
 
 // writeBody writes a body that is whole.

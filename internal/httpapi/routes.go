@@ -92,6 +92,7 @@ func (a *api) predictRoute() route {
 		id: "predict", tag: tagModel, summary: "Predict one row or many",
 		description: "Give `features` for one row or `instances` for many, each as an array in the model's order or as an object by feature name. " +
 			"The order of the rows is kept. Keys are exact, none may come twice, and numbers must fit a 32-bit float.",
+		params: optionParams(),
 		body: &requestBody{
 			types:   []mediaType{{name: "application/json", schema: schemaOf[predictRequest], example: (*samples).predictRequest}},
 			invalid: http.StatusUnprocessableEntity,

@@ -96,18 +96,28 @@ type prediction struct {
 	ClassIndex    *int               `json:"class_index,omitempty" doc:"Its place among the classes."`
 	Probabilities map[string]float64 `json:"probabilities,omitempty" doc:"By class."`
 	Value         *float64           `json:"value,omitempty" doc:"What a regressor predicts."`
+	Explanation   *explanation       `json:"explanation,omitempty"`
+}
+
+// An explanation says what each feature adds to the score of the class.
+type explanation struct {
+	Method        string             `json:"method" enum:"linear,tree-path"`
+	Baseline      float64            `json:"baseline"`
+	Contributions map[string]float64 `json:"contributions"`
 }
 
 type onePrediction struct {
 	Label         label              `json:"label"`
 	ClassIndex    int                `json:"class_index"`
 	Probabilities map[string]float64 `json:"probabilities"`
+	Explanation   *explanation       `json:"explanation,omitempty"`
 	Model         modelRef           `json:"model"`
 }
 
 type oneValue struct {
-	Value float64  `json:"value"`
-	Model modelRef `json:"model"`
+	Value       float64      `json:"value"`
+	Explanation *explanation `json:"explanation,omitempty"`
+	Model       modelRef     `json:"model"`
 }
 
 type manyPredictions struct {

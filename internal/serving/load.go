@@ -10,8 +10,10 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
@@ -67,6 +69,7 @@ func Load(b Bundle) (_ *Model, err error) {
 		return nil, fmt.Errorf("the model predicts %d values a row; regressors of one are served", predictor.NumScores())
 	}
 	m := &Model{version: b.Version, predictor: predictor}
+	m.explainer = sync.OnceValues(func() (*explanation.Explainer, error) { return explanation.New(graph) })
 	m.info = info(b, file)
 	m.info.SHA256 = sum
 	if m.info.Features, err = features(file, graph, predictor.NumFeatures()); err != nil {

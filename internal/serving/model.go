@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -51,6 +52,7 @@ type Model struct {
 	predictor *onnx.Predictor
 	rows      sync.Pool // *[]float32, one value a feature
 	counters  counters
+	explainer func() (*explanation.Explainer, error) // made when first asked for
 }
 
 // Info returns the facts about the model. The slices and maps in it are shared:
@@ -102,6 +104,29 @@ func (m *Model) PredictRows(x []float32, classes []int, scores []float32) (int, 
 		m.counters.observe(class, scores[i*width+class])
 	}
 	return 0, nil
+}
+
+// ErrNoExplanation means that the model is of no kind that can be taken apart.
+var ErrNoExplanation = errors.New("this model cannot be explained: it is neither linear nor made of trees, or has other steps between")
+
+// An Explanation says what each feature adds to the score of a class; see
+// package explanation.
+type Explanation struct {
+	Method        string
+	Baseline      float64
+	Contributions []float64 // in the order of the features
+}
+
+// Explain takes the score of a class apart for a row that was predicted. A
+// regressor has the class 0. The error is [ErrNoExplanation].
+func (m *Model) Explain(row []float32, class int) (Explanation, error) {
+	e, err := m.explainer()
+	if err != nil {
+		return Explanation{}, ErrNoExplanation
+	}
+	x := Explanation{Method: e.Method(), Contributions: make([]float64, len(row))}
+	x.Baseline = e.Explain(row, class, x.Contributions)
+	return x, nil
 }
 
 // Inputs returns the graph's inputs.
