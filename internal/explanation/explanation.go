@@ -16,6 +16,7 @@ package explanation
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petal-ml/petal/internal/onnx"
 )
@@ -138,7 +139,9 @@ func (e *Explainer) use(g *onnx.Graph, n *onnx.Node) (err error) {
 	}
 	e.second = classes == 2 && targets == 1
 	transform := n.Attribute("post_transform")
-	e.complement = e.second && (transform == nil || transform.String == "NONE") && n.Operator == "TreeEnsembleClassifier"
+	// Readers of ONNX take the score for a probability where no weight is negative.
+	e.complement = e.second && n.Operator == "TreeEnsembleClassifier" &&
+		(transform == nil || transform.String == "NONE") && slices.Min(append([]float32{0}, floats(n, "class_weights")...)) >= 0
 	return err
 }
 
