@@ -12,6 +12,7 @@ import (
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/dummy"
+	"github.com/petal-ml/petal/internal/learn/inspection"
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/learn/modelselection"
 	"github.com/petal-ml/petal/internal/onnx"
@@ -40,12 +41,14 @@ type validation struct {
 type fitted struct {
 	validation
 	validations []validation // of all candidates, in their order
+	best        int          // which of them the first field is
 
 	model           learn.Classifier
 	fittedOn        []int     // positions of its rows in the data
 	losses          []float64 // the objective after each iteration, where there is one
 	training, test  *metrics.Report
-	proba, baseline *mat.Dense // of the hold-out: the model's and the prior's
+	proba, baseline *mat.Dense              // of the hold-out: the model's and the prior's
+	importance      []inspection.Importance // of each feature; nil where there are too many
 	onnx            []byte
 }
 
@@ -110,13 +113,13 @@ func crossValidate(ctx context.Context, c Candidate, rows part, classes int, p P
 	return v, nil
 }
 
-// best is the candidate with the smallest mean log-loss, of equal ones the
-// first.
-func best(all []validation) validation {
-	first := all[0]
-	for _, v := range all[1:] {
-		if mean(v.logLoss) < mean(first.logLoss) {
-			first = v
+// best is the place of the candidate with the smallest mean log-loss, of equal
+// ones the first.
+func best(all []validation) int {
+	first := 0
+	for i, v := range all {
+		if mean(v.logLoss) < mean(all[first].logLoss) {
+			first = i
 		}
 	}
 	return first
@@ -135,7 +138,8 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 		}
 		f.validations = append(f.validations, v)
 	}
-	f.validation = best(f.validations)
+	f.best = best(f.validations)
+	f.validation = f.validations[f.best]
 
 	f.model = f.candidate.New()
 	f.fittedOn = j.training.rows
@@ -152,6 +156,9 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 		return nil, err
 	}
 	if err := f.export(j); err != nil {
+		return nil, err
+	}
+	if err := f.measureImportance(ctx, j); err != nil {
 		return nil, err
 	}
 	j.step("evaluate")

@@ -40,16 +40,16 @@ type Params struct {
 // ParamGrid or ParamDistributions it stands for several candidates.
 type Spec struct {
 	Estimator string         `yaml:"estimator"`
-	Params    map[string]any `yaml:"params"`
+	Params    map[string]any `yaml:"params,omitempty"`
 	// ParamGrid lists values of further parameters: every combination is a
 	// candidate, as with GridSearchCV.
-	ParamGrid map[string][]any `yaml:"param_grid"`
+	ParamGrid map[string][]any `yaml:"param_grid,omitempty"`
 	// ParamDistributions says where NIter random candidates are drawn from, as
 	// with RandomizedSearchCV: a list of values, or one of {uniform: [low,
 	// high]}, {loguniform: [low, high]} and {randint: [low, high]}, the last
 	// without high itself.
-	ParamDistributions map[string]any `yaml:"param_distributions"`
-	NIter              int            `yaml:"n_iter"` // 10 when 0
+	ParamDistributions map[string]any `yaml:"param_distributions,omitempty"`
+	NIter              int            `yaml:"n_iter,omitempty"` // 10 when 0
 }
 
 // DefaultParams are the values of the keys that params.yaml leaves out. Data and

@@ -224,7 +224,7 @@ func TestTrainChoosesTheBestCandidate(t *testing.T) {
 
 	first := validation{candidate: Candidate{Name: "first"}, logLoss: []float64{0.2, 0.4}}
 	second := validation{candidate: Candidate{Name: "second"}, logLoss: []float64{0.4, 0.2}}
-	assert.Equal(t, "first", best([]validation{first, second}).candidate.Name, "ties go to the first")
+	assert.Equal(t, "first", []string{"first", "second"}[best([]validation{first, second})], "ties go to the first")
 }
 
 func TestTrainIntegerLabels(t *testing.T) {
@@ -336,7 +336,7 @@ func (s *stumbling) StartRun(ctx context.Context, spec registry.RunSpec) (regist
 		return nil, err
 	}
 	run, err := s.Registry.StartRun(ctx, spec)
-	if err == nil {
+	if err == nil && spec.ParentID == "" {
 		*s.run = run.ID()
 	}
 	return stumblingRun{run, s}, err

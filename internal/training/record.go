@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -119,14 +120,21 @@ func (t *Trainer) logResults(ctx context.Context, run registry.Run, j *job, f *f
 	if err := t.logLosses(ctx, run, f); err != nil {
 		return none, err
 	}
-	logged, err := run.LogModel(ctx, j.modelDir(f, t))
+	if err := t.logCandidates(ctx, run, j, f); err != nil {
+		return none, err
+	}
+	dir, err := j.modelDir(f, t)
+	if err != nil {
+		return none, err
+	}
+	logged, err := run.LogModel(ctx, dir)
 	if err != nil {
 		return none, fmt.Errorf("log the model: %w", err)
 	}
 	if err := t.logFigures(ctx, run, j, f, logged); err != nil {
 		return none, err
 	}
-	return logged, logPictures(ctx, run, j, f)
+	return logged, t.logFiles(ctx, run, j, f)
 }
 
 func estimatorParams(c learn.Classifier) []registry.Param {
@@ -206,10 +214,7 @@ func (t *Trainer) logFigures(ctx context.Context, run registry.Run, j *job, f *f
 		}
 	}
 	add("training_", figures(f.training))
-	add("val_", map[string]float64{
-		"log_loss": mean(f.logLoss), "log_loss_std": deviation(f.logLoss),
-		"accuracy_score": mean(f.accuracy), "accuracy_score_std": deviation(f.accuracy),
-	})
+	add("val_", f.validation.figures())
 	add("test_", figures(f.test))
 	add("test_", map[string]float64{"prior_log_loss": metrics.LogLoss(j.test.y, f.baseline)})
 	if err := run.LogMetrics(ctx, points); err != nil {
@@ -240,30 +245,6 @@ func (t *Trainer) logVerdict(ctx context.Context, run registry.Run, v Verdict) e
 	return nil
 }
 
-func logPictures(ctx context.Context, run registry.Run, j *job, f *fitted) error {
-	names := make([]string, j.data.Classes.Len())
-	for i := range names {
-		names[i] = j.data.Classes.Text(i)
-	}
-	for _, picture := range []struct {
-		file, title string
-		report      *metrics.Report
-	}{
-		{"training_confusion_matrix.png", "Training rows", f.training},
-		{"test_confusion_matrix.png", "Hold-out", f.test},
-	} {
-		title := fmt.Sprintf("%s: %d of %d right", picture.title, trace(picture.report.Confusion), picture.report.Rows)
-		png, err := confusionPNG(title, picture.report.Confusion, names)
-		if err != nil {
-			return err
-		}
-		if err := run.LogFile(ctx, picture.file, png); err != nil {
-			return fmt.Errorf("log %s: %w", picture.file, err)
-		}
-	}
-	return nil
-}
-
 func trace(confusion [][]int) int {
 	sum := 0
 	for i, row := range confusion {
@@ -273,7 +254,11 @@ func trace(confusion [][]int) int {
 }
 
 // modelDir describes the model for MLflow, Petal's own facts included.
-func (j *job) modelDir(f *fitted, t *Trainer) mlflow.ModelDir {
+func (j *job) modelDir(f *fitted, t *Trainer) (mlflow.ModelDir, error) {
+	reference, err := json.Marshal(reference(j.data, j.training))
+	if err != nil {
+		return mlflow.ModelDir{}, fmt.Errorf("write %s: %w", referenceFile, err)
+	}
 	created := t.cfg.Now().UTC()
 	features := make([]mlflow.PetalFeature, len(j.data.Features))
 	for i, name := range j.data.Features {
@@ -306,9 +291,9 @@ func (j *job) modelDir(f *fitted, t *Trainer) mlflow.ModelDir {
 			MissingColumns: j.data.MissingColumns(),
 			Features:       features,
 		},
-		Extra:  map[string][]byte{rowsFile: hashRows(j.training.x)},
+		Extra:  map[string][]byte{rowsFile: hashRows(j.training.x), referenceFile: reference},
 		Params: params, Tags: j.dvcTags(), Created: created,
-	}
+	}, nil
 }
 
 // example is the first training row of each of the first classes, without
@@ -355,10 +340,21 @@ func (j *job) describe(f *fitted, verdict Verdict) string {
 	}
 	return fmt.Sprintf(
 		"%s, trained on %d of the %d rows of %s (MD5 %s; %d features, %d classes).\n"+
-			"Hold-out of %d rows: accuracy %.4f, log-loss %.4f. Cross-validated log-loss %.4f ± %.4f over %d folds.\n"+
+			"Hold-out of %d rows: accuracy %.4f, log-loss %.4f. Cross-validated log-loss %.4f ± %.4f over %d folds%s.\n"+
 			"Gate: %s. %s",
 		f.candidate.Describe(), len(j.training.y), j.data.Rows(), j.source.path, j.data.MD5, len(j.data.Features), j.data.Classes.Len(),
-		len(j.test.y), f.test.Accuracy, f.test.LogLoss, mean(f.logLoss), deviation(f.logLoss), len(f.logLoss),
+		len(j.test.y), f.test.Accuracy, f.test.LogLoss, mean(f.logLoss), deviation(f.logLoss), len(f.logLoss), f.runnerUp(),
 		verdict, champion,
 	)
+}
+
+// runnerUp says whom the best candidate has beaten, "" where it was alone.
+func (f *fitted) runnerUp() string {
+	others := slices.Delete(slices.Clone(f.validations), f.best, f.best+1)
+	if len(others) == 0 {
+		return ""
+	}
+	second := others[best(others)]
+	return fmt.Sprintf(", the best of %d candidates before %s with %.4f ± %.4f",
+		len(f.validations), second.candidate.Describe(), mean(second.logLoss), deviation(second.logLoss))
 }

@@ -1,0 +1,208 @@
+package training
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/learn/inspection"
+	"github.com/petal-ml/petal/internal/learn/metrics"
+	"github.com/petal-ml/petal/internal/registry"
+)
+
+// logCandidates makes a child run for each candidate, with its parameters and
+// its figures on each fold.
+func (t *Trainer) logCandidates(ctx context.Context, parent registry.Run, j *job, f *fitted) error {
+	for i, v := range f.validations {
+		child, err := t.cfg.Registry.StartRun(ctx, registry.RunSpec{
+			Name:        fmt.Sprintf("%02d-%s", i+1, v.candidate.Name),
+			Description: v.candidate.Describe(),
+			ParentID:    parent.ID(),
+			User:        t.cfg.User, Source: t.cfg.Source, Commit: j.commit,
+			Tags: map[string]string{tagEstimator: v.candidate.Name, "petal.best": strconv.FormatBool(i == f.best)},
+		})
+		if err != nil {
+			return fmt.Errorf("start the run of %s: %w", v.candidate.Name, err)
+		}
+		if err := t.logCandidate(ctx, child, v); err != nil {
+			t.abandon(ctx, child, err)
+			return fmt.Errorf("log candidate %s: %w", v.candidate.Name, err)
+		}
+	}
+	return nil
+}
+
+func (t *Trainer) logCandidate(ctx context.Context, child registry.Run, v validation) error {
+	if err := child.LogParams(ctx, estimatorParams(v.candidate.New())); err != nil {
+		return err
+	}
+	var points []registry.Metric
+	add := func(key string, value float64, step int) {
+		points = append(points, registry.Metric{Key: key, Value: value, Step: int64(step), Time: t.cfg.Now()})
+	}
+	for fold := range v.logLoss {
+		add("fold_log_loss", v.logLoss[fold], fold)
+		add("fold_accuracy_score", v.accuracy[fold], fold)
+	}
+	values := v.figures()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		add("val_"+name, values[name], 0)
+	}
+	if err := child.LogMetrics(ctx, points); err != nil {
+		return err
+	}
+	return child.Finish(ctx, registry.Finished)
+}
+
+// figures are mean and spread over the folds.
+func (v validation) figures() map[string]float64 {
+	return map[string]float64{
+		"log_loss": mean(v.logLoss), "log_loss_std": deviation(v.logLoss),
+		"accuracy_score": mean(v.accuracy), "accuracy_score_std": deviation(v.accuracy),
+	}
+}
+
+// Bounds of the permutation importance: it predicts rows × features × repeats
+// rows.
+const (
+	importanceRepeats  = 5
+	importanceRows     = 1000
+	importanceFeatures = 200
+)
+
+// measureImportance asks how much each feature matters on the hold-out, or the first
+// rows of a large one. Beyond some hundred features nobody asks.
+func (f *fitted) measureImportance(ctx context.Context, j *job) error {
+	if len(j.data.Features) > importanceFeatures {
+		return nil
+	}
+	rows := j.test
+	if len(rows.y) > importanceRows {
+		first := make([]int, importanceRows) // the hold-out is in random order
+		for i := range first {
+			first[i] = i
+		}
+		rows = rows.take(first)
+	}
+	var err error
+	f.importance, err = inspection.PermutationImportance(ctx, f.model, rows.x, rows.y,
+		func(y []int, proba *mat.Dense) float64 { return -metrics.LogLoss(y, proba) }, importanceRepeats, j.params.Seed())
+	return err
+}
+
+// logFiles logs the files beside the model: parameters, data, modules and
+// pictures.
+func (t *Trainer) logFiles(ctx context.Context, run registry.Run, j *job, f *fitted) error {
+	params, err := yaml.Dump(j.params)
+	if err != nil {
+		return fmt.Errorf("write params.yaml: %w", err)
+	}
+	profile, err := json.MarshalIndent(profile(j.data, j.training, j.test), "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	files := []picture{{"params.yaml", params, nil}, {"data_profile.json", profile, nil}, {"modules.txt", modules(), nil}}
+	if f.importance != nil {
+		files = append(files, picture{"importance.json", f.importanceJSON(j), nil})
+	}
+	files = append(files, f.pictures(j)...)
+	for _, file := range files {
+		if file.err != nil {
+			return file.err
+		}
+		if err := run.LogFile(ctx, file.name, file.content); err != nil {
+			return fmt.Errorf("log %s: %w", file.name, err)
+		}
+	}
+	return nil
+}
+
+// modules lists what this program was built from, each with its checksum.
+func modules() []byte {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return []byte("unknown\n")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", info.Main.Path, info.GoVersion)
+	for _, m := range info.Deps {
+		fmt.Fprintf(&b, "%s %s %s\n", m.Path, m.Version, m.Sum)
+	}
+	return []byte(b.String())
+}
+
+func (f *fitted) importanceJSON(j *job) []byte {
+	type entry struct {
+		Feature string  `json:"feature"`
+		Mean    float64 `json:"mean"`
+		Std     float64 `json:"std"`
+	}
+	entries := []entry{}
+	for _, k := range byImportance(f.importance) {
+		entries = append(entries, entry{j.data.Features[k], f.importance[k].Mean, f.importance[k].Std})
+	}
+	text, _ := json.MarshalIndent(entries, "", "  ") // log-losses are clipped and so finite
+	return text
+}
+
+// A picture is a file of a run, or why it could not be drawn.
+type picture struct {
+	name    string
+	content []byte
+	err     error
+}
+
+// pictures draws all that there is to see.
+func (f *fitted) pictures(j *job) []picture {
+	names := make([]string, j.data.Classes.Len())
+	for i := range names {
+		names[i] = j.data.Classes.Text(i)
+	}
+	var all []picture
+	add := func(name string, content []byte, err error) { all = append(all, picture{name, content, err}) }
+	for _, p := range []struct {
+		file, title string
+		report      *metrics.Report
+	}{
+		{"training_confusion_matrix.png", "Training rows", f.training},
+		{"test_confusion_matrix.png", "Hold-out", f.test},
+	} {
+		title := fmt.Sprintf("%s: %d of %d right", p.title, trace(p.report.Confusion), p.report.Rows)
+		content, err := confusionPNG(title, p.report.Confusion, names)
+		add(p.file, content, err)
+	}
+	content, err := rocPNG(j.test.y, f.proba, names)
+	add("plots/roc.png", content, err)
+	content, err = precisionRecallPNG(j.test.y, f.proba, names)
+	add("plots/precision_recall.png", content, err)
+	content, err = calibrationPNG(j.test.y, f.proba, f.test.ECE)
+	add("plots/calibration.png", content, err)
+	if len(f.losses) > 1 {
+		content, err = lossPNG(f.losses)
+		add("plots/loss.png", content, err)
+	}
+	if f.importance == nil {
+		return all
+	}
+	content, err = importancePNG(f.importance, j.data.Features)
+	add("plots/importance.png", content, err)
+	order := byImportance(f.importance)
+	for i, column := range order[:min(len(order), maxHistograms)] {
+		content, err = histogramPNG(j.data.Features[column], column, j.training, names)
+		add(fmt.Sprintf("plots/histogram_%02d.png", i+1), content, err)
+	}
+	if len(order) > 1 {
+		content, err = regionsPNG(f.model, j.training, order[0], order[1], j.data.Features, names)
+		add("plots/decision_regions.png", content, err)
+	}
+	return all
+}
