@@ -108,9 +108,10 @@ func readDotEnv(path string) (map[string]string, Faults) {
 	if err != nil {
 		return map[string]string{}, fault(path, "cannot be read: "+plain(err), "make it readable or remove it")
 	}
-	variables, ok := parseDotEnv(string(content))
+	text := strings.TrimPrefix(string(content), "\ufeff") // editors of Windows begin with one
+	variables, ok := parseDotEnv(text)
 	if !ok {
-		return map[string]string{}, fault(path, fmt.Sprintf("line %d is not NAME=value", faultyLine(string(content))),
+		return map[string]string{}, fault(path, fmt.Sprintf("line %d is not NAME=value", faultyLine(text)),
 			"mend the line; put values with spaces, $ or # in single quotes")
 	}
 	return variables, nil

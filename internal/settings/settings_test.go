@@ -48,6 +48,15 @@ func TestDefaults(t *testing.T) {
 	assert.Empty(t, trainer.Schedule)
 }
 
+func TestDotEnvOfWindows(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".env"), "\ufeffMODEL_NAME=from-file\r\nMODEL_ALIAS=latest\r\n")
+	api, err := settings.Load[settings.API](dir, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "from-file", api.ModelName)
+	assert.Equal(t, "latest", api.ModelAlias)
+}
+
 func TestEnvironmentWinsOverDotEnv(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ".env"), "MODEL_NAME=from-file\nMODEL_ALIAS=from-file\nAPI_USERNAME=\nMLFLOW_TRACKING_URI=http://file:5000\n")
