@@ -253,7 +253,7 @@ func (c *Client) retry(ctx context.Context, name string, repeatable bool, attemp
 		backoff.WithBackOff(pace),
 		backoff.WithMaxElapsedTime(max(c.retryFor, 0)),
 		backoff.WithNotify(func(err error, wait time.Duration) {
-			c.log.WarnContext(ctx, "MLflow call failed, will try again", "call", name, "wait", wait, "error", err)
+			c.log.WarnContext(ctx, "MLflow call failed, will try again", "call", name, "seconds", wait.Seconds(), "error", err)
 		}))
 	if err == nil {
 		return nil

@@ -171,6 +171,18 @@ func silent(t *testing.T) string {
 	return "http://" + listener.Addr().String()
 }
 
+// TestWaitIsLoggedInSeconds as JSON, where a duration would be a count of
+// nanoseconds without a unit.
+func TestWaitIsLoggedInSeconds(t *testing.T) {
+	var log bytes.Buffer
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	t.Cleanup(server.Close)
+	c := client(t, Options{TrackingURI: server.URL, RetryFor: time.Second, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	_, err := c.GetRun(t.Context(), "r")
+	require.Error(t, err)
+	require.Regexp(t, `"seconds":0\.\d+`, log.String())
+}
+
 func TestUnreachable(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
