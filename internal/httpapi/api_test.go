@@ -85,7 +85,7 @@ func (l *logBuffer) String() string {
 func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fixture {
 	t.Helper()
 	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: &logBuffer{}}
-	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewTextHandler(f.log, nil))
 	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, filepath.Join(t.TempDir(), "users.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, store.Close()) })

@@ -76,6 +76,16 @@ type metrics struct {
 	logins   *prometheus.CounterVec
 	denied   *prometheus.CounterVec
 	rejected *prometheus.CounterVec
+	// routes are the series of the routes, resolved once. It is not changed
+	// once the API serves.
+	routes map[routeKey]routeSeries
+}
+
+type routeKey struct{ method, route string }
+
+type routeSeries struct {
+	ok       prometheus.Counter // answers with 200
+	duration prometheus.Observer
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -83,6 +93,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
+		routes:   map[routeKey]routeSeries{},
 		requests: counter("http_requests_total", "Requests answered, by method, route and status code.", "method", "route", "code"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time from the first byte of a request's headers to the end of its answer.",
@@ -117,10 +128,17 @@ func (m *metrics) known(method, route string) {
 	for _, code := range []string{"200", "500"} {
 		m.requests.WithLabelValues(method, route, code)
 	}
-	m.duration.WithLabelValues(method, route)
+	m.routes[routeKey{method, route}] = routeSeries{
+		ok: m.requests.WithLabelValues(method, route, "200"), duration: m.duration.WithLabelValues(method, route),
+	}
 }
 
 func (m *metrics) observe(method, route string, status int, took time.Duration) {
+	if s, known := m.routes[routeKey{method, route}]; known && status == http.StatusOK {
+		s.ok.Inc()
+		s.duration.Observe(took.Seconds())
+		return
+	}
 	if !slices.Contains(methods, method) {
 		method = "other"
 	}

@@ -74,6 +74,7 @@ type api struct {
 	scrape    http.Handler
 	router    *chi.Mux
 	encoders  encoderCache
+	desks     desks
 	documents documentCache
 }
 
@@ -105,7 +106,7 @@ func New(cfg Config) (http.Handler, error) {
 	assets := a.docsAssets()
 	a.router.Get(docsPath+"/*", assets)
 	a.router.Head(docsPath+"/*", assets)
-	return a.router, nil
+	return a, nil
 }
 
 // metricsPage is GET /metrics.

@@ -1,0 +1,50 @@
+package httpapi_test
+
+import (
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/httpapi"
+)
+
+// The log at debug level takes every request the long way. Both ways give the
+// same bytes, to good requests and bad ones.
+func TestBothPathsAgree(t *testing.T) {
+	fast := newFixture(t)
+	strict := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
+		c.Log = slog.New(slog.NewTextHandler(&logBuffer{}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	id := regexp.MustCompile(`"request_id":"[^"]*"`)
+	for _, body := range []string{
+		`{"features":[5.1,3.5,1.4,0.2]}`, ` { "features" : [ -0 , 7 , 1.5 , 2 ] } `, `{"features":[5.1,3.5,1.4]}`, `{"features":[1,2,3,4,5]}`,
+		`{"features":[999999999999999,999999999999999,-999999999999999,1]}`, `{"features":[1e2,1,1,1]}`, `{"features":[3e38,3e38,-3e38,-3e38]}`,
+		`{"features":[1,2,3,null]}`, `{"features":[1,2,3,01]}`, `{"features":[]}`, `{`, ``, `{"features":[1,2,3,4]}{}`, `{"instances":[[1,2,3,4]]}`,
+		`{"features":{"sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":1}}`, "{\"features\":[1,2,3,4]}\x00",
+		`{"features":[1,2,3,4]` + strings.Repeat(" ", 3000) + `}`, `{"features":[1,2,3,4]` + strings.Repeat(" ", 5000) + `}`,
+	} {
+		a, b := fast.predict(t, body), strict.predict(t, body)
+		require.Equal(t, b.status, a.status, body)
+		require.Equal(t, id.ReplaceAllString(b.body, ""), id.ReplaceAllString(a.body, ""), body)
+		for name := range b.header {
+			assert.NotEmpty(t, a.header.Get(name), "%s: %s", body, name)
+		}
+		require.Len(t, a.header, len(b.header), body)
+	}
+	counted := func(f *fixture) (lines []string) {
+		for line := range strings.SplitSeq(f.do(t, http.MethodGet, "/metrics", "").body, "\n") {
+			if strings.HasPrefix(line, "http_requests_total") || strings.HasPrefix(line, "model_rejected") || strings.HasPrefix(line, "auth_denied") {
+				if !strings.Contains(line, "/metrics") {
+					lines = append(lines, line)
+				}
+			}
+		}
+		return lines
+	}
+	assert.Equal(t, counted(strict), counted(fast), "both count the same")
+}
