@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/dvc"
@@ -52,7 +53,8 @@ func locate(ctx context.Context, name string, opts dvc.Options) (source, error) 
 
 // untracked hashes a file that no pointer describes.
 func untracked(ctx context.Context, path string) (source, error) {
-	f, err := os.Open(path)
+	// Opening a named pipe would wait for its writer, beyond the end of ctx.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return source{}, dataset.OpenError(path, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -296,7 +297,13 @@ func TestTrainRefusesBadInput(t *testing.T) {
 		"hold-out too small":    {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, "cannot hold out 0.01 of its rows: 19 training and 1 test rows cannot hold all 2 classes; add rows, or choose another test_size"},
 		"parameters":            {"", func(r *Request) { r.Params.NSplits = 0 }, "params.yaml: n_splits: 0 is less than 2"},
 		"no file":               {"", func(r *Request) { r.Params.Data += ".gone" }, "does not exist; name an existing CSV file"},
-		"no file, a pointer":    {"", func(r *Request) { r.Params.Data += ".dvc" }, "there is no .dvc folder here or above"},
+		"a named pipe": {"", func(r *Request) {
+			r.Params.Data += ".pipe"
+			if err := syscall.Mkfifo(r.Params.Data, 0o600); err != nil {
+				panic(err)
+			}
+		}, "is not a regular file; name a CSV file"},
+		"no file, a pointer": {"", func(r *Request) { r.Params.Data += ".dvc" }, "there is no .dvc folder here or above"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
