@@ -23,7 +23,10 @@ func TestCommittedParams(t *testing.T) {
 	assert.Equal(t, filepath.Join("..", "..", "data", "iris.csv"), p.Data, "relative to the file")
 	assert.Equal(t, "species", p.Label)
 	assert.Empty(t, p.Drop)
-	assert.Equal(t, []Spec{{Estimator: "LogisticRegression", Params: map[string]any{"C": 1.0, "max_iter": 1000}}}, p.Candidates)
+	candidates, faults := p.candidates("params.yaml")
+	require.Empty(t, faults)
+	require.Len(t, candidates, 7)
+	assert.Equal(t, "LogisticRegression(C=1, max_iter=1000, tol=1e-08)", candidates[0].Describe(), "of equal ones the plainest wins")
 
 	// What it says of the rest are the defaults.
 	p.Drop, p.Candidates = nil, DefaultParams().Candidates

@@ -234,7 +234,8 @@ func (c client) champion() modelVersion {
 	return answer.ModelVersion
 }
 
-// runs maps every run to its status.
+// runs maps every training's run to its status; those of candidates, which are
+// its children, are left out.
 func (c client) runs() map[string]string {
 	c.t.Helper()
 	var answer struct {
@@ -243,6 +244,11 @@ func (c client) runs() map[string]string {
 				RunID  string `json:"run_id"`
 				Status string `json:"status"`
 			} `json:"info"`
+			Data struct {
+				Tags []struct {
+					Key string `json:"key"`
+				} `json:"tags"`
+			} `json:"data"`
 		} `json:"runs"`
 	}
 	var found struct {
@@ -255,6 +261,13 @@ func (c client) runs() map[string]string {
 	c.ask(http.MethodPost, "/api/2.0/mlflow/runs/search", body, &answer)
 	runs := map[string]string{}
 	for _, run := range answer.Runs {
+		child := false
+		for _, tag := range run.Data.Tags {
+			child = child || tag.Key == "mlflow.parentRunId"
+		}
+		if child {
+			continue
+		}
 		runs[run.Info.RunID] = run.Info.Status
 	}
 	require.NotEmpty(c.t, runs)

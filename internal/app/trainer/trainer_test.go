@@ -62,7 +62,7 @@ func TestTrainCommand(t *testing.T) {
 	code, stdout, stderr := h.run("train")
 	require.Zero(t, code, stderr)
 	assert.Contains(t, stdout, "150 rows, 4 features, 3 classes\n")
-	assert.Contains(t, stdout, "LogisticRegression(C=1, max_iter=1000, tol=1e-08): hold-out accuracy 0.9333, log-loss 0.1740\n")
+	assert.Contains(t, stdout, "LogisticRegression(C=10, max_iter=1000, tol=1e-08): hold-out accuracy 1.0000, log-loss 0.0833\n")
 	assert.Contains(t, stdout, "iris version 1 is now the champion")
 	assert.Contains(t, stderr, `"msg":"promoted"`)
 	assert.FileExists(t, filepath.Join(h.dir, "data", "iris.csv"))
@@ -80,7 +80,7 @@ func TestTrainCommand(t *testing.T) {
 	require.Zero(t, code)
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	require.Len(t, lines, 3)
-	assert.Regexp(t, `^1 +previous +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +LogisticRegression +0\.9333 +0\.1740 +[0-9a-f]{32}$`, lines[1])
+	assert.Regexp(t, `^1 +previous +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +LogisticRegression +1\.0000 +0\.0833 +[0-9a-f]{32}$`, lines[1])
 	assert.Regexp(t, `^2 +champion `, lines[2])
 
 	code, stdout, _ = h.run("rollback")
@@ -293,7 +293,7 @@ func TestServe(t *testing.T) {
 	for _, name := range []string{
 		`training_runs_total{result="unchanged"} 0`, `training_runs_total{result="refused"} 0`, `training_runs_total{result="failure"} 0`,
 		"training_in_progress 0", "training_last_run_timestamp_seconds", "training_last_success_timestamp_seconds", "training_last_duration_seconds",
-		"training_last_failed 0", `training_holdout_metric{metric="log_loss"} 0.17398`, "training_dataset_rows 150", "registry_up 1",
+		"training_last_failed 0", `training_holdout_metric{metric="log_loss"} 0.0832`, "training_dataset_rows 150", "registry_up 1",
 		"petal_build_info{", "go_goroutines", "process_resident_memory_bytes",
 	} {
 		assert.Contains(t, body, name)
