@@ -1,7 +1,9 @@
 package training
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,6 +16,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/inspection"
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/registry"
@@ -205,4 +208,36 @@ func (f *fitted) pictures(j *job) []picture {
 		add("plots/decision_regions.png", content, err)
 	}
 	return all
+}
+
+// tables are what other programs draw from.
+func (f *fitted) tables(j *job) map[string][]byte {
+	names := j.data.Classes
+	var predictions, roc bytes.Buffer
+	write := func(w *csv.Writer, record ...string) { _ = w.Write(record) } // a buffer never fails
+	w := csv.NewWriter(&predictions)
+	write(w, "actual", "predicted")
+	for i, class := range learn.Predict(f.proba) {
+		write(w, names.Text(j.test.y[i]), names.Text(class))
+	}
+	w.Flush()
+	w = csv.NewWriter(&roc)
+	write(w, "class", "fpr", "tpr")
+	for class := range names.Len() {
+		positive := make([]bool, len(j.test.y))
+		for i, k := range j.test.y {
+			positive[i] = k == class
+		}
+		curve := metrics.Curve(positive, mat.Col(nil, class, f.proba))
+		last := curve[len(curve)-1]
+		for _, c := range append([]metrics.CurvePoint{{}}, curve...) {
+			write(w, names.Text(class), share(c.FalsePositives, last.FalsePositives), share(c.TruePositives, last.TruePositives))
+		}
+	}
+	w.Flush()
+	return map[string][]byte{"predictions.csv": predictions.Bytes(), "roc.csv": roc.Bytes()}
+}
+
+func share(part, whole int) string {
+	return strconv.FormatFloat(float64(part)/float64(max(whole, 1)), 'g', -1, 64)
 }

@@ -166,24 +166,26 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 }
 
 // judge evaluates on training rows and hold-out, and asks the prior for the
-// log-loss that any model has to beat.
+// log-loss that any model has to beat. The hold-out is judged as it will be
+// served, in float32: columns that differ only beyond its 24 bits, as times in
+// nanoseconds do, must not look learned.
 func (f *fitted) judge(j *job) error {
-	evaluate := func(rows part) (*metrics.Report, *mat.Dense, error) {
-		proba, err := f.model.PredictProba(rows.x)
+	evaluate := func(x *mat.Dense, y []int) (*metrics.Report, *mat.Dense, error) {
+		proba, err := f.model.PredictProba(x)
 		if err != nil {
 			return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
 		}
-		report, err := metrics.Evaluate(rows.y, proba)
+		report, err := metrics.Evaluate(y, proba)
 		if err != nil {
 			return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
 		}
 		return report, proba, nil
 	}
 	var err error
-	if f.training, _, err = evaluate(j.training); err != nil {
+	if f.training, _, err = evaluate(j.training.x, j.training.y); err != nil {
 		return err
 	}
-	if f.test, f.proba, err = evaluate(j.test); err != nil {
+	if f.test, f.proba, err = evaluate(asServed(j.test.x), j.test.y); err != nil {
 		return err
 	}
 	prior := &dummy.Classifier{}
@@ -218,8 +220,7 @@ func (f *fitted) compare(x *mat.Dense) error {
 		return err
 	}
 	n, p := x.Dims()
-	rounded := mat.NewDense(n, p, nil)
-	rounded.Apply(func(_, _ int, v float64) float64 { return float64(float32(v)) }, x)
+	rounded := asServed(x)
 	want, err := f.model.PredictProba(rounded)
 	if err != nil {
 		return fmt.Errorf("verify the ONNX file: %w", err)
@@ -239,6 +240,14 @@ func (f *fitted) compare(x *mat.Dense) error {
 		}
 	}
 	return nil
+}
+
+// asServed rounds a copy of x to the float32 that the model's input holds.
+func asServed(x *mat.Dense) *mat.Dense {
+	n, p := x.Dims()
+	rounded := mat.NewDense(n, p, nil)
+	rounded.Apply(func(_, _ int, v float64) float64 { return float64(float32(v)) }, x)
+	return rounded
 }
 
 // loadPredictor loads an ONNX file as serving does.

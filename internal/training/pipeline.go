@@ -104,6 +104,12 @@ type Result struct {
 	Estimator string // with its parameters
 	Accuracy  float64
 	LogLoss   float64 // of the hold-out
+
+	// Metrics are the figures by the names that the run has them under. Plots are
+	// CSV files by name, for whoever draws: "predictions.csv" with the columns
+	// actual and predicted, and "roc.csv" with class, fpr and tpr.
+	Metrics map[string]float64
+	Plots   map[string][]byte
 }
 
 // job is one training under way.
@@ -343,6 +349,7 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, j *job) (outcome,
 		Outcome: Refused, RunID: run.ID(), Verdict: verdict,
 		Data: j.source.path, Rows: j.data.Rows(), Features: len(j.data.Features), Classes: j.data.Classes.Len(),
 		Estimator: f.candidate.Describe(), Accuracy: f.test.Accuracy, LogLoss: f.test.LogLoss,
+		Metrics: finite(f.allFigures(j)), Plots: f.tables(j),
 	}
 	if j.champion != nil {
 		result.Version = *j.champion

@@ -208,15 +208,10 @@ func (t *Trainer) logLosses(ctx context.Context, run registry.Run, f *fitted) er
 func (t *Trainer) logFigures(ctx context.Context, run registry.Run, j *job, f *fitted, logged registry.LoggedModel) error {
 	now, data := t.cfg.Now(), j.dataset()
 	var points []registry.Metric
-	add := func(prefix string, values map[string]float64) {
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			points = append(points, registry.Metric{Key: prefix + name, Value: values[name], Time: now, Model: logged.ID, Dataset: &data})
-		}
+	values := f.allFigures(j)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		points = append(points, registry.Metric{Key: name, Value: values[name], Time: now, Model: logged.ID, Dataset: &data})
 	}
-	add("training_", figures(f.training))
-	add("val_", f.validation.figures())
-	add("test_", figures(f.test))
-	add("test_", map[string]float64{"prior_log_loss": metrics.LogLoss(j.test.y, f.baseline)})
 	if err := run.LogMetrics(ctx, points); err != nil {
 		return fmt.Errorf("log metrics: %w", err)
 	}
@@ -243,6 +238,19 @@ func (t *Trainer) logVerdict(ctx context.Context, run registry.Run, v Verdict) e
 		return fmt.Errorf("log the verdict: %w", err)
 	}
 	return nil
+}
+
+// allFigures are those of training rows, folds and hold-out.
+func (f *fitted) allFigures(j *job) map[string]float64 {
+	all := map[string]float64{"test_prior_log_loss": metrics.LogLoss(j.test.y, f.baseline)}
+	for prefix, values := range map[string]map[string]float64{
+		"training_": figures(f.training), "val_": f.validation.figures(), "test_": figures(f.test),
+	} {
+		for name, value := range values {
+			all[prefix+name] = value
+		}
+	}
+	return all
 }
 
 func trace(confusion [][]int) int {

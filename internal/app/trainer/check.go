@@ -15,6 +15,7 @@ type checkCommand struct {
 	File   string `arg:"" optional:"" help:"The data: a CSV file with a header, or a .dvc pointer to one; the parameters' by default."`
 	Params string `placeholder:"FILE" help:"The parameters; params.yaml by default."`
 	Label  string `placeholder:"COLUMN" help:"The column to predict. Overrides the parameters."`
+	JSON   string `placeholder:"FILE" help:"Write the profile to a file too."`
 }
 
 // Help is shown by "trainer check --help".
@@ -37,7 +38,10 @@ func (c *checkCommand) Run(ctx context.Context, process *Process) error {
 	if profile != nil {
 		printProfile(process.Stdout, profile)
 	}
-	return err
+	if err != nil || c.JSON == "" {
+		return err
+	}
+	return writeJSON(within(process.Dir, c.JSON), profile)
 }
 
 func printProfile(w io.Writer, p *training.Profile) {

@@ -3,6 +3,7 @@ package trainer
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,10 @@ type request struct {
 type trainCommand struct {
 	request
 
-	Force           bool `help:"Train even if the champion has the same data, parameters and code."`
-	AllowUnpromoted bool `help:"Exit with 0 also when the gate refuses the model (for dvc repro)."`
+	Force           bool   `help:"Train even if the champion has the same data, parameters and code."`
+	AllowUnpromoted bool   `help:"Exit with 0 also when the gate refuses the model (for dvc repro)."`
+	Metrics         string `placeholder:"FILE" help:"Write the figures as JSON, for dvc metrics. Needs a training: see --force."`
+	Plots           string `placeholder:"FOLDER" help:"Write predictions.csv and roc.csv, for dvc plots. Needs a training: see --force."`
 }
 
 // Help is shown by "trainer train --help".
@@ -56,10 +59,66 @@ func (c *trainCommand) Run(ctx context.Context, process *Process) error {
 	}
 	training.LogResult(ctx, a.log, result)
 	printResult(process.Stdout, a.settings.ModelName, result)
+	if err := c.write(process.Dir, result); err != nil {
+		return err
+	}
 	if result.Outcome == training.Refused && !c.AllowUnpromoted {
 		return errRefused
 	}
 	return nil
+}
+
+// write leaves the figures and tables that were asked for.
+func (c *trainCommand) write(dir string, result training.Result) error {
+	if result.Outcome == training.Unchanged {
+		return nil
+	}
+	if c.Metrics != "" {
+		if err := writeJSON(within(dir, c.Metrics), result.Metrics); err != nil {
+			return err
+		}
+	}
+	if c.Plots == "" {
+		return nil
+	}
+	for name, content := range result.Plots {
+		if err := writeFile(filepath.Join(within(dir, c.Plots), name), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeJSON writes a value as indented JSON, keys sorted.
+func writeJSON(path string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return writeFile(path, append(content, '\n'))
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(path string, content []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()) //nolint:gosec // G302: figures are for everybody
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // load reads the parameters and lays the flags over them.
