@@ -110,6 +110,7 @@ var (
 	errNotFound    = failure{status: http.StatusNotFound, kind: "not-found", detail: "there is nothing at this path; GET / lists what there is"}
 	errNotAllowed  = failure{status: http.StatusMethodNotAllowed, kind: "method-not-allowed", detail: "this path does not take this method; see the Allow header"}
 	errNotReady    = failure{status: http.StatusServiceUnavailable, kind: "not-ready", detail: "no model is loaded yet", retryAfter: 2 * time.Second}
+	errStopping    = failure{status: http.StatusServiceUnavailable, kind: "stopping", detail: "this server is about to stop", retryAfter: 2 * time.Second}
 	errEncoding    = failure{status: http.StatusUnsupportedMediaType, kind: "unsupported-media-type", detail: "a Content-Encoding is not accepted; send the body as it is"}
 	errSlowBody    = failure{status: http.StatusRequestTimeout, kind: "timeout", detail: "the body did not arrive in time"}
 	errBrokenBody  = failure{status: http.StatusBadRequest, kind: "incomplete", detail: "the body could not be read to its end"}

@@ -75,6 +75,9 @@ func (a *api) predictFast(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"] = valueJSON, valueNosniff
 	h["X-Request-Id"] = []string{rand.Text()}
+	if a.isDraining() {
+		h["Connection"] = []string{"close"}
+	}
 	a.metrics.inFlight.Inc()
 	_, _ = w.Write(d.answer) // the client may be gone; net/http adds the length
 	a.metrics.inFlight.Dec()

@@ -279,6 +279,10 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) {
 	if model == nil {
 		return
 	}
+	if a.admission.full() {
+		fail(w, r, errOverload)
+		return
+	}
 	body, no := readInference(w, r, a.cfg.BatchMaxBytes)
 	if no != nil {
 		fail(w, r, *no)
@@ -299,7 +303,12 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) {
 		a.rejectInput(w, r, model, fault)
 		return
 	}
-	if i, err := b.evaluate(model); errors.Is(err, serving.ErrNotFinite) {
+	i, admitted, err := a.evaluate(r.Context(), model, b)
+	if !admitted {
+		fail(w, r, errOverload)
+		return
+	}
+	if errors.Is(err, serving.ErrNotFinite) {
 		a.rejectInput(w, r, model, reject(rejectNotFinite, fmt.Sprintf("row %d", i), err.Error()))
 		return
 	} else if err != nil {

@@ -49,6 +49,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errNotReady)
 		return
 	}
+	if a.isDraining() {
+		fail(w, r, errStopping)
+		return
+	}
 	writeJSON(w, http.StatusOK, readyAnswer{"ready", modelRef{model.Info().Name, model.Info().Version}})
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -40,6 +41,10 @@ func (a *api) observe(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Request-Id", x.id)
 
+		if a.isDraining() {
+			h.Set("Connection", "close")
+		}
+
 		a.metrics.inFlight.Inc()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
@@ -48,6 +53,35 @@ func (a *api) observe(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(ww, r)
 	})
+}
+
+// isDraining says whether the server is about to stop.
+func (a *api) isDraining() bool {
+	select {
+	case <-a.cfg.Draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// traceOf is the trace that the request belongs to, by its W3C traceparent
+// (version 00); empty where there is none.
+func traceOf(r *http.Request) string {
+	header := r.Header.Get("Traceparent")
+	if len(header) != 55 || header[:3] != "00-" || header[35] != '-' || header[52] != '-' {
+		return ""
+	}
+	for i, c := range []byte(header) {
+		isHex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if !isHex && i != 2 && i != 35 && i != 52 {
+			return ""
+		}
+	}
+	if header[3:35] == strings.Repeat("0", 32) {
+		return ""
+	}
+	return header[3:35]
 }
 
 // finish counts and logs an answer. Of answers as they should be the metrics
@@ -73,10 +107,15 @@ func (a *api) finish(r *http.Request, x *exchange, status int, took time.Duratio
 	if !a.log.Enabled(r.Context(), level) {
 		return
 	}
-	a.log.LogAttrs(r.Context(), level, "request",
+	attrs := []slog.Attr{
 		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 200)), slog.Int("status", status),
 		slog.Float64("seconds", took.Seconds()), slog.String("client", middleware.GetClientIP(r.Context())),
-		slog.String("user", x.user), slog.String("request_id", x.id))
+		slog.String("user", x.user), slog.String("request_id", x.id),
+	}
+	if trace := traceOf(r); trace != "" {
+		attrs = append(attrs, slog.String("trace_id", trace))
+	}
+	a.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // recover answers 500 in place of a handler that panicked.

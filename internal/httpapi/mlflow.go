@@ -86,6 +86,10 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errNotReady)
 		return
 	}
+	if a.admission.full() {
+		fail(w, r, errOverload)
+		return
+	}
 	isCSV := isMediaType(r, "text/csv")
 	mediaType := "application/json"
 	if isCSV {
@@ -113,9 +117,12 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 	bound.index, bound.ignoreExtra = known, true
 	b, fault := bound.bind(rows)
 	if fault == nil {
-		var i int
-		var err error
-		if i, err = b.evaluate(model); errors.Is(err, serving.ErrNotFinite) {
+		i, admitted, err := a.evaluate(r.Context(), model, b)
+		if !admitted {
+			fail(w, r, errOverload)
+			return
+		}
+		if errors.Is(err, serving.ErrNotFinite) {
 			fault = reject(rejectNotFinite, bound.locate(i), err.Error())
 		} else if err != nil {
 			a.internal(w, r, "prediction", err)

@@ -37,7 +37,12 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 		a.rejectInput(w, r, model, fault)
 		return
 	}
-	if i, err := rows.evaluate(model); errors.Is(err, serving.ErrNotFinite) {
+	i, admitted, err := a.evaluate(r.Context(), model, rows)
+	if !admitted {
+		fail(w, r, errOverload)
+		return
+	}
+	if errors.Is(err, serving.ErrNotFinite) {
 		a.rejectInput(w, r, model, reject(rejectNotFinite, rowLocation(req.many, i), err.Error()))
 		return
 	} else if err != nil {

@@ -58,6 +58,10 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	// Draining is closed when the server is about to stop: connections end with
+	// their next answer, and /ready says so. It may be nil.
+	Draining <-chan struct{}
+
 	Log      *slog.Logger
 	Registry interface {
 		prometheus.Registerer
@@ -75,6 +79,7 @@ type api struct {
 	router    *chi.Mux
 	encoders  encoderCache
 	desks     desks
+	admission *admission
 	documents documentCache
 }
 
@@ -93,7 +98,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{cfg: cfg, log: cfg.Log, metrics: m, router: chi.NewRouter()}
+	a := &api{admission: newAdmission(), cfg: cfg, log: cfg.Log, metrics: m, router: chi.NewRouter()}
 	a.router.Use(clientIP(cfg.TrustedProxies), a.observe, a.recover)
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)

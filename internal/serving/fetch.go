@@ -21,8 +21,12 @@ const (
 // errTooLarge means that a file of the model is larger than allowed.
 var errTooLarge = errors.New("too large")
 
-// fetch downloads what serving needs of a version.
-func fetch(ctx context.Context, r registry.Reader, v registry.Version, alias string, maxModelSize int64) (Bundle, error) {
+// Fetch downloads what serving needs of a version: up to maxModelSize bytes of
+// ONNX, or 256 MiB where that is zero.
+func Fetch(ctx context.Context, r registry.Reader, v registry.Version, alias string, maxModelSize int64) (Bundle, error) {
+	if maxModelSize <= 0 {
+		maxModelSize = defaultMaxModelSize
+	}
 	b := Bundle{Version: v, Alias: alias}
 	var err error
 	if b.MLmodel, err = read(ctx, r, v, mlflow.ModelFile, maxMLmodelSize); err != nil {

@@ -167,7 +167,7 @@ func (f *Follower) resolve(ctx context.Context) (registry.Version, error) {
 func (f *Follower) load(ctx context.Context, v registry.Version) (*Model, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	b, err := fetch(ctx, f.reader, v, f.cfg.Alias, f.cfg.MaxModelSize)
+	b, err := Fetch(ctx, f.reader, v, f.cfg.Alias, f.cfg.MaxModelSize)
 	if err != nil {
 		return nil, err
 	}

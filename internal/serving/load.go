@@ -182,8 +182,12 @@ func (m *Model) warm() error {
 		if slices.ContainsFunc(row, math.IsNaN) {
 			continue
 		}
+		start := time.Now()
 		if _, err := m.run(row, scores); err != nil && !errors.Is(err, ErrNotFinite) {
 			return fmt.Errorf("warm up: %w", err)
+		}
+		if took := time.Since(start); i == 0 || took < m.rowCost {
+			m.rowCost = took
 		}
 	}
 	return nil

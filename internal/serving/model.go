@@ -52,6 +52,7 @@ type Model struct {
 	predictor *onnx.Predictor
 	rows      sync.Pool // *[]float32, one value a feature
 	counters  counters
+	rowCost   time.Duration
 	explainer func() (*explanation.Explainer, error) // made when first asked for
 }
 
@@ -128,6 +129,10 @@ func (m *Model) Explain(row []float32, class int) (Explanation, error) {
 	x.Baseline = e.Explain(row, class, x.Contributions)
 	return x, nil
 }
+
+// RowCost is about what the evaluation of one row costs a processor, as measured
+// when the model was loaded. Rows of a large batch cost less.
+func (m *Model) RowCost() time.Duration { return m.rowCost }
 
 // Inputs returns the graph's inputs.
 func (m *Model) Inputs() []onnx.ValueInfo { return m.predictor.Session().Inputs() }

@@ -67,6 +67,7 @@ type commands struct {
 	User        userCommands       `cmd:"" help:"Look after the users of the API."`
 	Key         keyCommands        `cmd:"" help:"Look after the API keys of machines."`
 	Token       tokenCommands      `cmd:"" help:"End access tokens, and change the key that signs them."`
+	Model       modelCommands      `cmd:"" help:"Look at a model before it serves, and score rows offline."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the users' database up to date. serve does so by itself."`
 	Backup      backupCommand      `cmd:"" help:"Save the users' database to a new file while the API runs (SQLite)."`
 	Version     versionCommand     `cmd:"" help:"Print the version of this program."`
@@ -87,6 +88,7 @@ func Run(ctx context.Context, args []string, p Process) int {
 		kong.Name("api"), kong.Description(description), kong.Writers(p.Stdout, p.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Exit(func(code int) { exited = &code }),
+		kong.Vars{"model_argument": modelArgument},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
 	)
 	if err != nil { // the struct above is wrong: a fault of the program

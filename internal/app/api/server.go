@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,10 @@ import (
 const (
 	// stopTimeout bounds the whole teardown; requests under way come first.
 	stopTimeout = 20 * time.Second
+	// drainTimeout bounds how long requests are still taken while stopping, and
+	// drainQuiet is how long none must come for the drain to end before.
+	drainTimeout = 5 * time.Second
+	drainQuiet   = 200 * time.Millisecond
 	// registryTimeout bounds one call to the registry. The poll repeats a
 	// failed one soon enough: there is no need to retry inside it.
 	registryTimeout = 10 * time.Second
@@ -49,7 +54,8 @@ type Server struct {
 	follower *serving.Follower
 	// cleanups end what was started, in the order of starting.
 	cleanups []cleanup
-	failed   chan error // from the HTTP server, at most one
+	draining chan struct{} // closed when stopping begins
+	failed   chan error    // from the HTTP server, at most one
 }
 
 type cleanup struct {
@@ -62,7 +68,7 @@ type cleanup struct {
 // Program is how this program was started, for the log. The caller stops it.
 // Where it fails, what was started has been stopped.
 func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials, program string, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, program: program, log: log, failed: make(chan error, 1)}
+	s := &Server{cfg: cfg, program: program, log: log, draining: make(chan struct{}), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -212,7 +218,7 @@ func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (
 	return httpapi.New(httpapi.Config{
 		Models: s.follower, Accounts: s.accounts, Issuer: issuer,
 		Bearers: access.NewGate(verifier, s.guard), KeySet: func() []byte { return verifier.Keys().JWKS() },
-		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), TrustedProxies: s.cfg.TrustedProxies,
+		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), TrustedProxies: s.cfg.TrustedProxies, Draining: s.draining,
 		Log: s.log, Registry: metrics,
 	})
 }
@@ -270,7 +276,11 @@ func (s *Server) background(ctx context.Context, name string, run func(context.C
 }
 
 func (s *Server) serve(handler http.Handler) {
-	server := httpapi.NewServer(handler, s.log)
+	var requests atomic.Int64
+	server := httpapi.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		handler.ServeHTTP(w, r)
+	}), s.log)
 	go func() {
 		var err error
 		if s.cfg.TLS() {
@@ -283,6 +293,8 @@ func (s *Server) serve(handler http.Handler) {
 		}
 	}()
 	s.onStop("HTTP server", func(ctx context.Context) error {
+		close(s.draining)
+		awaitQuiet(ctx, &requests)
 		err := server.Shutdown(ctx)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("requests were cut off: %w", err), server.Close())
@@ -290,6 +302,28 @@ func (s *Server) serve(handler http.Handler) {
 		return err
 	})
 	s.log.Info("listening", slog.String("address", s.Address().String()), slog.Bool("tls", s.cfg.TLS()))
+}
+
+// awaitQuiet waits until no request has come for a moment, for some seconds at
+// most. Connections end with their next answer meanwhile: to close one between
+// two requests loses the one that is on its way.
+func awaitQuiet(ctx context.Context, requests *atomic.Int64) {
+	deadline := time.After(drainTimeout)
+	seen := requests.Load()
+	for {
+		select {
+		case <-time.After(drainQuiet):
+		case <-deadline:
+			return
+		case <-ctx.Done():
+			return
+		}
+		now := requests.Load()
+		if now == seen {
+			return
+		}
+		seen = now
+	}
 }
 
 // newRegistry returns a registry of metrics with those of the process.

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// cgroupLimits are where a container reads how much memory it may use, by
+// version 2 and 1 of control groups.
+var cgroupLimits = [...]string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
+
+// limitMemory tells the garbage collector of the container's limit, less a tenth
+// for what is not Go's heap, so that it works harder before the kernel ends the
+// process. GOMEMLIMIT, where it is set, has the last word.
+func limitMemory(p *Process, log *slog.Logger) {
+	if p.getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	for _, path := range cgroupLimits {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if limit := memoryLimit(content); limit > 0 {
+			debug.SetMemoryLimit(limit)
+			log.Info("memory is limited by the container", slog.Int64("soft_limit_bytes", limit))
+		}
+		return
+	}
+}
+
+// memoryLimit reads a control group's limit and returns nine tenths of it; 0
+// where there is none.
+func memoryLimit(content []byte) int64 {
+	const least = 16 << 20
+	limit, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+	if err != nil || limit < least || limit > math.MaxInt64/2 {
+		return 0
+	}
+	return limit / 10 * 9
+}

@@ -1,0 +1,25 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/httpapi"
+)
+
+// A server that is about to stop answers still, and says that it ends.
+func TestDraining(t *testing.T) {
+	draining := make(chan struct{})
+	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Draining = draining })
+	require.False(t, f.predict(t, `{"features":[1,2,3,4]}`).closed)
+	close(draining)
+	for _, body := range []string{`{"features":[1,2,3,4]}`, `{"instances":[[1,2,3,4]]}`} {
+		a := f.predict(t, body)
+		assert.Equal(t, 200, a.status)
+		assert.True(t, a.closed, "the connection ends with its answer")
+	}
+	requireProblem(t, f.do(t, http.MethodGet, "/ready", ""), 503)
+}
