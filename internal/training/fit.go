@@ -96,6 +96,9 @@ func crossValidate(ctx context.Context, c Candidate, rows part, classes int, p P
 		return v, err
 	}
 	for _, fold := range folds {
+		if err := ctx.Err(); err != nil { // not every estimator is slow enough to look
+			return v, err
+		}
 		model := c.New()
 		err := model.Fit(ctx, modelselection.TakeRows(rows.x, fold.Train), modelselection.Take(rows.y, fold.Train), classes, opt)
 		if err != nil {
@@ -131,8 +134,11 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 	classes := j.data.Classes.Len()
 	opt := learn.Options{Workers: t.cfg.Workers}
 	f := &fitted{}
-	for _, c := range j.candidates {
-		v, err := crossValidate(ctx, c, j.training, classes, j.params, opt, func() { j.step("cross-validate " + c.Name) })
+	for i, c := range j.candidates {
+		what := fmt.Sprintf("candidate %d of %d, %s", i+1, len(j.candidates), c.Name)
+		watched := opt
+		watched.Progress = func(iteration int, _ float64) { j.iterate(what, iteration) }
+		v, err := crossValidate(ctx, c, j.training, classes, j.params, watched, func() { j.step(what) })
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +149,8 @@ func (t *Trainer) fit(ctx context.Context, j *job) (*fitted, error) {
 
 	f.model = f.candidate.New()
 	f.fittedOn = j.training.rows
-	opt.Progress = func(_ int, loss float64) {
+	opt.Progress = func(iteration int, loss float64) {
+		j.iterate("fit "+f.candidate.Name, iteration)
 		if !math.IsNaN(loss) { // forests have none
 			f.losses = append(f.losses, loss)
 		}

@@ -45,8 +45,10 @@ type Config struct {
 
 // Progress tells how far a training is.
 type Progress struct {
-	Step        string // what was just done
+	Step        string // what was just done, or is being done
 	Done, Total int    // steps
+	// Iteration counts within the step; 0 where the step is done.
+	Iteration int
 }
 
 // A Trainer trains models and promotes them.
@@ -126,7 +128,20 @@ type job struct {
 
 	progress    func(Progress)
 	done, total int
+	told        time.Time // of the last iteration that was told
 }
+
+// iterate tells how far the step under way is. Every caller is bounded by
+// tellEvery, so that a fit of many short iterations does not wait for a terminal.
+func (j *job) iterate(what string, iteration int) {
+	if now := time.Now(); now.Sub(j.told) >= tellEvery {
+		j.told = now
+		j.progress(Progress{Step: what, Done: j.done, Total: j.total, Iteration: iteration})
+	}
+}
+
+// tellEvery is how often a person looks.
+const tellEvery = 100 * time.Millisecond
 
 // step tells that another step is done.
 func (j *job) step(what string) {
@@ -175,7 +190,7 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 	if err := req.Params.Validate(req.ParamsFile); err != nil {
 		return nil, err
 	}
-	j := &job{params: req.Params, commit: req.Commit, progress: t.cfg.Progress}
+	j := &job{params: req.Params, commit: req.Commit, progress: t.cfg.Progress, told: time.Now()}
 	var faults []error
 	if j.candidates, faults = req.Params.candidates(req.ParamsFile); faults != nil {
 		return nil, errors.Join(faults...) // Validate has found none

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/schollz/progressbar/v3"
@@ -22,8 +23,12 @@ func progressBar(w io.Writer) (progress func(training.Progress), done func()) {
 		progressbar.OptionClearOnFinish(),
 	)
 	progress = func(p training.Progress) {
+		what := p.Step
+		if p.Iteration > 0 {
+			what = fmt.Sprintf("%s, iteration %d", p.Step, p.Iteration)
+		}
 		bar.ChangeMax(p.Total)
-		bar.Describe(p.Step)
+		bar.Describe(what)
 		_ = bar.Set(p.Done)
 	}
 	return progress, func() { _ = bar.Clear() }
