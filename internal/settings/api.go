@@ -2,6 +2,8 @@ package settings
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -35,6 +37,10 @@ type API struct {
 	PredictMaxBytes          ByteSize `env:"PREDICT_MAX_BYTES" envDefault:"65536"`
 	BatchMaxBytes            ByteSize `env:"BATCH_MAX_BYTES" envDefault:"16MiB"`
 
+	// AdminAddress is where pprof listens, on this machine only; empty for
+	// nowhere.
+	AdminAddress Address `env:"ADMIN_ADDRESS"`
+
 	TrustedProxies Proxies `env:"TRUSTED_PROXIES"`
 	TLSCertFile    string  `env:"TLS_CERT_FILE"`
 	TLSKeyFile     string  `env:"TLS_KEY_FILE"`
@@ -63,6 +69,7 @@ func (a *API) validate() Faults {
 			"ACCESS_TOKEN_EXPIRE_MINUTES", fmt.Sprintf("%d is out of bounds", a.AccessTokenExpireMinutes), minutesRemedy,
 		})
 	}
+	faults = append(faults, a.validateAdmin()...)
 	return append(faults, a.validateTLS()...)
 }
 
@@ -88,6 +95,19 @@ func (a *API) validateUser() Faults {
 		faults = append(faults, Fault{"API_PASSWORD", err.Error(), "choose a longer or rarer one, or leave it empty to have one made"})
 	}
 	return faults
+}
+
+// validateAdmin keeps the profiles of the process, which show its memory, on this
+// machine.
+func (a *API) validateAdmin() Faults {
+	if a.AdminAddress == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(string(a.AdminAddress))
+	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsLoopback() {
+		return nil
+	}
+	return fault("ADMIN_ADDRESS", fmt.Sprintf("%q is not an address of this machine alone", a.AdminAddress), "write 127.0.0.1:6060, or leave it empty")
 }
 
 func (a *API) validateTLS() Faults {

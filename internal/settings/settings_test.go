@@ -107,6 +107,7 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"database with two slashes", "DATABASE_URL", "sqlite://users.db", "three slashes"},
 		{"database with options", "DATABASE_URL", "sqlite:///users.db?mode=ro", "leave out everything"},
 		{"database without a name", "DATABASE_URL", "postgresql://localhost", "name a database"},
+		{"admin port for everybody", "ADMIN_ADDRESS", ":6060", `":6060" is not an address of this machine alone`},
 		{"proxy", "TRUSTED_PROXIES", "10.0.0.0/8,proxy", `"proxy" is neither`},
 		{"certificate without key", "TLS_CERT_FILE", "cert.pem", "TLS_KEY_FILE: is empty"},
 		{"level", "LOG_LEVEL", "loud", "debug, info, warn or error"},

@@ -94,6 +94,9 @@ func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials
 	if err != nil {
 		return nil, err
 	}
+	if err := s.startAdmin(ctx); err != nil {
+		return nil, err
+	}
 	s.background(ctx, "model watch", s.follower.Run)
 	s.serve(handler)
 	return s, nil
