@@ -44,8 +44,9 @@ type Predictions struct {
 // [ErrUnsupported].
 func NewPredictor(s *Session) (*Predictor, error) {
 	p := &Predictor{session: s}
-	if err := p.describeInputs(); err != nil {
-		return nil, fmt.Errorf("use model for predictions: %w", err)
+	var err error
+	if p.features, err = s.Features(); err != nil {
+		return nil, err
 	}
 	if err := p.describeOutputs(); err != nil {
 		return nil, fmt.Errorf("use model for predictions: %w", err)
@@ -151,38 +152,50 @@ func (p *Predictor) Predict(inputs map[string]Value) (Predictions, error) {
 	return p.read(outputs)
 }
 
-// describeInputs lists the columns of all inputs.
-func (p *Predictor) describeInputs() error {
-	for _, in := range p.session.inputs {
-		t := in.Type
-		if t.Kind != KindTensor || !holds(t.Element) {
-			return unsupported("input %q is %v, a tensor of numbers or strings wanted", in.Name, t)
-		}
-		width := -1
-		switch {
-		case t.HasShape && len(t.Shape) == 2:
-			width = t.Shape[1].Size
-		case t.HasShape && len(t.Shape) == 1:
-			width = 1
-		}
-		if width < 0 && len(p.session.inputs) == 1 {
-			width = p.session.columnsOf(p.session.inputSlots[0])
-		}
-		if width < 0 {
-			return unsupported("input %q is %v, a matrix with a known number of columns wanted", in.Name, t)
+// Features describes the columns of a row, in the order of the inputs. Inputs
+// that are no columns are refused with [ErrUnsupported].
+func (s *Session) Features() ([]Feature, error) {
+	var features []Feature
+	for i, in := range s.inputs {
+		width, err := s.widthOf(i)
+		if err != nil {
+			return nil, fmt.Errorf("use model for predictions: %w", err)
 		}
 		for column := range width {
 			name := in.Name
-			if width > 1 || len(p.session.inputs) == 1 {
-				name = "f" + strconv.Itoa(len(p.features))
+			if width > 1 || len(s.inputs) == 1 {
+				name = "f" + strconv.Itoa(len(features))
 			}
-			p.features = append(p.features, Feature{Name: name, Input: in.Name, Column: column, Type: t.Element})
+			features = append(features, Feature{Name: name, Input: in.Name, Column: column, Type: in.Type.Element})
 		}
 	}
-	if len(p.features) == 0 {
-		return unsupported("the model has no inputs")
+	if len(features) == 0 {
+		return nil, fmt.Errorf("use model for predictions: %w", unsupported("the model has no inputs"))
 	}
-	return nil
+	return features, nil
+}
+
+// widthOf returns the number of columns of an input.
+func (s *Session) widthOf(input int) (int, error) {
+	in := s.inputs[input]
+	t := in.Type
+	if t.Kind != KindTensor || !holds(t.Element) {
+		return 0, unsupported("input %q is %v, a tensor of numbers or strings wanted", in.Name, t)
+	}
+	width := -1
+	switch {
+	case t.HasShape && len(t.Shape) == 2:
+		width = t.Shape[1].Size
+	case t.HasShape && len(t.Shape) == 1:
+		width = 1
+	}
+	if width < 0 && len(s.inputs) == 1 {
+		width = s.columnsOf(s.inputSlots[0])
+	}
+	if width < 0 {
+		return 0, unsupported("input %q is %v, a matrix with a known number of columns wanted", in.Name, t)
+	}
+	return width, nil
 }
 
 // columnsOf finds the number of columns of a matrix by what the operators that

@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"internal/training":    3,
 	"internal/serving":     3,
 	"internal/learn":       2,
+	"internal/scoring":     2,
 	"internal/registry":    2,
 	"internal/settings":    2,
 	"internal/access":      2,
@@ -77,6 +78,11 @@ var forbidden = []struct {
 		"internal/learn",
 		[]string{"net/http", "internal/mlflow/...", "internal/dataset/...", "internal/registry/..."},
 		"matrices in, models out",
+	},
+	{
+		"internal/scoring",
+		[]string{"database/sql", "internal/registry/...", "internal/learn/...", "internal/dataset/...", "internal/serving/..."},
+		"files and rows in, predictions out, wherever they come from",
 	},
 	{
 		"internal/registry",

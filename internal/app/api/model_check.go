@@ -75,7 +75,7 @@ func writeReport(w io.Writer, r *scoring.Report) error {
 		line("predicts", "%d classes: %s", len(classes), brief(classes))
 	}
 	if r.Fast {
-		line("fast path", "%s", strings.TrimSuffix("yes: "+r.Why, ": "))
+		line("fast path", "yes: %s", strings.TrimPrefix(r.Why, "fast path: "))
 	} else {
 		line("fast path", "no: %s", r.Why)
 	}
