@@ -41,3 +41,25 @@ func TestDataInABucket(t *testing.T) {
 	api.Login(petal.Read("var/initial_password"))
 	require.Equal(t, "setosa", api.Predict(5.1, 3.5, 1.4, 0.2).Label)
 }
+
+// MLflow keeps its artifacts in a bucket, and hands them on: neither the trainer
+// nor the API has keys to it.
+func TestArtifactsInABucket(t *testing.T) {
+	t.Parallel()
+	s3 := testenv.StartS3(t)
+	// Of an option that is given twice the server takes the last.
+	server := testenv.StartMLflow(t, testenv.MLflowOptions{
+		Args: []string{"--artifacts-destination", "s3://data/mlflow"},
+		Env:  append(s3.Env(), "MLFLOW_S3_ENDPOINT_URL="+s3.Endpoint),
+	})
+	petal := installation.New(t, "MLFLOW_TRACKING_URI="+server.URL)
+
+	petal.Train()
+	models, err := filepath.Glob(filepath.Join(s3.Bucket, "mlflow", "*", "models", "m-*", "artifacts", "model.onnx"))
+	require.NoError(t, err)
+	require.Len(t, models, 1, "the model is in the bucket")
+
+	api := petal.StartAPI()
+	api.Login(petal.Read("var/initial_password"))
+	require.Equal(t, "setosa", api.Predict(5.1, 3.5, 1.4, 0.2).Label)
+}
