@@ -54,8 +54,9 @@ $(LINT):
 	@echo "building golangci-lint (once; some minutes)"
 	@GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks, and the ONNX evaluator against onnxruntime
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
+	@$(GO) run ./tests/load/onnxbench
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $(FUZZED); do \
