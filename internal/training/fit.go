@@ -120,9 +120,10 @@ func crossValidate(ctx context.Context, c Candidate, rows part, classes int, p P
 // ones the first.
 func best(all []validation) int {
 	first := 0
+	least := math.Inf(1)
 	for i, v := range all {
-		if mean(v.logLoss) < mean(all[first].logLoss) {
-			first = i
+		if loss := mean(v.logLoss); loss < least {
+			first, least = i, loss
 		}
 	}
 	return first

@@ -244,7 +244,7 @@ func (t *Trainer) logVerdict(ctx context.Context, run registry.Run, v Verdict) e
 func (f *fitted) allFigures(j *job) map[string]float64 {
 	all := map[string]float64{"test_prior_log_loss": metrics.LogLoss(j.test.y, f.baseline)}
 	for prefix, values := range map[string]map[string]float64{
-		"training_": figures(f.training), "val_": f.validation.figures(), "test_": figures(f.test),
+		"training_": figures(f.training), "val_": f.figures(), "test_": figures(f.test),
 	} {
 		for name, value := range values {
 			all[prefix+name] = value

@@ -143,7 +143,7 @@ func (s Spec) random(seed uint32) ([]map[string]any, error) {
 // distribution says how a value is drawn from what params.yaml holds.
 func distribution(spec any) (func(*modelselection.RandomState) any, error) {
 	if values, isList := spec.([]any); isList && len(values) > 0 {
-		return func(r *modelselection.RandomState) any { return values[r.Interval(uint64(len(values)-1))] }, nil
+		return func(r *modelselection.RandomState) any { return values[r.Interval(uint64(len(values)-1))] }, nil //nolint:gosec // G115: not empty
 	}
 	named, _ := spec.(map[string]any)
 	if len(named) != 1 {

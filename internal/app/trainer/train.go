@@ -114,7 +114,7 @@ func writeFile(path string, content []byte) (err error) {
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()) //nolint:gosec // G302: figures are for everybody
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 	if err != nil {
 		return err
 	}
