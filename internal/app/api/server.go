@@ -35,10 +35,13 @@ const (
 	// drainQuiet is how long none must come for the drain to end before.
 	drainTimeout = 5 * time.Second
 	drainQuiet   = 200 * time.Millisecond
-	// registryTimeout bounds one call to the registry. The poll repeats a
-	// failed one soon enough: there is no need to retry inside it.
+	// registryTimeout bounds one call to the registry.
 	registryTimeout = 10 * time.Second
-	registryRetry   = time.Second
+	// registryRetry is how long a command tries again.
+	registryRetry = time.Second
+	// The watch does not retry inside a poll: the next one comes soon enough,
+	// and one line in the log tells of an outage, not one a poll.
+	noRetry = -1
 	// modelDir is where the last good model is kept, below STATE_DIR.
 	modelDir = "model"
 )
@@ -197,7 +200,7 @@ func (s *Server) makeFirstUser(ctx context.Context) error {
 func (s *Server) openModel(credentials mlflow.Credentials, metrics prometheus.Registerer) error {
 	reader, err := backend.Open(backend.Config{
 		TrackingURI: string(s.cfg.TrackingURI), ArtifactLocation: s.cfg.MLflow.ArtifactLocation, ExperimentName: s.cfg.MLflow.ExperimentName,
-		Credentials: credentials, RetryFor: registryRetry, Timeout: registryTimeout, Logger: s.log,
+		Credentials: credentials, RetryFor: noRetry, Timeout: registryTimeout, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open registry: %w", err)
