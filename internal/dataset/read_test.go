@@ -243,11 +243,15 @@ func FuzzRead(f *testing.F) {
 	f.Add("\ufeff\"a\";y\r\n1;x\r\nNA;\"q\nq\"\r\n")
 	f.Add("y\ta\n1\t0x1\n")
 	f.Add("a,y\n1e400,x\n\"")
+	f.Add("a,y\ntall,x\n1\n2,\n1,x\n2,z\n")
 	f.Fuzz(func(t *testing.T, content string) {
 		path := filepath.Join(t.TempDir(), "fuzz.csv")
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		d, err := Read(t.Context(), path, Options{Label: "y", AllowMissing: true})
+		_, all := Read(t.Context(), path, Options{Label: "y", AllowMissing: true, AllFaults: true})
+		require.Equal(t, err == nil, all == nil, "%v, but %v", err, all)
 		if err != nil {
+			require.True(t, strings.HasPrefix(all.Error(), err.Error()), "the first fault comes first: %v, but %v", err, all)
 			var fault *Error
 			require.ErrorAs(t, err, &fault)
 			require.NotContains(t, err.Error(), "\n")

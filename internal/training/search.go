@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 
 	"github.com/petal-ml/petal/internal/learn/modelselection"
@@ -14,6 +13,12 @@ import (
 // maxCandidates bounds what a mistyped search can ask for.
 const maxCandidates = 1000
 
+// maxFaults is how many faults of candidates anybody reads.
+const maxFaults = 20
+
+// maxSearched bounds the parameters of one search.
+const maxSearched = 32
+
 // defaultNIter is RandomizedSearchCV's.
 const defaultNIter = 10
 
@@ -21,6 +26,9 @@ const defaultNIter = 10
 // order. Each fault names the file and the candidate.
 func (p Params) candidates(where string) (all []Candidate, faults []error) {
 	for i, spec := range p.Candidates {
+		if len(all) > maxCandidates || len(faults) >= maxFaults {
+			break // a hostile file could ask for hours of this
+		}
 		fail := func(err error) { faults = append(faults, fmt.Errorf("%s: candidate %d: %w", where, i+1, err)) }
 		settings, err := spec.settings(p.Seed())
 		if err != nil {
@@ -54,6 +62,9 @@ func (s Spec) settings(seed uint32) ([]map[string]any, error) {
 		return nil, &InputError{Where: s.Estimator + ": n_iter", Problem: "counts random candidates, and there are no param_distributions", Remedy: "leave it out"}
 	case s.NIter < 0 || s.NIter > maxCandidates:
 		return nil, &InputError{Where: s.Estimator + ": n_iter", Problem: fmt.Sprintf("%d is out of range", s.NIter), Remedy: fmt.Sprintf("write a number from 1 to %d", maxCandidates)}
+	}
+	if n := len(s.ParamGrid) + len(s.ParamDistributions) + len(s.Params); n > maxSearched {
+		return nil, &InputError{Where: s.Estimator, Problem: fmt.Sprintf("has %d parameters, more than any estimator", n), Remedy: "leave some out"}
 	}
 	if name := s.overlap(); name != "" {
 		return nil, &InputError{Where: s.Estimator + ": " + name, Problem: "is both fixed and searched", Remedy: "leave one out"}
@@ -126,13 +137,15 @@ func (s Spec) random(seed uint32) ([]map[string]any, error) {
 	random := modelselection.NewRandomState(seed)
 	want := cmp.Or(s.NIter, defaultNIter)
 	var settings []map[string]any
+	seen := map[string]bool{}
 	// So many fruitless draws in a row mean that there is nothing else to draw.
 	for fruitless := 0; len(settings) < want && fruitless < 100; fruitless++ {
 		drawn := s.fixed()
 		for i, name := range names {
 			drawn[name] = draws[i](random)
 		}
-		if !slices.ContainsFunc(settings, func(other map[string]any) bool { return reflect.DeepEqual(other, drawn) }) {
+		if key := fmt.Sprint(drawn); !seen[key] { // maps are printed in order
+			seen[key] = true
 			settings = append(settings, drawn)
 			fruitless = 0
 		}
