@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestTrace(t *testing.T) {
 		"00-" + id[:31] + "\n-00f067aa0ba902b7-01":                   "",
 		"00-" + id + "-00f067aa0ba902b7-01-what-a-later-version-has": "",
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Traceparent", header)
 		assert.Equal(t, want, traceOf(r), header)
 	}

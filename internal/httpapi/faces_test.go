@@ -46,13 +46,13 @@ func TestInvocations(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			got := f.post(t, "/invocations", row.contentType, row.body)
 			require.Equal(t, 200, got.status, got.body)
-			assert.Equal(t, wantRecords+"\n", got.body)
+			assert.Equal(t, wantRecords+"\n", got.body) //nolint:testifylint // the bytes are what is promised
 		})
 	}
 	one := f.post(t, "/invocations", "application/json", `{"inputs":{"sepal_length":1,"sepal_width":1,"petal_length":1000,"petal_width":1000}}`)
-	assert.Equal(t, `{"predictions":[{"label":2,"probabilities":{"0":0.0,"1":0.0,"2":1.0}}]}`+"\n", one.body)
+	assert.Equal(t, `{"predictions":[{"label":2,"probabilities":{"0":0.0,"1":0.0,"2":1.0}}]}`+"\n", one.body) //nolint:testifylint // the bytes are what is promised
 	none := f.post(t, "/invocations", "application/json", `{"dataframe_split":{"columns":["sepal_length"],"data":[]}}`)
-	assert.Equal(t, `{"predictions":[]}`+"\n", none.body)
+	assert.Equal(t, `{"predictions":[]}`+"\n", none.body) //nolint:testifylint // the bytes are what is promised
 
 	assert.Equal(t, "\n", f.do(t, http.MethodGet, "/ping", "").body)
 	assert.NotEmpty(t, f.do(t, http.MethodGet, "/version", "").body)
@@ -121,15 +121,23 @@ func TestInference(t *testing.T) {
 	const tail = `"outputs":[{"name":"label","datatype":"BYTES","shape":[2],"data":["versicolor","versicolor"]},` +
 		`{"name":"probabilities","datatype":"FP32","shape":[2,3],"data":[0.0,1.0,0.0,0.0,1.0,0.0]}]}`
 	for _, row := range []struct{ name, path, body, want string }{
-		{"flat", "/v2/models/iris/infer", `{"id":"42","inputs":[{"name":"features","shape":[2,4],"datatype":"FP64","data":[1,2,3,4,5,6,7,8]}]}`,
-			`{"model_name":"iris","model_version":"7","id":"42",` + tail},
-		{"nested, by version", "/v2/models/iris/versions/7/infer", `{"inputs":[{"name":"features","shape":[2,4],"datatype":"INT32","data":[[1,2,3,4],[5,6,7,8]]}],"parameters":{"priority":[1]}}`,
-			`{"model_name":"iris","model_version":"7",` + tail},
-		{"a tensor a feature", "/v2/models/iris/infer", `{"inputs":[{"name":"petal_width","shape":[1],"datatype":"FP32","data":[1]},{"name":"sepal_width","shape":[1,1],"datatype":"FP32","data":[1]},
+		{
+			"flat", "/v2/models/iris/infer", `{"id":"42","inputs":[{"name":"features","shape":[2,4],"datatype":"FP64","data":[1,2,3,4,5,6,7,8]}]}`,
+			`{"model_name":"iris","model_version":"7","id":"42",` + tail,
+		},
+		{
+			"nested, by version", "/v2/models/iris/versions/7/infer", `{"inputs":[{"name":"features","shape":[2,4],"datatype":"INT32","data":[[1,2,3,4],[5,6,7,8]]}],"parameters":{"priority":[1]}}`,
+			`{"model_name":"iris","model_version":"7",` + tail,
+		},
+		{
+			"a tensor a feature", "/v2/models/iris/infer", `{"inputs":[{"name":"petal_width","shape":[1],"datatype":"FP32","data":[1]},{"name":"sepal_width","shape":[1,1],"datatype":"FP32","data":[1]},
 			{"name":"petal_length","shape":[1],"datatype":"UINT8","data":[1]},{"name":"sepal_length","shape":[1],"datatype":"FP32","data":[1]}],"outputs":[{"name":"label"}]}`,
-			`{"model_name":"iris","model_version":"7","outputs":[{"name":"label","datatype":"BYTES","shape":[1],"data":["versicolor"]}]}`},
-		{"no rows", "/v2/models/iris/infer", `{"inputs":[{"name":"features","shape":[0,4],"datatype":"FP32","data":[]}],"outputs":[{"name":"probabilities","parameters":{"binary_data":false}}]}`,
-			`{"model_name":"iris","model_version":"7","outputs":[{"name":"probabilities","datatype":"FP32","shape":[0,3],"data":[]}]}`},
+			`{"model_name":"iris","model_version":"7","outputs":[{"name":"label","datatype":"BYTES","shape":[1],"data":["versicolor"]}]}`,
+		},
+		{
+			"no rows", "/v2/models/iris/infer", `{"inputs":[{"name":"features","shape":[0,4],"datatype":"FP32","data":[]}],"outputs":[{"name":"probabilities","parameters":{"binary_data":false}}]}`,
+			`{"model_name":"iris","model_version":"7","outputs":[{"name":"probabilities","datatype":"FP32","shape":[0,3],"data":[]}]}`,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := f.post(t, row.path, "application/json", row.body)

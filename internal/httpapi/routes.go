@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-chi/chi/v5"
 
 	"github.com/petal-ml/petal/internal/account"
 )
@@ -156,12 +155,4 @@ func (a *api) mount(all []route) {
 		}
 		a.metrics.known(r.method, r.path)
 	}
-}
-
-// patternOf is the route that took a request; empty where none did.
-func patternOf(r *http.Request) string {
-	if c := chi.RouteContext(r.Context()); c != nil {
-		return c.RoutePattern()
-	}
-	return ""
 }

@@ -334,13 +334,13 @@ func reader(datatype string, data []byte) func(i int) float64 {
 	case "FP64":
 		return func(i int) float64 { return math.Float64frombits(le.Uint64(data[8*i:])) }
 	case "INT8":
-		return func(i int) float64 { return float64(int8(data[i])) }
+		return func(i int) float64 { return float64(int8(data[i])) } //nolint:gosec // the bits of a signed number
 	case "INT16":
-		return func(i int) float64 { return float64(int16(le.Uint16(data[2*i:]))) }
+		return func(i int) float64 { return float64(int16(le.Uint16(data[2*i:]))) } //nolint:gosec // the bits of a signed number
 	case "INT32":
-		return func(i int) float64 { return float64(int32(le.Uint32(data[4*i:]))) }
+		return func(i int) float64 { return float64(int32(le.Uint32(data[4*i:]))) } //nolint:gosec // the bits of a signed number
 	case "INT64":
-		return func(i int) float64 { return float64(int64(le.Uint64(data[8*i:]))) }
+		return func(i int) float64 { return float64(int64(le.Uint64(data[8*i:]))) } //nolint:gosec // the bits of a signed number
 	case "UINT8":
 		return func(i int) float64 { return float64(data[i]) }
 	case "UINT16":
@@ -447,12 +447,12 @@ func (o output) appendBinary(dst []byte, model *serving.Model, b *batch) []byte 
 		}
 	case typeInt64:
 		for _, class := range b.classes {
-			dst = le.AppendUint64(dst, uint64(labels.Ints[class]))
+			dst = le.AppendUint64(dst, uint64(labels.Ints[class])) //nolint:gosec // the bits of a signed number
 		}
 	default:
 		for _, class := range b.classes {
 			text := labels.Strings[class]
-			dst = append(le.AppendUint32(dst, uint32(len(text))), text...)
+			dst = append(le.AppendUint32(dst, uint32(len(text))), text...) //nolint:gosec // no label is that long
 		}
 	}
 	return dst

@@ -34,8 +34,8 @@ func TestDocs(t *testing.T) {
 
 	const operation = "#operations-Predictions-predict"
 	var label, status string
-	run(t, page, "load the page", chromedp.Navigate(api.URL+"/docs"), chromedp.WaitVisible(operation))
-	run(t, page, "log in",
+	run(page, t, "load the page", chromedp.Navigate(api.URL+"/docs"), chromedp.WaitVisible(operation))
+	run(page, t, "log in",
 		chromedp.Click(".btn.authorize"),
 		chromedp.WaitVisible("#oauth_username"),
 		chromedp.SendKeys("#oauth_username", "student"),
@@ -43,16 +43,16 @@ func TestDocs(t *testing.T) {
 		chromedp.Click(`//h4[contains(., "oauth2")]/ancestor::div[contains(@class,"auth-container")]//button[contains(@class,"authorize")]`),
 		chromedp.WaitVisible(`//button[text()="Logout"]`),
 		chromedp.Click(".btn-done"))
-	run(t, page, "try POST /predict",
+	run(page, t, "try POST /predict",
 		chromedp.Click(operation+" .opblock-summary-control"),
 		chromedp.Click(operation+" .try-out__btn"),
 		chromedp.Click(operation+" .execute"),
 		chromedp.WaitVisible(operation+" .live-responses-table"),
 		chromedp.Text(operation+" .live-responses-table .response .response-col_status", &status),
 		chromedp.Text(operation+" .live-responses-table .highlight-code", &label))
-	keepScreenshot(t, page)
+	keepScreenshot(page, t)
 	var complaints int
-	run(t, page, "look for complaints", chromedp.Evaluate(`document.querySelectorAll(".errors-wrapper").length`, &complaints))
+	run(page, t, "look for complaints", chromedp.Evaluate(`document.querySelectorAll(".errors-wrapper").length`, &complaints))
 	require.Zero(t, complaints, "Swagger UI finds faults in the specification")
 	require.True(t, strings.HasPrefix(strings.TrimSpace(status), "200"), status)
 	require.Contains(t, label, `"label":`)
@@ -109,11 +109,11 @@ func open(t *testing.T, chromium string) (context.Context, *addresses) {
 			requested.all = append(requested.all, sent.Request.URL)
 		}
 	})
-	run(t, page, "start", network.Enable())
+	run(page, t, "start", network.Enable())
 	return page, requested
 }
 
-func run(t *testing.T, page context.Context, what string, actions ...chromedp.Action) {
+func run(page context.Context, t *testing.T, what string, actions ...chromedp.Action) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- chromedp.Run(page, actions...) }()
@@ -121,12 +121,12 @@ func run(t *testing.T, page context.Context, what string, actions ...chromedp.Ac
 	case err := <-done:
 		require.NoError(t, err, what)
 	case <-time.After(30 * time.Second):
-		keepScreenshot(t, page)
+		keepScreenshot(page, t)
 		require.FailNow(t, what+": the page does not get there")
 	}
 }
 
-func keepScreenshot(t *testing.T, page context.Context) {
+func keepScreenshot(page context.Context, t *testing.T) {
 	t.Helper()
 	dir := os.Getenv(screenshotVariable)
 	if dir == "" {
