@@ -6,13 +6,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 //go:embed nodes.py
@@ -42,17 +46,21 @@ func TestNodeCases(t *testing.T) {
 	readJSON(t, filepath.Join(dir, "cases.json"), &file)
 	known := knownNodeFailures()
 	passed, foreign, ml := 0, 0, 0
+	leftOut := leftOutTypes(t, dir)
 	for _, c := range file.Cases {
 		err := runNodeCase(c)
 		var missing missingOperatorError
 		switch {
 		case errors.As(err, &missing):
 			foreign++
+			leftOut[c.Name] = missing.Error()
 			require.NotContains(t, c.Name, "test_ai_onnx_ml_", "%v", err)
 		case err != nil && known[c.Name] == "":
 			t.Errorf("%s: %v", c.Name, err)
 		case err == nil && known[c.Name] != "":
 			t.Errorf("%s passes, but is listed as failing", c.Name)
+		case err != nil:
+			leftOut[c.Name] = known[c.Name]
 		case err == nil:
 			passed++
 			if strings.HasPrefix(c.Name, "test_ai_onnx_ml_") {
@@ -62,7 +70,66 @@ func TestNodeCases(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, ml, 8, "cases of ai.onnx.ml")
 	require.GreaterOrEqual(t, passed, 300)
+	checkLeftOut(t, passed, leftOut)
 	t.Logf("%d cases passed, %d of them of ai.onnx.ml; %d need operators that Petal does not have; %d are listed as failing", passed, ml, foreign, len(known))
+}
+
+// leftOutTypes lists the cases that the exporter left out, each with the reason.
+func leftOutTypes(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	var index struct {
+		Cases []struct{ Name, Reason string }
+	}
+	readJSON(t, filepath.Join(dir, "index.json"), &index)
+	out := map[string]string{}
+	for _, c := range index.Cases {
+		if c.Reason != "" {
+			out[c.Name] = c.Reason
+		}
+	}
+	return out
+}
+
+const casesIntroduction = `# Node cases of the onnx package that are left out
+
+What ` + "`internal/onnx`" + ` does not run of the backend suite of the onnx package (` + "`onnx/backend/test/case/node`" + `), each case
+with the reason. All others pass. The test that runs them makes this list: ` + "`go test ./tests/interop/onnx -run NodeCases -update`" + `.
+
+"Other types" are float16, bfloat16, the 8-, 4- and 2-bit numbers, complex numbers, sequences and optional values.
+
+`
+
+// checkLeftOut compares docs/onnx-cases.md with this run.
+func checkLeftOut(t *testing.T, passed int, leftOut map[string]string) {
+	t.Helper()
+	byReason := map[string][]string{}
+	for name, reason := range leftOut {
+		byReason[reason] = append(byReason[reason], name)
+	}
+	var b strings.Builder
+	b.WriteString(casesIntroduction)
+	fmt.Fprintf(&b, "%d cases pass, %d are left out.\n", passed, len(leftOut))
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		names := byReason[reason]
+		slices.Sort(names)
+		fmt.Fprintf(&b, "\n## %s\n\n`%s`\n", heading(reason), strings.Join(names, "`, `"))
+	}
+	path := filepath.Join(testenv.Root(t), "docs", "onnx-cases.md")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
+		return
+	}
+	page, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, b.String(), string(page), "docs/onnx-cases.md is not what this run makes; -update writes it")
+}
+
+// heading says the reason as a heading.
+func heading(reason string) string {
+	if reason == "has values of other types" || reason == "has no model" {
+		return "The case " + reason
+	}
+	return reason
 }
 
 // A missingOperatorError is a case about another operator.
