@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,8 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (scoring
 	if err != nil {
 		return scoring.Files{}, err
 	}
+	// Standard error is for whoever waits at the terminal, not for a log.
+	cfg.Log.Level = max(cfg.Log.Level, settings.LogLevel(slog.LevelWarn))
 	reader, err := backend.Open(backend.Config{
 		TrackingURI: string(cfg.TrackingURI), ArtifactLocation: cfg.MLflow.ArtifactLocation, ExperimentName: cfg.MLflow.ExperimentName,
 		Credentials: mlflow.CredentialsFrom(p.getenv), RetryFor: registryRetry, Timeout: registryTimeout,
