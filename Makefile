@@ -54,9 +54,10 @@ $(LINT):
 	@echo "building golangci-lint (once; some minutes)"
 	@GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-bench: ## run the benchmarks, and the ONNX evaluator against onnxruntime
+bench: ## run the benchmarks, the evaluator against onnxruntime, the API against others (wrk)
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
 	@$(GO) run ./tests/load/onnxbench
+	@PETAL_BENCH=1 CI=true $(GO) test -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $(FUZZED); do \

@@ -144,6 +144,9 @@ func (p *Process) Kill() {
 // Output returns what the program has printed so far on both streams.
 func (p *Process) Output() string { return p.output.String() }
 
+// PID is the process's ID, which its group bears too.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 func (p *Process) cleanup() {
 	p.Kill()
 	if p.t.Failed() {
