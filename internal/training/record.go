@@ -40,18 +40,18 @@ const (
 // rest. Weighted averages where a figure is one.
 func figures(r *metrics.Report) map[string]float64 {
 	return map[string]float64{
-		"accuracy_score":          r.Accuracy,
-		"balanced_accuracy_score": r.BalancedAccuracy,
-		"precision_score":         r.Weighted.Precision,
-		"recall_score":            r.Weighted.Recall,
-		"f1_score":                r.Weighted.F1,
-		"f1_score_macro":          r.Macro.F1,
-		"log_loss":                r.LogLoss,
-		"roc_auc":                 r.ROCAUC,
-		"average_precision_score": r.PRAUC,
-		"brier_score_loss":        r.Brier,
-		"expected_calibration":    r.ECE,
-		"matthews_corrcoef":       r.MCC,
+		"accuracy_score":             r.Accuracy,
+		"balanced_accuracy_score":    r.BalancedAccuracy,
+		"precision_score":            r.Weighted.Precision,
+		"recall_score":               r.Weighted.Recall,
+		"f1_score":                   r.Weighted.F1,
+		"f1_score_macro":             r.Macro.F1,
+		"log_loss":                   r.LogLoss,
+		"roc_auc":                    r.ROCAUC,
+		"average_precision_score":    r.PRAUC,
+		"brier_score_loss":           r.Brier,
+		"expected_calibration_error": r.ECE,
+		"matthews_corrcoef":          r.MCC,
 	}
 }
 
