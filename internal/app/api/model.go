@@ -122,7 +122,7 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (scoring
 		return scoring.Files{}, err
 	}
 	// Standard error is for whoever waits at the terminal, not for a log.
-	cfg.Log.Level = max(cfg.Log.Level, settings.LogLevel(slog.LevelWarn))
+	cfg.Level = max(cfg.Level, settings.LogLevel(slog.LevelWarn))
 	reader, err := backend.Open(backend.Config{
 		TrackingURI: string(cfg.TrackingURI), ArtifactLocation: cfg.MLflow.ArtifactLocation, ExperimentName: cfg.MLflow.ExperimentName,
 		Credentials: mlflow.CredentialsFrom(p.getenv), RetryFor: registryRetry, Timeout: registryTimeout,
