@@ -117,7 +117,9 @@ func (t *Trainer) logFiles(ctx context.Context, run registry.Run, j *job, f *fit
 	if f.importance != nil {
 		files = append(files, picture{"importance.json", f.importanceJSON(j), nil})
 	}
-	files = append(files, f.pictures(j)...)
+	if !t.plain {
+		files = append(files, f.pictures(j)...)
+	}
 	for _, file := range files {
 		if file.err != nil {
 			return file.err

@@ -52,7 +52,12 @@ type Progress struct {
 }
 
 // A Trainer trains models and promotes them.
-type Trainer struct{ cfg Config }
+type Trainer struct {
+	cfg Config
+	// plain leaves the pictures out: under the race detector they take most of
+	// a training's time, and most tests look at something else.
+	plain bool
+}
 
 // New returns a trainer.
 func New(cfg Config) *Trainer {

@@ -52,6 +52,7 @@ func newBench(t *testing.T, changes ...func(*Config)) *bench {
 		change(&cfg)
 	}
 	b.trainer = New(cfg)
+	b.trainer.plain = true
 	return b
 }
 
@@ -98,6 +99,7 @@ func TestTrain(t *testing.T) {
 			}
 		}
 	})
+	b.trainer.plain = false
 	req := b.irisRequest(t)
 	result, err := b.trainer.Train(t.Context(), req)
 	require.NoError(t, err)
