@@ -57,7 +57,7 @@ $(LINT):
 bench: ## run the benchmarks, the evaluator against onnxruntime, the API against others (wrk)
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
 	@$(GO) run ./tests/load/onnxbench
-	@PETAL_BENCH=1 CI=true $(GO) test -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
+	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $(FUZZED); do \

@@ -1,3 +1,5 @@
+//go:build bench
+
 package httpbench
 
 import (
@@ -26,9 +28,8 @@ import (
 var fastAPI string
 
 const (
-	benchVariable = "PETAL_BENCH"
-	roundsVar     = "PETAL_BENCH_ROUNDS" // 10 where it is not set
-	row           = `{"features":[5.1,3.5,1.4,0.2]}`
+	roundsVar = "PETAL_BENCH_ROUNDS" // 10 where it is not set
+	row       = `{"features":[5.1,3.5,1.4,0.2]}`
 )
 
 // A contender is a server under test, and what the rounds measured.
@@ -42,9 +43,6 @@ type contender struct {
 
 // Rounds are interleaved, so that what else the machine does meets all alike.
 func TestServersSideBySide(t *testing.T) {
-	if os.Getenv(benchVariable) == "" {
-		t.Skip("make bench runs this")
-	}
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
 		testenv.Missing(t, "wrk is not installed; Debian's package is wrk")
