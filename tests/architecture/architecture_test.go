@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"internal/registry":    2,
 	"internal/settings":    2,
 	"internal/access":      2,
+	"internal/command":     3,
 	"internal/explanation": 2,
 	"internal/onnx":        1,
 	"internal/mlflow":      1,

@@ -4,40 +4,21 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"unicode"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/internal/command"
 	"github.com/petal-ml/petal/internal/version"
 )
 
-// Exit codes.
-const (
-	exitOK      = 0
-	exitFailure = 1
-	exitUsage   = 2
-)
-
 // A Process is what the program sees of the world around it.
-type Process struct {
-	// Name is how this program was started, such as bin/api or /app: hints name
-	// commands that can be pasted. Empty means api.
-	Name    string
-	Dir     string   // where .env and mlflow.yaml are looked up
-	Environ []string // as os.Environ gives it
-	Stdin   *os.File // passwords are read from it, without echo on a terminal
-	Stdout  io.Writer
-	Stderr  io.Writer
-}
+type Process = command.Process
 
-// command is a command of this program as a shell takes it.
-func command(program, arguments string) string {
+// pasteable is a command of this program as a shell takes it.
+func pasteable(program, arguments string) string {
 	if program == "" {
 		program = "api"
 	}
@@ -47,17 +28,6 @@ func command(program, arguments string) string {
 		program = quote(program)
 	}
 	return program + " " + arguments
-}
-
-// getenv looks a variable up in the process's environment alone.
-func (p *Process) getenv(name string) string {
-	value := ""
-	for _, entry := range p.Environ {
-		if v, ok := strings.CutPrefix(entry, name+"="); ok {
-			value = v
-		}
-	}
-	return value
 }
 
 // commands is the command line.
@@ -80,55 +50,10 @@ Settings come from the environment and from a .env file; .env.example lists them
 // 1 for a failure, 2 for bad usage or settings. What went wrong stands on
 // standard error, a line each. It ends in order when ctx does.
 func Run(ctx context.Context, args []string, p Process) int {
-	var (
-		cli    commands
-		exited *int
-	)
-	parser, err := kong.New(&cli,
-		kong.Name("api"), kong.Description(description), kong.Writers(p.Stdout, p.Stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(code int) { exited = &code }),
-		kong.Vars{"model_argument": modelArgument},
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
-	)
-	if err != nil { // the struct above is wrong: a fault of the program
-		return report(p.Stderr, fmt.Errorf("command line: %w", err))
-	}
-	command, err := parser.Parse(args)
-	switch {
-	case exited != nil: // --help has been printed
-		return *exited
-	case err != nil:
-		_, _ = fmt.Fprintf(p.Stderr, "api: %s; api --help shows the commands\n", err)
-		return exitUsage
-	}
-	return report(p.Stderr, command.Run())
-}
-
-// report prints an error, every fault on a line of its own.
-func report(w io.Writer, err error) int {
-	if err == nil {
-		return exitOK
-	}
-	var faults settings.Faults
-	if errors.As(err, &faults) {
-		for _, f := range faults {
-			_, _ = fmt.Fprintln(w, "api:", f)
-		}
-		return exitUsage
-	}
-	var fault settings.Fault
-	if errors.As(err, &fault) {
-		_, _ = fmt.Fprintln(w, "api:", fault)
-		return exitUsage
-	}
-	_, _ = fmt.Fprintln(w, "api:", oneLine(err))
-	return exitFailure
-}
-
-// oneLine folds an error that spans lines, such as a joined one.
-func oneLine(err error) string {
-	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	return command.Program{
+		Name: "api", Description: description, Commands: &commands{},
+		Vars: kong.Vars{"model_argument": modelArgument},
+	}.Run(ctx, args, p)
 }
 
 type versionCommand struct{}

@@ -31,7 +31,7 @@ func writeGuide(w io.Writer, g guide) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nPetal is ready at %s with model %s, version %s.\n\n", g.url, g.model.Name, g.model.Version)
 	fmt.Fprintf(&b, "  User:     %s\n", g.user)
-	password, change := g.password, command(g.program, "user passwd "+g.user)
+	password, change := g.password, pasteable(g.program, "user passwd "+g.user)
 	if password == "" {
 		password = "YOUR PASSWORD"
 		fmt.Fprintf(&b, "  Password: the one that was set; %s sets another\n", change)

@@ -17,7 +17,7 @@ var cgroupLimits = [...]string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memo
 // for what is not Go's heap, so that it works harder before the kernel ends the
 // process. GOMEMLIMIT, where it is set, has the last word.
 func limitMemory(p *Process, log *slog.Logger) {
-	if p.getenv("GOMEMLIMIT") != "" {
+	if p.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	for _, path := range cgroupLimits {

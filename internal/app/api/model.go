@@ -125,7 +125,7 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (scoring
 	cfg.Level = max(cfg.Level, settings.LogLevel(slog.LevelWarn))
 	reader, err := backend.Open(backend.Config{
 		TrackingURI: string(cfg.TrackingURI), ArtifactLocation: cfg.MLflow.ArtifactLocation, ExperimentName: cfg.MLflow.ExperimentName,
-		Credentials: mlflow.CredentialsFrom(p.getenv), RetryFor: registryRetry, Timeout: registryTimeout,
+		Credentials: mlflow.CredentialsFrom(p.Getenv), RetryFor: registryRetry, Timeout: registryTimeout,
 		Logger: settings.Logger(p.Stderr, cfg.Log),
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func (serveCommand) Run(ctx context.Context, p *Process) error {
 	}
 	log := settings.Logger(p.Stderr, cfg.Log)
 	limitMemory(p, log)
-	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.getenv), p.Name, log)
+	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.Getenv), p.Name, log)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (s *Server) makeFirstUser(ctx context.Context) error {
 	}
 	if generated {
 		s.log.Info("a password was made for the first user; this command prints it",
-			slog.String("user", s.cfg.Username), slog.String("command", command(s.program, "user initial-password")))
+			slog.String("user", s.cfg.Username), slog.String("command", pasteable(s.program, "user initial-password")))
 	}
 	return nil
 }

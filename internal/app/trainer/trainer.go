@@ -7,15 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os/user"
 	"path/filepath"
-	"strings"
 
-	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/petal-ml/petal/internal/command"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
@@ -24,32 +22,11 @@ import (
 	"github.com/petal-ml/petal/internal/training"
 )
 
-// The exit codes that scripts rely on.
-const (
-	exitOK      = 0 // promoted, or nothing to do
-	exitFailure = 1
-	exitUsage   = 2 // bad input or usage
-	exitRefused = 3 // refused by the gate
-)
+// exitRefused is the exit code of a training that the gate refused.
+const exitRefused = 3
 
 // A Process is what the program sees of the world around it.
-type Process struct {
-	Dir     string   // where .env, mlflow.yaml and params.yaml are looked up
-	Environ []string // as os.Environ gives it
-	Stdout  io.Writer
-	Stderr  io.Writer
-}
-
-// getenv looks a variable up in the process's environment alone.
-func (p *Process) getenv(name string) string {
-	value := ""
-	for _, entry := range p.Environ {
-		if v, ok := strings.CutPrefix(entry, name+"="); ok {
-			value = v
-		}
-	}
-	return value
-}
+type Process = command.Process
 
 const description = `Trains a model on a CSV file, judges it on rows it has not seen, and promotes it to "champion" in the model registry, where the API finds it.
 
@@ -74,58 +51,27 @@ type commands struct {
 // nothing to do, 1 failure, 2 bad input or usage, 3 refused by the gate. What
 // went wrong stands on standard error, a line each.
 func Run(ctx context.Context, args []string, p Process) int {
-	var (
-		cli    commands
-		exited *int
-	)
-	parser, err := kong.New(&cli,
-		kong.Name("trainer"), kong.Description(description), kong.Writers(p.Stdout, p.Stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(code int) { exited = &code }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
-	)
-	if err != nil { // the struct above is wrong: a fault of the program
-		return report(p.Stderr, fmt.Errorf("command line: %w", err))
-	}
-	command, err := parser.Parse(args)
-	switch {
-	case exited != nil: // --help has been printed
-		return *exited
-	case err != nil:
-		_, _ = fmt.Fprintf(p.Stderr, "trainer: %s; trainer --help shows the commands\n", err)
-		return exitUsage
-	}
-	err = command.Run()
-	if err != nil && ctx.Err() != nil {
-		err = errInterrupted
-	}
-	return report(p.Stderr, err)
+	return command.Program{
+		Name: "trainer", Description: description, Commands: &commands{},
+		Interrupted: errInterrupted, ExitCode: exitCode,
+	}.Run(ctx, args, p)
 }
 
 var (
 	// errRefused ends a training that the gate refused.
-	errRefused = errors.New("the gate refused the model")
+	errRefused = errors.New("the gate refused the model; with --allow-unpromoted that is no failure")
 	// errInterrupted takes the place of whatever an interruption broke.
 	errInterrupted = errors.New("interrupted")
 )
 
-// report writes an error on one line and chooses the exit code.
-func report(w io.Writer, err error) int {
-	if err == nil {
-		return exitOK
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errRefused):
+		return exitRefused
+	case training.IsInput(err):
+		return command.ExitUsage
 	}
-	if errors.Is(err, errRefused) {
-		return exitRefused // it has been told on the standard output
-	}
-	for line := range strings.Lines(err.Error()) {
-		_, _ = fmt.Fprintf(w, "trainer: %s\n", strings.TrimSpace(line))
-	}
-	var faults settings.Faults
-	var fault settings.Fault
-	if errors.As(err, &faults) || errors.As(err, &fault) || training.IsInput(err) {
-		return exitUsage
-	}
-	return exitFailure
+	return command.ExitFailure
 }
 
 // app is what the commands share.
@@ -164,7 +110,7 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 // .env too.
 func (a *app) getenv(name string) string {
 	aws := a.settings.AWS
-	return cmp.Or(a.process.getenv(name), map[string]string{
+	return cmp.Or(a.process.Getenv(name), map[string]string{
 		"AWS_ACCESS_KEY_ID":     aws.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY": aws.SecretAccessKey.Reveal(),
 		"AWS_DEFAULT_REGION":    aws.DefaultRegion,
@@ -181,7 +127,7 @@ func (a *app) openRegistry() (registry.Registry, error) {
 		TrackingURI:      string(a.settings.TrackingURI),
 		ArtifactLocation: location,
 		ExperimentName:   a.settings.MLflow.ExperimentName,
-		Credentials:      mlflow.CredentialsFrom(a.process.getenv),
+		Credentials:      mlflow.CredentialsFrom(a.process.Getenv),
 		Logger:           a.log,
 	})
 }

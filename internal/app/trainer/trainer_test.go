@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/command"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/tests/testenv"
 )
@@ -90,7 +91,7 @@ func TestTrainCommand(t *testing.T) {
 	require.Zero(t, code)
 	assert.Equal(t, "iris version 1 is the champion already.\n", stdout)
 	code, _, stderr = h.run("promote", "7")
-	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, command.ExitUsage, code)
 	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
 }
 
@@ -111,7 +112,7 @@ func TestGateDecidesOnTheExitCode(t *testing.T) {
 	assert.Equal(t, exitRefused, code)
 	assert.Contains(t, stdout, "Gate: refused: the hold-out's log-loss 1.0986 does not beat that of the prior, 1.0986\niris has no champion yet")
 	code, _, _ = h.run("train", "--allow-unpromoted")
-	assert.Equal(t, exitOK, code)
+	assert.Equal(t, command.ExitOK, code)
 	code, stdout, _ = h.run("list")
 	require.Zero(t, code)
 	assert.Equal(t, "There is no version of iris yet: trainer train makes the first.\n", stdout)
@@ -129,7 +130,7 @@ func TestCheckAndCompare(t *testing.T) {
 
 	h.write("bad.csv", "a,b,species\n1,2,x\ntall,2,x\n1,y\n")
 	code, stdout, stderr = h.run("check", "bad.csv")
-	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, command.ExitUsage, code)
 	assert.Empty(t, stdout)
 	assert.Equal(t, 2, strings.Count(stderr, "\n"), "every fault, a line each: %s", stderr)
 	assert.Contains(t, stderr, `bad.csv, line 3, column a: "tall" is not a number`)
@@ -142,7 +143,7 @@ func TestCheckAndCompare(t *testing.T) {
 	require.Zero(t, code, stderr)
 	assert.Contains(t, stdout, "30 rows. Log-loss of 2 less that of 1: +0.0000, 95 % interval +0.0000 to +0.0000. McNemar p = 1.000.\n")
 	code, _, stderr = h.run("compare", "2", "7")
-	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, command.ExitUsage, code)
 	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
 }
 
@@ -265,7 +266,7 @@ func TestServe(t *testing.T) {
 	address := testenv.FreeAddress(t)
 	h := newHome(t, "TRAINER_ADDRESS="+address)
 	code, _, stderr := h.run("healthcheck")
-	require.Equal(t, exitFailure, code)
+	require.Equal(t, command.ExitFailure, code)
 	require.Contains(t, stderr, "trainer: check health: ")
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -307,7 +308,7 @@ func TestServe(t *testing.T) {
 	assert.Zero(t, code, stderr)
 
 	code, _, stderr = h.run("serve")
-	assert.Equal(t, exitFailure, code, "the port is in use")
+	assert.Equal(t, command.ExitFailure, code, "the port is in use")
 	assert.Contains(t, stderr, fmt.Sprintf("trainer: cannot listen on %s: bind: address already in use; set TRAINER_ADDRESS to another address\n", address))
 
 	cancel()
@@ -327,6 +328,6 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	var stderr bytes.Buffer
 	code := Run(ctx, []string{"train"}, Process{Dir: h.dir, Stdout: io.Discard, Stderr: &stderr})
-	assert.Equal(t, exitFailure, code)
+	assert.Equal(t, command.ExitFailure, code)
 	assert.True(t, strings.HasSuffix(stderr.String(), "trainer: interrupted\n"), stderr.String())
 }

@@ -1,0 +1,119 @@
+// Package command is what the two programs share as commands: what they see of
+// the world, how a command line is read, and how an error ends a program.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/petal-ml/petal/internal/settings"
+)
+
+// The exit codes that every program has.
+const (
+	ExitOK      = 0
+	ExitFailure = 1
+	ExitUsage   = 2 // bad usage, settings or input
+)
+
+// A Process is what a program sees of the world around it.
+type Process struct {
+	// Name is how the program was started, such as bin/api or /app: hints name
+	// commands that can be pasted. Empty means the program's own name.
+	Name    string
+	Dir     string   // where .env, mlflow.yaml and params.yaml are looked up
+	Environ []string // as os.Environ gives it
+	Stdin   *os.File // passwords are read from it, without echo on a terminal
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Getenv looks a variable up in the process's environment alone, not in .env.
+func (p *Process) Getenv(name string) string {
+	value := ""
+	for _, entry := range p.Environ {
+		if v, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// A Program is a command line.
+type Program struct {
+	Name        string
+	Description string
+	// Commands points at a struct as kong reads it. The Run methods of its
+	// commands may ask for a context.Context and a *Process.
+	Commands any
+	Vars     kong.Vars // what ${…} in the tags of Commands stands for
+	// Interrupted takes the place of whatever error a command ends with once the
+	// context has ended. Nil leaves the error as it is.
+	Interrupted error
+	// ExitCode gives an error of a command its exit code. Faults of the settings
+	// never come here. Nil means [ExitFailure] for all.
+	ExitCode func(error) int
+}
+
+// Run runs the command that args name and returns the exit code. What went wrong
+// stands on standard error, a line each. The command ends in order when ctx does.
+func (g Program) Run(ctx context.Context, args []string, p Process) int {
+	var exited *int
+	parser, err := kong.New(g.Commands,
+		kong.Name(g.Name), kong.Description(g.Description), kong.Writers(p.Stdout, p.Stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(code int) { exited = &code }), g.Vars,
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
+	)
+	if err != nil { // the struct is wrong: a fault of the program
+		return g.report(p.Stderr, fmt.Errorf("command line: %w", err))
+	}
+	chosen, err := parser.Parse(args)
+	switch {
+	case exited != nil: // --help has been printed
+		return *exited
+	case err != nil:
+		_, _ = fmt.Fprintf(p.Stderr, "%s: %s; %s --help shows the commands\n", g.Name, err, g.Name)
+		return ExitUsage
+	}
+	err = chosen.Run()
+	if err != nil && ctx.Err() != nil && g.Interrupted != nil {
+		err = g.Interrupted
+	}
+	return g.report(p.Stderr, err)
+}
+
+// report prints an error and returns the exit code: what is wrong with the input
+// a line each, any other error on one line.
+func (g Program) report(w io.Writer, err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	code := g.exitCode(err)
+	text := strings.TrimSpace(err.Error())
+	if code != ExitUsage {
+		text = strings.ReplaceAll(text, "\n", "; ")
+	}
+	for line := range strings.Lines(text) {
+		_, _ = fmt.Fprintf(w, "%s: %s\n", g.Name, strings.TrimSpace(line))
+	}
+	return code
+}
+
+func (g Program) exitCode(err error) int {
+	var faults settings.Faults
+	var fault settings.Fault
+	switch {
+	case errors.As(err, &faults), errors.As(err, &fault):
+		return ExitUsage
+	case g.ExitCode != nil:
+		return g.ExitCode(err)
+	}
+	return ExitFailure
+}
