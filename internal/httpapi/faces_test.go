@@ -227,6 +227,7 @@ func TestInferenceRefused(t *testing.T) {
 		{"a feature is missing", `{"inputs":[{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, ""},
 		{"a column twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, ""},
 		{"an unknown output", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"zzz"}]}`, ""},
+		{"an output twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"label"},{"name":"label"}]}`, ""},
 		{"binary data that end early", tensor(`"parameters":{"binary_data_size":16}`) + "abcd", "95"},
 		{"binary data of another size", tensor(`"parameters":{"binary_data_size":15}`) + strings.Repeat("a", 15), "95"},
 		{"binary data that nobody claims", tensor(`"data":[1,2,3,4]`) + "aaaa", "73"},

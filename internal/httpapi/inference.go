@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,7 +50,7 @@ func (a *api) inferenceRoutes() []route {
 	for i, path := range []string{inferencePath + "/models/{model}", inferencePath + "/models/{model}/versions/{version}"} {
 		of := []string{"", "Version"}[i]
 		for _, r := range a.modelRoutes() {
-			r.path, r.id, r.params = path+r.path, r.id+of, names[:i+1]
+			r.path, r.id, r.params = path+r.path, r.id+of, append(slices.Clone(names[:i+1]), r.params...)
 			r.mayFail, r.needsModel = true, true
 			r.replies = append(r.replies, reply{status: 404, description: "Another model or version serves.", types: jsonOf[inferenceError](nil)})
 			all = append(all, r)
@@ -77,11 +78,15 @@ func (a *api) modelRoutes() []route {
 			description: "One tensor of n rows, or one tensor per feature; floats and integers are converted. Tensors may come and go " +
 				"in binary (the binary tensor data extension), behind the JSON whose length the header Inference-Header-Content-Length gives. " +
 				"Content-Type may be absent, as common clients leave it out.",
+			params: []*huma.Param{{
+				Name: inferenceLength, In: "header", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: new(float64)},
+				Description: "Where binary tensors follow the JSON: its length in bytes.",
+			}},
 			body: &requestBody{invalid: http.StatusBadRequest, types: []mediaType{
 				{name: "application/json", schema: schemaOf[inferRequest], example: (*samples).inferRequest},
 				{name: "application/octet-stream", schema: text},
 			}},
-			replies: []reply{{status: 200, description: "The tensors asked for, or all.", types: []mediaType{
+			replies: []reply{{status: 200, description: "The tensors asked for, or all.", headers: []string{inferenceLength}, types: []mediaType{
 				{name: "application/json", schema: schemaOf[inferAnswer]},
 				{name: "application/octet-stream", schema: text},
 			}}},
@@ -130,20 +135,23 @@ type tensorMetadata struct {
 
 // inferRequest is the JSON of POST /v2/…/infer.
 type inferRequest struct {
+	_       struct{}      `additionalProperties:"true"`
 	ID      string        `json:"id,omitempty"`
 	Inputs  []inferInput  `json:"inputs" nullable:"false"`
 	Outputs []inferOutput `json:"outputs,omitempty" nullable:"false"`
 }
 
 type inferInput struct {
-	Name     string `json:"name"`
-	Datatype string `json:"datatype" enum:"FP32,FP64,INT8,INT16,INT32,INT64,UINT8,UINT16,UINT32,UINT64"`
-	Shape    []int  `json:"shape" nullable:"false"`
-	Data     []any  `json:"data,omitempty" nullable:"false" doc:"Row by row, flat or nested."`
+	_        struct{} `additionalProperties:"true"`
+	Name     string   `json:"name"`
+	Datatype string   `json:"datatype" enum:"FP32,FP64,INT8,INT16,INT32,INT64,UINT8,UINT16,UINT32,UINT64"`
+	Shape    []int    `json:"shape" nullable:"false"`
+	Data     []any    `json:"data,omitempty" nullable:"false" doc:"Row by row, flat or nested."`
 }
 
 type inferOutput struct {
-	Name string `json:"name"`
+	_    struct{} `additionalProperties:"true"`
+	Name string   `json:"name"`
 }
 
 // inferAnswer is the JSON of its answer.
@@ -294,6 +302,9 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req, fault := decodeInference(head)
+	if fault == nil {
+		fault = req.checkSizes(len(tail))
+	}
 	if fault != nil {
 		a.rejectInput(w, r, model, fault)
 		return

@@ -41,7 +41,7 @@ func (a *api) mlflowRoutes() []route {
 			description: "Exactly one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`, or CSV with a header. " +
 				"Columns that the model does not know, `index` and `params` are ignored.",
 			body: &requestBody{invalid: http.StatusBadRequest, types: []mediaType{
-				{name: "application/json", schema: anyObject, example: (*samples).dataframeSplit},
+				{name: "application/json", schema: schemaOf[scoringRequest], example: (*samples).dataframeSplit},
 				{name: "text/csv", schema: text},
 			}},
 			replies: []reply{{status: 200, description: "A record a row, under the names of the model's outputs.", types: []mediaType{
@@ -49,6 +49,26 @@ func (a *api) mlflowRoutes() []route {
 			}}},
 		},
 	}
+}
+
+// scoringRequest is the JSON of POST /invocations.
+type scoringRequest struct{}
+
+// Schema is that of exactly one of four keys; what else stands there is ignored.
+func (scoringRequest) Schema(huma.Registry) *huma.Schema {
+	array := func(items *huma.Schema) *huma.Schema { return &huma.Schema{Type: huma.TypeArray, Items: items} }
+	form := func(key string, value *huma.Schema) *huma.Schema {
+		return &huma.Schema{
+			Type: huma.TypeObject, Required: []string{key}, AdditionalProperties: true, Properties: map[string]*huma.Schema{key: value},
+		}
+	}
+	row := &huma.Schema{OneOf: []*huma.Schema{array(&huma.Schema{}), anyObject(nil)}}
+	split := form("data", array(array(&huma.Schema{})))
+	split.Properties["columns"] = array(text(nil))
+	return &huma.Schema{OneOf: []*huma.Schema{
+		form("dataframe_split", split), form("dataframe_records", array(row)), form("instances", array(row)),
+		form("inputs", &huma.Schema{OneOf: []*huma.Schema{array(row), anyObject(nil)}}),
+	}}
 }
 
 // invocationsAnswer is the answer of POST /invocations.

@@ -137,7 +137,7 @@ func (a *api) serviceRoutes() []route {
 		ready,
 		open("/metrics", "metrics", "Metrics for Prometheus", a.metricsPage, mediaType{name: "text/plain", schema: text}),
 		open("/openapi.json", "openapiJSON", "This specification as JSON", a.openapiJSON, mediaType{name: "application/json", schema: anyObject}),
-		open("/openapi.yaml", "openapiYAML", "This specification as YAML", a.openapiYAML, mediaType{name: "application/yaml", schema: text}),
+		open("/openapi.yaml", "openapiYAML", "This specification as YAML", a.openapiYAML, mediaType{name: "application/yaml", schema: anyObject}),
 		open(docsPath, "docs", "Interactive documentation", a.docs, mediaType{name: "text/html", schema: text}),
 	}
 }

@@ -82,6 +82,17 @@ func decodeInference(data []byte) (*inference, *fieldError) {
 	return req, nil
 }
 
+// checkSizes holds the binary sizes that are claimed against the bytes that are
+// there, before anything of that size is made.
+func (req *inference) checkSizes(there int) *fieldError {
+	for i, t := range req.inputs {
+		if there -= max(t.binarySize, 0); there < 0 {
+			return reject(rejectMalformed, fmt.Sprintf("inputs[%d]", i), "the binary data end too early")
+		}
+	}
+	return nil
+}
+
 func (d *decoder) input(at string) (inputTensor, *fieldError) {
 	t := inputTensor{binarySize: -1}
 	if d.peek() != '{' {
@@ -301,9 +312,6 @@ var sizes = map[string]int{
 func (t *inputTensor) place(at string, tail []byte, b *batch, first, width int, features []serving.Feature) ([]byte, *fieldError) {
 	value := func(i int) float64 { return t.values[i] }
 	if t.binarySize >= 0 {
-		if t.binarySize > len(tail) {
-			return nil, reject(rejectMalformed, at, "the binary data end too early")
-		}
 		value = reader(t.datatype, tail[:t.binarySize])
 		tail = tail[t.binarySize:]
 	}
@@ -363,6 +371,9 @@ func (req *inference) choose(model *serving.Model) ([]outputChoice, *fieldError)
 		return all, nil
 	}
 	for i, choice := range req.outputs {
+		if slices.ContainsFunc(req.outputs[:i], func(o outputChoice) bool { return o.name == choice.name }) {
+			return nil, reject(rejectMalformed, fmt.Sprintf("outputs[%d].name", i), "an output is asked for twice")
+		}
 		if !slices.ContainsFunc(outputs, func(o output) bool { return o.name == choice.name }) {
 			return nil, reject(rejectUnknownKey, fmt.Sprintf("outputs[%d].name", i), "the model has no such output; its metadata lists them")
 		}
