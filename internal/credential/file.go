@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/petal-ml/petal/internal/atomicfile"
 )
 
 // LoadOrCreate returns the secret kept at path, and makes it with generate when
@@ -52,60 +53,16 @@ func ReadFile(path string) (string, error) {
 // replaces a file: one that is there is [os.ErrExist]. The file appears whole
 // or not at all.
 func CreateFile(path, secret string) error {
-	tmp, err := writeTemporary(path, secret)
-	if err != nil {
+	if err := atomicfile.WriteNew(path, []byte(secret+"\n"), 0o600); err != nil {
 		return fmt.Errorf("keep secret: %w", err)
 	}
-	defer func() { _ = os.Remove(tmp) }()
-	// A link fails where a rename would replace: the first process wins.
-	if err := os.Link(tmp, path); err != nil {
-		return fmt.Errorf("keep secret: %w", err)
-	}
-	return syncDirectory(filepath.Dir(path))
+	return nil
 }
 
 // ReplaceFile keeps a secret at path in place of the one that is there.
 func ReplaceFile(path, secret string) error {
-	tmp, err := writeTemporary(path, secret)
-	if err != nil {
+	if err := atomicfile.Write(path, []byte(secret+"\n"), 0o600); err != nil {
 		return fmt.Errorf("replace secret: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("replace secret: %w", err)
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// writeTemporary writes a file beside path, synced to disk, mode 0600.
-func writeTemporary(path, secret string) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if closeErr := f.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.WriteString(secret + "\n"); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Sync()
-}
-
-// syncDirectory makes a new name survive a power cut.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
 	}
 	return nil
 }

@@ -3,13 +3,14 @@ package dvc
 import (
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC names objects by their MD5
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/petal-ml/petal/internal/atomicfile"
 )
 
 // digest is what a pointer says of a file's content.
@@ -60,12 +61,7 @@ func (r *Repo) install(ctx context.Context, from Remote, p Pointer, path string,
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err != nil {
-			_ = tmp.Close()
-			_ = os.Remove(tmp.Name()) // gone already where the rename succeeded
-		}
-	}()
+	defer tmp.Discard()
 
 	// What is longer than it should be is hashed to its end for the message, and
 	// not stored.
@@ -95,37 +91,15 @@ func (r *Repo) install(ctx context.Context, from Remote, p Pointer, path string,
 			Remedy: "delete the object there and restore it by dvc push from a machine that has the file", Kind: ErrCorrupt,
 		}
 	}
-	if err := tmp.Sync(); err != nil {
-		return 0, err
-	}
-	if err := tmp.Close(); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return 0, err
-	}
-	return found.size, syncDir(filepath.Dir(path))
+	return found.size, tmp.Commit()
 }
 
-// createBeside opens a new hidden file in path's folder, where a rename to path
-// is one step. Its mode is subject to the umask, as that of any new file.
-func createBeside(path string, mode fs.FileMode) (*os.File, error) {
+// createBeside opens a file that is to stand at path, and makes its folder.
+func createBeside(path string, mode fs.FileMode) (*atomicfile.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { //nolint:gosec // G301: as DVC makes it, subject to the umask
 		return nil, err
 	}
-	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-}
-
-// syncDir makes a rename in a folder durable. Not every file system can.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil // the file is in place; only its durability is not proven
-	}
-	defer d.Close() //nolint:errcheck // only read from
-	_ = d.Sync()
-	return nil
+	return atomicfile.Create(path, mode)
 }
 
 // cappedWriter stores the first bytes only and swallows the rest.

@@ -159,7 +159,8 @@ func writable(dir string) bool {
 	if err != nil {
 		return false
 	}
-	return errors.Join(file.Close(), os.Remove(file.Name())) == nil
+	file.Discard()
+	return true
 }
 
 // inScratch is the repository with its cache in the scratch folder: that of a

@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -19,15 +21,18 @@ var errNoCopy = errors.New("no model is kept")
 
 // A cache keeps the last good model on disk:
 //
-//	DIR/current.json     which directory counts, and the digests of its files
-//	DIR/model-XXXXXXXX/  the files
+//	DIR/current.json  which directory counts, and the digests of its files
+//	DIR/model-XXXX/   the files
 //
-// A copy is written to a directory of its own, which is renamed when it is
-// whole; then current.json is renamed over the old one, and the old directory
-// goes. Whenever the process is killed, one whole copy counts.
+// A copy gets a directory of its own, which appears when it is whole; then
+// current.json is replaced, and the old directory goes. Whenever the process is
+// killed, one whole copy counts.
 type cache struct{ dir string }
 
-const manifestFile = "current.json"
+const (
+	manifestFile = "current.json"
+	modelPrefix  = "model-"
+)
 
 // Names of the files of a copy.
 const (
@@ -81,37 +86,22 @@ func (c cache) store(b Bundle) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	m := manifest{Version: b.Version, Alias: b.Alias, SHA256: map[string]string{}}
-	temp, err := os.MkdirTemp(c.dir, "tmp-")
-	if err != nil {
-		return err
+	m := manifest{Version: b.Version, Alias: b.Alias, Dir: modelPrefix + rand.Text(), SHA256: map[string]string{}}
+	files := map[string][]byte{cachedMLmodel: b.MLmodel, cachedONNX: b.ONNX}
+	if b.Example != nil {
+		files[cachedExample] = b.Example
 	}
-	defer os.RemoveAll(temp) //nolint:errcheck // it is gone once renamed; else the next store sweeps it
-	for name, content := range map[string][]byte{cachedMLmodel: b.MLmodel, cachedONNX: b.ONNX, cachedExample: b.Example} {
-		if content == nil {
-			continue
-		}
-		if err := writeSynced(filepath.Join(temp, name), content); err != nil {
-			return err
-		}
+	for name, content := range files {
 		m.SHA256[name] = digest(content)
 	}
-	m.Dir = strings.Replace(filepath.Base(temp), "tmp-", "model-", 1)
-	if err := os.Rename(temp, filepath.Join(c.dir, m.Dir)); err != nil {
+	if err := atomicfile.WriteDir(filepath.Join(c.dir, m.Dir), files, 0o600); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	pending := filepath.Join(c.dir, manifestFile+".tmp")
-	if err := writeSynced(pending, data); err != nil {
-		return err
-	}
-	if err := os.Rename(pending, filepath.Join(c.dir, manifestFile)); err != nil {
-		return err
-	}
-	if err := syncDir(c.dir); err != nil {
+	if err := atomicfile.Write(filepath.Join(c.dir, manifestFile), data, 0o600); err != nil {
 		return err
 	}
 	return c.sweep(m.Dir)
@@ -124,35 +114,14 @@ func (c cache) sweep(keep string) error {
 		return err
 	}
 	for _, e := range entries {
-		old := strings.HasPrefix(e.Name(), "model-") || strings.HasPrefix(e.Name(), "tmp-")
-		if e.IsDir() && old && e.Name() != keep {
+		old := strings.HasPrefix(e.Name(), modelPrefix) && e.Name() != keep
+		if old || atomicfile.IsTemporary(e.Name()) {
 			if err := os.RemoveAll(filepath.Join(c.dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func writeSynced(path string, content []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // it was only synced
-	return d.Sync()
 }
 
 func digest(content []byte) string {

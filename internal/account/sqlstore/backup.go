@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
+
+	"github.com/petal-ml/petal/internal/atomicfile"
 )
 
 // ErrBackup means that a backup is not made by this program.
@@ -18,7 +19,7 @@ var ErrBackup = errors.New("a PostgreSQL database is saved by its own tools: pg_
 // appears whole or not at all; one that is there is never replaced
 // ([os.ErrExist]). The schema stays as it is: a backup comes before a migration.
 // For PostgreSQL the error is [ErrBackup].
-func Backup(ctx context.Context, driver, source, file string) (err error) {
+func Backup(ctx context.Context, driver, source, file string) error {
 	if driver == PostgreSQL {
 		return ErrBackup
 	}
@@ -28,22 +29,23 @@ func Backup(ctx context.Context, driver, source, file string) (err error) {
 	if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("back up account database: %s: %w", file, errors.Join(err, os.ErrExist))
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // closed to others, as VACUUM INTO's file is not
+	copied, err := atomicfile.Create(file, 0o600)
 	if err != nil {
 		return fmt.Errorf("back up account database: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	copied := filepath.Join(tmp, "copy")
-	if err := vacuumInto(ctx, source, copied); err != nil {
-		return fmt.Errorf("back up account database: %w", err)
+	defer copied.Discard()
+	err = vacuumInto(ctx, source, copied.Name())
+	if err == nil {
+		err = copied.CommitNew()
 	}
-	if err := publish(copied, file); err != nil {
+	if err != nil {
 		return fmt.Errorf("back up account database: %w", err)
 	}
 	return nil
 }
 
-// vacuumInto copies the database in one read transaction.
+// vacuumInto copies the database in one read transaction into an empty file,
+// which keeps its mode.
 func vacuumInto(ctx context.Context, source, target string) (err error) {
 	db, err := sql.Open("sqlite", fmt.Sprintf("file:%s?mode=rw&_pragma=busy_timeout(%d)", (&url.URL{Path: source}).EscapedPath(), busyTimeout))
 	if err != nil {
@@ -54,24 +56,4 @@ func vacuumInto(ctx context.Context, source, target string) (err error) {
 		return fmt.Errorf("copy: %w", err)
 	}
 	return nil
-}
-
-// publish closes a file to others, brings it to the disk and gives it its name.
-func publish(from, to string) error {
-	f, err := os.OpenFile(from, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	// A link fails where a rename would replace.
-	if err := os.Link(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

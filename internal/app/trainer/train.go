@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/training"
 )
@@ -98,27 +99,16 @@ func writeJSON(path string, value any) error {
 	return writeFile(path, append(content, '\n'))
 }
 
-// writeFile writes a file whole or not at all.
-func writeFile(path string, content []byte) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
+// writeFile writes a file whole or not at all, and makes its folder.
+func writeFile(path string, content []byte) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o750)
+	if err == nil {
+		err = atomicfile.Write(path, content, 0o644)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // load reads the parameters and lays the flags over them.

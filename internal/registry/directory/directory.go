@@ -31,6 +31,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -326,7 +327,7 @@ func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
 func listFiles(root fs.FS) ([]registry.File, error) {
 	var files []registry.File
 	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || isTemporary(entry.Name()) {
+		if err != nil || !entry.Type().IsRegular() || atomicfile.IsTemporary(entry.Name()) {
 			return err
 		}
 		info, err := entry.Info()

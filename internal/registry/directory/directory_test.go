@@ -138,7 +138,7 @@ func TestLinksThatLeadOutAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 7, "the link is none of them")
 
-	for _, source := range []string{"", "..", "models/../..", "/etc", "models/m-0", "models/" + temporary + "m-" + newID()} {
+	for _, source := range []string{"", "..", "models/../..", "/etc", "models/m-0", "models/.tmp-" + newID()} {
 		_, err := s.Open(t.Context(), registry.Version{Source: source}, "MLmodel")
 		require.ErrorIs(t, err, registry.ErrInvalid, "%q", source)
 	}
@@ -208,7 +208,7 @@ func TestRunIsReadable(t *testing.T) {
 func TestLeftoversAreSwept(t *testing.T) {
 	s := open(t, t.TempDir())
 	models := filepath.Join(s.Root(), modelsDir)
-	stale, fresh := filepath.Join(models, temporary+"old"), filepath.Join(models, temporary+"new")
+	stale, fresh := filepath.Join(models, ".tmp-old"), filepath.Join(models, ".tmp-new")
 	for _, dir := range []string{stale, fresh} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o750))
 	}

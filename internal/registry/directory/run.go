@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -91,7 +92,7 @@ func (s *Store) StartRun(ctx context.Context, spec registry.RunSpec) (registry.R
 	if err := s.makeDir(r.dir); err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(s.root, runsDir)); err != nil {
+	if err := atomicfile.SyncDir(filepath.Join(s.root, runsDir)); err != nil {
 		return nil, s.unwritable(err)
 	}
 	if err := r.save(); err != nil {
