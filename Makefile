@@ -6,13 +6,14 @@ CACHE     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/petal
 LINT      := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
 GOVULN    := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME  ?= 30s
+SOAKTIME  ?= 10m
 PACKAGES  ?= ./...
 TESTFLAGS ?= -race -timeout=30m
 SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null) go.mod go.sum
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down bootstrap test lint fmt bench fuzz vulncheck clean
+.PHONY: help build run up down bootstrap test lint fmt bench soak fuzz vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +59,9 @@ bench: ## run the benchmarks, the evaluator against onnxruntime, the API against
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
 	@$(GO) run ./tests/load/onnxbench
 	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
+
+soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients
+	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $(FUZZED); do \

@@ -48,7 +48,12 @@ type Model struct {
 // StartAPI starts the API on a free port and waits until it has a model.
 func (i *Installation) StartAPI() *API {
 	i.t.Helper()
-	address := testenv.FreeAddress(i.t)
+	return i.StartAPIAt(testenv.FreeAddress(i.t))
+}
+
+// StartAPIAt starts the API at an address and waits until it has a model.
+func (i *Installation) StartAPIAt(address string) *API {
+	i.t.Helper()
 	process := testenv.Start(i.t, i.With("API_ADDRESS="+address).command(i.Programs.API, []string{"serve"}))
 	process.WaitReady("http://"+address+"/ready", time.Minute)
 	return Attach(i.t, "http://"+address, process)

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -134,6 +136,14 @@ func (p *Process) Stop(limit time.Duration) Result {
 	return p.Wait(limit)
 }
 
+// Terminate asks the program's group to end, as a supervisor does, and waits for
+// that.
+func (p *Process) Terminate(limit time.Duration) Result {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	return p.Wait(limit)
+}
+
 // Kill ends the program and whatever it started at once, and waits until it is
 // gone.
 func (p *Process) Kill() {
@@ -146,6 +156,26 @@ func (p *Process) Output() string { return p.output.String() }
 
 // PID is the process's ID, which its group bears too.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// ResidentMiB is the memory that the program's group has in use now. It works on
+// Linux; elsewhere it is 0.
+func (p *Process) ResidentMiB() float64 {
+	pages := 0
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
+	for _, path := range stats {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// Behind the name in parentheses: state, parent, group, …, resident pages.
+		fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+		if len(fields) > 21 && fields[2] == strconv.Itoa(p.PID()) {
+			n, _ := strconv.Atoi(fields[21])
+			pages += n
+		}
+	}
+	return float64(pages*os.Getpagesize()) / (1 << 20)
+}
 
 func (p *Process) cleanup() {
 	p.Kill()

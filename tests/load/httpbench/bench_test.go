@@ -62,7 +62,7 @@ func TestServersSideBySide(t *testing.T) {
 	for _, c := range all {
 		ratio, low, high := ratios(c.rates, all[0].rates)
 		fmt.Printf("%-24s %10.0f %5.2f (%.2f–%.2f) %9.2f %9.2f %9.1f %10.0f\n",
-			c.name, median(c.rates), ratio, low, high, median(c.p50), median(c.p99), residentMiB(c.process.PID()), float64(c.start.Microseconds())/1000)
+			c.name, median(c.rates), ratio, low, high, median(c.p50), median(c.p99), c.process.ResidentMiB(), float64(c.start.Microseconds())/1000)
 	}
 }
 
@@ -138,25 +138,6 @@ func (c *contender) round(t *testing.T, wrk string) {
 			c.p99 = append(c.p99, v)
 		}
 	}
-}
-
-// residentMiB sums up what the processes of a group hold in memory.
-func residentMiB(group int) float64 {
-	pages := 0
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		// Behind the name in parentheses: state, parent, group, …, resident pages.
-		fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
-		if len(fields) > 21 && fields[2] == strconv.Itoa(group) {
-			n, _ := strconv.Atoi(fields[21])
-			pages += n
-		}
-	}
-	return float64(pages*os.Getpagesize()) / (1 << 20)
 }
 
 func median(values []float64) float64 {
