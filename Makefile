@@ -13,10 +13,10 @@ SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down bootstrap test lint fmt bench soak fuzz vulncheck clean
+.PHONY: help build run up down bootstrap test lint fmt bench soak conformance fuzz vulncheck clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 build: bin/api bin/trainer ## build bin/api and bin/trainer
 
@@ -62,6 +62,9 @@ bench: ## run the benchmarks, the evaluator against onnxruntime, the API against
 
 soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients
 	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak
+
+conformance: ## 2,000 requests made from the specification, held against it (schemathesis)
+	@CI=true PETAL_SPEC_CASES=300 $(GO) test -count=1 -v -run=TestRequestsFromTheSpecification ./tests/clients
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $(FUZZED); do \

@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/petal-ml/petal/tests/testenv/gotool"
+	"github.com/petal-ml/petal/tests/testenv/nodemodules"
 	"github.com/petal-ml/petal/tests/testenv/pyvenv"
 )
 
@@ -71,6 +73,7 @@ func prepare(ctx context.Context, args []string) error {
 		for _, name := range gotool.Names() {
 			_, _ = gotool.Ensure(ctx, ".", name)
 		}
+		_, _ = nodemodules.Ensure(ctx, filepath.Join("tests", "clients", "typescript"))
 		return nil
 	})
 	group.Go(func() error {

@@ -11,34 +11,37 @@ import (
 	"strings"
 )
 
-// packages are the Debian packages that hold all that a test run needs beside
-// Go: the C compiler for the race detector, git, Python with venv, a real
-// PostgreSQL for the accounts, and a browser for the documentation page.
-var packages = []string{"gcc", "libc6-dev", "git", "python3", "python3-venv", "postgresql", "chromium"}
+// packages are the Debian packages that hold what every test run needs beside
+// Go: the C compiler for the race detector, git, and Python with venv.
+var packages = []string{"gcc", "libc6-dev", "git", "python3", "python3-venv"}
 
 // optional are the parts whose tests skip, or fail where CI is set, when they
 // are missing.
 var optional = []struct {
-	name, purpose, debian string
-	present               func() bool
+	name, purpose string
+	debian        []string
+	present       func() bool
 }{
-	{"PostgreSQL", "accounts in it", "postgresql", hasPostgreSQL},
-	{"Chromium", "the documentation page", "chromium", hasChromium},
+	{"PostgreSQL", "accounts in it", []string{"postgresql"}, hasPostgreSQL},
+	{"Chromium", "the documentation page", []string{"chromium"}, hasProgram("chromium")},
+	{"npm", "the TypeScript client", []string{"nodejs", "npm"}, hasProgram("npm")},
 }
 
 // EnsureSystem checks that gcc, git and a usable Python are installed. On Debian
 // and as root it installs what is missing and says so; elsewhere its error holds
-// the one command to type. A missing PostgreSQL or Chromium is no error: its tests
-// skip, or fail where CI is set.
+// the one command to type. A missing optional part is no error: its tests skip,
+// or fail where CI is set.
 func EnsureSystem(ctx context.Context, out io.Writer) error {
-	missing := missingParts(ctx)
+	missing, install := missingParts(ctx), packages
 	for _, part := range optional {
-		switch {
-		case part.present():
-		case canInstall():
+		if part.present() {
+			continue // from elsewhere, it might not go with Debian's package
+		}
+		install = append(install, part.debian...)
+		if canInstall() {
 			missing = append(missing, part.name)
-		default:
-			say(out, "%s missing: tests of %s are skipped; Debian's package is %s", part.name, part.purpose, part.debian)
+		} else {
+			say(out, "%s missing: tests of %s are skipped; Debian has it in %s", part.name, part.purpose, strings.Join(part.debian, " "))
 		}
 	}
 	if len(missing) == 0 {
@@ -49,10 +52,10 @@ func EnsureSystem(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("the tests need %s: install gcc, git and Python 3.11 or later with venv", names)
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("the tests need %s: type `sudo apt-get install %s`", names, strings.Join(packages, " "))
+		return fmt.Errorf("the tests need %s: type `sudo apt-get install %s`", names, strings.Join(install, " "))
 	}
-	say(out, "%s missing: installing %s by apt-get", names, strings.Join(packages, " "))
-	if err := aptInstall(ctx, out); err != nil {
+	say(out, "%s missing: installing %s by apt-get", names, strings.Join(install, " "))
+	if err := aptInstall(ctx, out, install); err != nil {
 		if len(missingParts(ctx)) == 0 {
 			say(out, "not everything could be installed, the tests of what is missing are skipped: %v", err)
 			return nil
@@ -80,9 +83,11 @@ func hasPostgreSQL() bool {
 	return err == nil && len(found) > 0
 }
 
-func hasChromium() bool {
-	_, err := exec.LookPath("chromium")
-	return err == nil
+func hasProgram(name string) func() bool {
+	return func() bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	}
 }
 
 func missingParts(ctx context.Context) []string {
@@ -102,10 +107,10 @@ func missingParts(ctx context.Context) []string {
 	return missing
 }
 
-func aptInstall(ctx context.Context, out io.Writer) error {
+func aptInstall(ctx context.Context, out io.Writer, names []string) error {
 	// Package lists are often absent or old in an image.
 	update := run(ctx, out, "apt-get", "update", "-qq")
-	install := append([]string{"DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends"}, packages...)
+	install := append([]string{"DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "--no-install-recommends"}, names...)
 	if err := run(ctx, out, "env", install...); err != nil {
 		return errors.Join(update, err)
 	}
