@@ -1,13 +1,16 @@
 package httpapi
 
 import (
+	"errors"
+
 	"github.com/petal-ml/petal/internal/serving"
 )
 
 // A batch is rows as the model takes them, and what it says of them.
 type batch struct {
 	n       int
-	x       []float32 // n rows, one after another
+	x       []float32      // n rows, one after another
+	table   *serving.Table // the same rows for a typed model; nil for others
 	classes []int
 	scores  []float32 // the model's number of scores a row
 }
@@ -22,26 +25,52 @@ type binder struct {
 	locate      func(i int) string // names row i of the body
 
 	row   []float64
+	cells []serving.Cell
 	given []bool
 }
 
 func newBinder(model *serving.Model, locate func(int) string) *binder {
 	features := model.Info().Features
-	return &binder{model: model, features: features, locate: locate, row: make([]float64, len(features)), given: make([]bool, len(features))}
+	return &binder{
+		model: model, features: features, locate: locate,
+		row: make([]float64, len(features)), cells: make([]serving.Cell, len(features)), given: make([]bool, len(features)),
+	}
+}
+
+// newBatch makes room for n rows, none of which is there yet.
+func newBatch(model *serving.Model, n int) (*batch, *fieldError) {
+	b := &batch{n: n, x: make([]float32, 0, n*len(model.Info().Features))}
+	if !model.IsTyped() {
+		return b, nil
+	}
+	var err error
+	if b.table, err = model.NewTable(n); err != nil {
+		return nil, reject(rejectRefused, "body", err.Error())
+	}
+	return b, nil
 }
 
 // bind makes a batch of rows.
 func (b *binder) bind(rows []instance) (*batch, *fieldError) {
-	out := &batch{n: len(rows), x: make([]float32, 0, len(rows)*len(b.features))}
+	out, fault := newBatch(b.model, len(rows))
+	if fault != nil {
+		return nil, fault
+	}
 	for i, in := range rows {
-		row := in.values
+		row, cells := in.values, in.cells
+		if out.table != nil && cells == nil {
+			cells = widen(make([]serving.Cell, 0, len(row)), row)
+		}
 		if in.names != nil {
-			if fault := b.byName(in, i); fault != nil {
+			if fault := b.byName(in.names, row, cells, i); fault != nil {
 				return nil, fault
 			}
 			row = b.row
+			if cells != nil {
+				cells = b.cells
+			}
 		}
-		if err := b.model.Check(row); err != nil {
+		if err := b.check(out, i, row, cells); err != nil {
 			return nil, inputFault(err, b.locate(i), in.names != nil)
 		}
 		for _, v := range row {
@@ -51,21 +80,46 @@ func (b *binder) bind(rows []instance) (*batch, *fieldError) {
 	return out, nil
 }
 
+// check checks a row and enters it in the batch's table. Cells may be nil for a
+// row of numbers.
+func (b *binder) check(out *batch, i int, row []float64, cells []serving.Cell) error {
+	if cells == nil {
+		return b.model.Check(row)
+	}
+	if err := b.model.CheckCells(cells); err != nil || out.table == nil {
+		return err
+	}
+	for column, c := range cells {
+		if err := out.table.Set(i, column, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // byName puts the values of one row in order. Every feature must be there: a
 // missing value is written as null.
-func (b *binder) byName(in instance, i int) *fieldError {
+func (b *binder) byName(names []string, row []float64, cells []serving.Cell, i int) *fieldError {
 	if b.index == nil {
 		b.index = featureIndex(b.features)
 	}
 	clear(b.given)
-	for j, name := range in.names {
+	for j, name := range names {
 		at, known := b.index[name]
 		if !known && b.ignoreExtra {
 			continue
 		} else if !known {
 			return reject(rejectUnknownKey, b.locate(i), "there is a feature that the model does not know; GET /model-info lists its features")
 		}
-		b.row[at], b.given[at] = in.values[j], true
+		b.row[at], b.given[at] = row[j], true
+		if cells == nil {
+			continue
+		}
+		// A value of another kind is told before one that is missing.
+		if err := b.model.CheckCell(at, cells[j]); err != nil {
+			return inputFault(err, b.locate(i), true)
+		}
+		b.cells[at] = cells[j]
 	}
 	for j, ok := range b.given {
 		if !ok {
@@ -80,7 +134,24 @@ func (b *binder) byName(in instance, i int) *fieldError {
 func (b *batch) evaluate(model *serving.Model) (int, error) {
 	b.classes = make([]int, b.n)
 	b.scores = make([]float32, b.n*model.NumScores())
+	if b.table != nil {
+		return model.PredictTable(b.table, b.classes, b.scores)
+	}
 	return model.PredictRows(b.x, b.classes, b.scores)
+}
+
+// evaluationFault is what an evaluation found wrong with the rows; nil where the
+// error is none of the client's. Locate names row i, or all rows for -1.
+func evaluationFault(err error, i int, locate func(int) string) *fieldError {
+	var in *serving.InputError
+	switch {
+	case errors.Is(err, serving.ErrNotFinite):
+		return reject(rejectNotFinite, locate(i), err.Error())
+	case errors.As(err, &in):
+		return reject(rejectRefused, locate(-1), in.Problem())
+	default:
+		return nil
+	}
 }
 
 // of returns the scores of row i.

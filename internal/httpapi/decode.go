@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/petal-ml/petal/internal/serving"
 )
 
 // A request is the body of POST /predict as it was written, before it is held
@@ -22,6 +24,27 @@ type request struct {
 type instance struct {
 	names  []string
 	values []float64
+	// cells are the values of a row of which some are no numbers; nil for others.
+	cells []serving.Cell
+}
+
+// add appends a value.
+func (in *instance) add(c serving.Cell) {
+	if c.Kind != serving.Number && in.cells == nil {
+		in.cells = widen(make([]serving.Cell, 0, 8), in.values)
+	}
+	in.values = append(in.values, c.Number)
+	if in.cells != nil {
+		in.cells = append(in.cells, c)
+	}
+}
+
+// widen appends numbers to cells.
+func widen(cells []serving.Cell, numbers []float64) []serving.Cell {
+	for _, v := range numbers {
+		cells = append(cells, serving.Cell{Number: v})
+	}
+	return cells
 }
 
 // A fieldError says what is wrong with a body and where. Location and message
@@ -125,15 +148,15 @@ func (d *decoder) instances(at string) ([]instance, *fieldError) {
 	return rows, err
 }
 
-// instance reads one row, an array or an object of numbers.
+// instance reads one row, an array or an object of values.
 func (d *decoder) instance(at string) (instance, *fieldError) {
 	var row instance
 	switch d.peek() {
 	case '[':
 		row.values = make([]float64, 0, 8)
 		err := d.array(func(i int) *fieldError {
-			v, err := d.number(func() string { return fmt.Sprintf("%s[%d]", at, i) })
-			row.values = append(row.values, v)
+			v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, i) })
+			row.add(v)
 			return err
 		})
 		return row, err
@@ -141,12 +164,12 @@ func (d *decoder) instance(at string) (instance, *fieldError) {
 		row.names = make([]string, 0, 8)
 		row.values = make([]float64, 0, 8)
 		err := d.object(at, func(key string) *fieldError {
-			v, err := d.number(func() string { return at })
+			v, err := d.cell(func() string { return at })
 			if err != nil && err.location == at {
 				err.key = key
 			}
 			row.names = append(row.names, key)
-			row.values = append(row.values, v)
+			row.add(v)
 			return err
 		})
 		return row, err
@@ -154,8 +177,27 @@ func (d *decoder) instance(at string) (instance, *fieldError) {
 	return row, d.wrongType(at, "an array of numbers or an object of numbers by feature name")
 }
 
-// number reads one value of a row: a number, or null, which becomes NaN. Here
-// tells the location, when it is needed.
+// cell reads one value of a row: a number or null, a string, true or false. What
+// of it the model takes is for the binder to say.
+func (d *decoder) cell(here func() string) (serving.Cell, *fieldError) {
+	switch c := d.peek(); {
+	case c == '"':
+		s, ok := d.str()
+		if !ok {
+			return serving.Cell{}, d.malformed("a string is not written as JSON writes strings")
+		}
+		return serving.Cell{Kind: serving.Text, Text: s}, nil
+	case c == 't' && d.literal("true"):
+		return serving.Cell{Kind: serving.Boolean, Number: 1}, nil
+	case c == 'f' && d.literal("false"):
+		return serving.Cell{Kind: serving.Boolean}, nil
+	}
+	v, err := d.number(here)
+	return serving.Cell{Number: v}, err
+}
+
+// number reads a number, or null, which becomes NaN. Here tells the location, when
+// it is needed.
 func (d *decoder) number(here func() string) (float64, *fieldError) {
 	if c := d.peek(); c == 'n' && d.literal("null") {
 		return math.NaN(), nil

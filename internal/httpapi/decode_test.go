@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/serving"
 )
 
 func TestDecodePredictAccepts(t *testing.T) {
@@ -71,8 +73,7 @@ func TestDecodePredictRefuses(t *testing.T) {
 		{"features null", `{"features":null}`, rejectMissingValue, "body.features"},
 		{"features a number", `{"features":1}`, rejectWrongType, "body.features"},
 		{"features a string", `{"features":"1,2"}`, rejectWrongType, "body.features"},
-		{"a string in a row", `{"features":[1,"1"]}`, rejectWrongType, "body.features[1]"},
-		{"true in a row", `{"features":[1,2,true]}`, rejectWrongType, "body.features[2]"},
+		{"a broken string in a row", `{"features":[1,"\x"]}`, rejectMalformed, "body"},
 		{"an array in a row", `{"features":[[1,2]]}`, rejectWrongType, "body.features[0]"},
 		{"an object in a row", `{"features":[{}]}`, rejectWrongType, "body.features[0]"},
 		{"NaN", `{"features":[NaN]}`, rejectMalformed, "body.features[0]"},
@@ -101,8 +102,8 @@ func TestDecodePredictRefuses(t *testing.T) {
 		{"instances an object", `{"instances":{"a":1}}`, rejectWrongType, "body.instances"},
 		{"a row null", `{"instances":[[1],null]}`, rejectMissingValue, "body.instances[1]"},
 		{"a row a number", `{"instances":[1,2]}`, rejectWrongType, "body.instances[0]"},
-		{"a string in a row of many", `{"instances":[[1],[2,"x"]]}`, rejectWrongType, "body.instances[1][1]"},
-		{"a string by name in a row of many", `{"instances":[[1],{"a":"x"}]}`, rejectWrongType, "body.instances[1]"},
+		{"an array in a row of many", `{"instances":[[1],[2,[]]]}`, rejectWrongType, "body.instances[1][1]"},
+		{"an array by name in a row of many", `{"instances":[[1],{"a":[]}]}`, rejectWrongType, "body.instances[1]"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, fault := decodePredict([]byte(row.body))
@@ -120,6 +121,7 @@ func FuzzDecodePredict(f *testing.F) {
 	for _, seed := range []string{
 		`{"features":[5.1,3.5,1.4,0.2]}`, `{"features":{"a":1,"\u00e9":null}}`, `{"instances":[[1,2],{"a":-1e-5}]}`,
 		`{"features":[1e309]}`, `{"features":`, "{\"features\":[1],\"\xff\":2}", `{"features":[[[[`, `{"\ud83c\udf38":1}`,
+		`{"features":[1,"Lyon",true,null]}`, `{"instances":[{"a":"","b":false}]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -153,12 +155,22 @@ func FuzzDecodePredict(f *testing.F) {
 				}
 			}
 			require.Len(t, got.rows[i].values, len(want))
+			cells := got.rows[i].cells
+			if cells == nil {
+				cells = widen(nil, got.rows[i].values)
+			}
 			for j, v := range want {
-				if v == nil {
-					require.True(t, math.IsNaN(got.rows[i].values[j]))
-					continue
+				switch v := v.(type) {
+				case nil:
+					require.True(t, cells[j].IsMissing())
+				case string:
+					require.Equal(t, serving.Cell{Kind: serving.Text, Text: v}, cells[j])
+				case bool:
+					require.Equal(t, serving.Boolean, cells[j].Kind)
+					require.Equal(t, v, cells[j].Number != 0)
+				default:
+					require.Equal(t, v, cells[j].Number)
 				}
-				require.Equal(t, v, got.rows[i].values[j])
 			}
 		}
 	})

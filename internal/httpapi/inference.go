@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,12 +14,21 @@ import (
 	"github.com/petal-ml/petal/internal/version"
 )
 
-// Data types of the Open Inference Protocol that go out.
+// Data types of the Open Inference Protocol.
 const (
 	typeBytes = "BYTES"
+	typeBool  = "BOOL"
 	typeInt64 = "INT64"
 	typeFP32  = "FP32"
+	typeFP64  = "FP64"
 )
+
+// datatypes are those of the graph's inputs.
+var datatypes = map[onnx.ElementType]string{
+	onnx.Float: typeFP32, onnx.Double: typeFP64, onnx.Bool: typeBool, onnx.String: typeBytes,
+	onnx.Int8: "INT8", onnx.Int16: "INT16", onnx.Int32: "INT32", onnx.Int64: typeInt64,
+	onnx.Uint8: "UINT8", onnx.Uint16: "UINT16", onnx.Uint32: "UINT32", onnx.Uint64: "UINT64",
+}
 
 // scoresOutput names the scores of a graph that gives them one output a class.
 const scoresOutput = "probabilities"
@@ -75,7 +82,7 @@ func (a *api) modelRoutes() []route {
 		{
 			method: http.MethodPost, path: "/infer", handle: a.infer, scope: account.ScopePredict,
 			id: "infer", tag: tagInference, summary: "Predict rows as tensors",
-			description: "One tensor of n rows, or one tensor per feature; floats and integers are converted. Tensors may come and go " +
+			description: "One tensor of n rows, or one tensor per feature; floats and integers are converted, text is BYTES. Tensors may come and go " +
 				"in binary (the binary tensor data extension), behind the JSON whose length the header Inference-Header-Content-Length gives. " +
 				"Content-Type may be absent, as common clients leave it out.",
 			params: []*huma.Param{{
@@ -144,7 +151,7 @@ type inferRequest struct {
 type inferInput struct {
 	_        struct{} `additionalProperties:"true"`
 	Name     string   `json:"name"`
-	Datatype string   `json:"datatype" enum:"FP32,FP64,INT8,INT16,INT32,INT64,UINT8,UINT16,UINT32,UINT64"`
+	Datatype string   `json:"datatype" enum:"FP32,FP64,INT8,INT16,INT32,INT64,UINT8,UINT16,UINT32,UINT64,BOOL,BYTES"`
 	Shape    []int    `json:"shape" nullable:"false"`
 	Data     []any    `json:"data,omitempty" nullable:"false" doc:"Row by row, flat or nested."`
 }
@@ -163,27 +170,28 @@ type inferAnswer struct {
 }
 
 func (s *samples) inferRequest() any {
-	input, row := "features", s.row()
+	row := s.row()
 	if s.model == nil {
-		return inferRequest{Inputs: []inferInput{{Name: input, Datatype: "FP64", Shape: []int{1, len(row)}, Data: anySlice(row)}}}
-	}
-	if inputs := s.model.Inputs(); len(inputs) == 1 {
-		input = inputs[0].Name
-		return inferRequest{Inputs: []inferInput{{Name: input, Datatype: "FP64", Shape: []int{1, len(row)}, Data: anySlice(row)}}}
+		return inferRequest{Inputs: []inferInput{{Name: "features", Datatype: typeFP64, Shape: []int{1, len(row)}, Data: row}}}
 	}
 	var request inferRequest
-	for i, name := range s.names() {
-		request.Inputs = append(request.Inputs, inferInput{Name: name, Datatype: "FP64", Shape: []int{1}, Data: []any{row[i]}})
+	for _, in := range s.model.Inputs() {
+		datatype := datatypes[in.Element]
+		if datatype == typeFP32 {
+			datatype = typeFP64 // how JSON is read
+		}
+		request.Inputs = append(request.Inputs, inferInput{
+			Name: in.Name, Datatype: datatype, Shape: shapeOf(in, 1), Data: row[in.First : in.First+in.Width],
+		})
 	}
 	return request
 }
 
-func anySlice(values []float64) []any {
-	all := make([]any, len(values))
-	for i, v := range values {
-		all[i] = v
+func shapeOf(in serving.Input, rows int) []int {
+	if in.Flat {
+		return []int{rows}
 	}
-	return all
+	return []int{rows, in.Width}
 }
 
 func (a *api) inferenceServer(w http.ResponseWriter, _ *http.Request) {
@@ -232,12 +240,8 @@ func (a *api) inferenceModel(w http.ResponseWriter, r *http.Request) {
 	}
 	info := model.Info()
 	answer := modelMetadata{Name: info.Name, Versions: []string{info.Version}, Platform: "onnx"}
-	if inputs := model.Inputs(); len(inputs) == 1 {
-		answer.Inputs = []tensorMetadata{{inputs[0].Name, typeFP32, []int{-1, len(info.Features)}}}
-	} else {
-		for _, f := range info.Features {
-			answer.Inputs = append(answer.Inputs, tensorMetadata{f.Name, typeFP32, []int{-1}})
-		}
+	for _, in := range model.Inputs() {
+		answer.Inputs = append(answer.Inputs, tensorMetadata{in.Name, datatypes[in.Element], shapeOf(in, -1)})
 	}
 	for _, o := range outputsOf(model) {
 		answer.Outputs = append(answer.Outputs, tensorMetadata{o.name, o.datatype, o.shape(-1)})
@@ -319,8 +323,8 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errOverload)
 		return
 	}
-	if errors.Is(err, serving.ErrNotFinite) {
-		a.rejectInput(w, r, model, reject(rejectNotFinite, fmt.Sprintf("row %d", i), err.Error()))
+	if fault := evaluationFault(err, i, numberedRow); fault != nil {
+		a.rejectInput(w, r, model, fault)
 		return
 	} else if err != nil {
 		a.internal(w, r, "prediction", err)

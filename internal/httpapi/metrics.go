@@ -29,11 +29,12 @@ const (
 	rejectNotFinite    rejectReason = "not_finite"
 	// rejectUnexplained is no fault of the row: the model cannot be explained.
 	rejectUnexplained rejectReason = "unexplained"
+	rejectRefused     rejectReason = "refused" // by the graph, such as a category that it does not know
 )
 
 var rejectReasons = []rejectReason{
 	rejectMalformed, rejectUnknownKey, rejectMissingKey, rejectWrongType,
-	rejectMissingValue, rejectOutOfRange, rejectWrongWidth, rejectNotFinite, rejectUnexplained,
+	rejectMissingValue, rejectOutOfRange, rejectWrongWidth, rejectNotFinite, rejectUnexplained, rejectRefused,
 }
 
 // denyReason is why a request was not let in, as a metric label.

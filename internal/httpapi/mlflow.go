@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -82,7 +83,7 @@ func (invocationsAnswer) Schema(huma.Registry) *huma.Schema {
 }
 
 func (s *samples) dataframeSplit() any {
-	return map[string]any{"dataframe_split": map[string]any{"columns": s.names(), "data": [][]float64{s.row()}}}
+	return map[string]any{"dataframe_split": map[string]any{"columns": s.names(), "data": [][]any{s.row()}}}
 }
 
 // ping is GET /ping.
@@ -123,18 +124,18 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, *no)
 		return
 	}
-	known := featureIndex(model.Info().Features)
+	columns := newColumns(model.Info().Features)
 	decode := decodeInvocations
 	if isCSV {
 		decode = decodeCSV
 	}
-	rows, fault := decode(body, known)
+	rows, fault := decode(body, columns)
 	if fault != nil {
 		a.rejectInput(w, r, model, fault)
 		return
 	}
-	bound := newBinder(model, func(i int) string { return fmt.Sprintf("row %d", i) })
-	bound.index, bound.ignoreExtra = known, true
+	bound := newBinder(model, numberedRow)
+	bound.index, bound.ignoreExtra = columns.index, true
 	b, fault := bound.bind(rows)
 	if fault == nil {
 		i, admitted, err := a.evaluate(r.Context(), model, b)
@@ -142,9 +143,7 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, errOverload)
 			return
 		}
-		if errors.Is(err, serving.ErrNotFinite) {
-			fault = reject(rejectNotFinite, bound.locate(i), err.Error())
-		} else if err != nil {
+		if fault = evaluationFault(err, i, bound.locate); fault == nil && err != nil {
 			a.internal(w, r, "prediction", err)
 			return
 		}
@@ -154,6 +153,14 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeBody(w, "application/json", a.encodeRecords(model, b))
+}
+
+// numberedRow names row i, -1 all of them.
+func numberedRow(i int) string {
+	if i < 0 {
+		return "the rows"
+	}
+	return fmt.Sprintf("row %d", i)
 }
 
 // encodeRecords writes a record a row, as MLflow writes a data frame.
@@ -172,15 +179,33 @@ func (a *api) encodeRecords(model *serving.Model, b *batch) []byte {
 // mlflowCode is what MLflow calls this fault.
 func (e *fieldError) mlflowCode() string {
 	switch e.reason {
-	case rejectMissingKey, rejectWrongWidth, rejectMissingValue, rejectOutOfRange, rejectWrongType, rejectNotFinite:
+	case rejectMissingKey, rejectWrongWidth, rejectMissingValue, rejectOutOfRange, rejectWrongType, rejectNotFinite, rejectRefused:
 		return "INVALID_PARAMETER_VALUE"
 	default:
 		return "BAD_REQUEST"
 	}
 }
 
+// columns are the features of a model by name.
+type columns struct {
+	features []serving.Feature
+	index    map[string]int
+}
+
+func newColumns(features []serving.Feature) columns {
+	return columns{features, featureIndex(features)}
+}
+
+// kindAt is what column i takes; beyond the last one, numbers.
+func (c columns) kindAt(i int) serving.Kind {
+	if i < len(c.features) {
+		return c.features[i].Kind
+	}
+	return serving.Number
+}
+
 // decodeInvocations reads one of the JSON forms of /invocations.
-func decodeInvocations(data []byte, known map[string]int) ([]instance, *fieldError) {
+func decodeInvocations(data []byte, known columns) ([]instance, *fieldError) {
 	d := scoringDecoder{decoder{data: data}, known}
 	if err := d.checkText(); err != nil {
 		return nil, err
@@ -220,7 +245,7 @@ func decodeInvocations(data []byte, known map[string]int) ([]instance, *fieldErr
 // model does not know may be anything.
 type scoringDecoder struct {
 	decoder
-	known map[string]int
+	known columns
 }
 
 // members finds where the values of an object begin.
@@ -316,11 +341,13 @@ func (d *scoringDecoder) rows(at string) ([]instance, *fieldError) {
 func (d *scoringDecoder) record(at string) (instance, *fieldError) {
 	row := instance{names: []string{}}
 	err := d.object(at, func(key string) *fieldError {
-		if _, known := d.known[key]; !known {
+		column, known := d.known.index[key]
+		if !known {
 			return d.skip(0)
 		}
-		v, err := d.cell(at + "." + key)
-		row.names, row.values = append(row.names, key), append(row.values, v)
+		v, err := d.cell(at+"."+key, d.known.kindAt(column))
+		row.names = append(row.names, key)
+		row.add(v)
 		return err
 	})
 	return row, err
@@ -333,14 +360,16 @@ func (d *scoringDecoder) cells(at string, names []string) (instance, *fieldError
 		return row, d.wrongType(at, "an array of numbers")
 	}
 	err := d.array(func(i int) *fieldError {
+		column := i
 		if names != nil && i < len(names) {
-			if _, known := d.known[names[i]]; !known {
-				row.values = append(row.values, math.NaN())
+			var known bool
+			if column, known = d.known.index[names[i]]; !known {
+				row.add(serving.Cell{})
 				return d.skip(0)
 			}
 		}
-		v, err := d.cell(fmt.Sprintf("%s[%d]", at, i))
-		row.values = append(row.values, v)
+		v, err := d.cell(fmt.Sprintf("%s[%d]", at, i), d.known.kindAt(column))
+		row.add(v)
 		return err
 	})
 	if err == nil && names != nil && len(row.values) != len(names) {
@@ -355,20 +384,22 @@ func (d *scoringDecoder) columns(at string) ([]instance, *fieldError) {
 	first := true
 	err := d.object(at, func(key string) *fieldError {
 		here := at + "." + key
-		if _, known := d.known[key]; !known {
+		column, known := d.known.index[key]
+		if !known {
 			return d.skip(0)
 		}
-		var values []float64
+		kind := d.known.kindAt(column)
+		var values []serving.Cell
 		var err *fieldError
 		if d.peek() == '[' {
 			err = d.array(func(i int) *fieldError {
-				v, err := d.cell(fmt.Sprintf("%s[%d]", here, i))
+				v, err := d.cell(fmt.Sprintf("%s[%d]", here, i), kind)
 				values = append(values, v)
 				return err
 			})
 		} else {
-			values = make([]float64, 1)
-			values[0], err = d.cell(here)
+			values = make([]serving.Cell, 1)
+			values[0], err = d.cell(here, kind)
 		}
 		switch {
 		case err != nil:
@@ -379,42 +410,59 @@ func (d *scoringDecoder) columns(at string) ([]instance, *fieldError) {
 			return reject(rejectWrongWidth, here, "the columns are not equally long")
 		}
 		for i, v := range values {
-			rows[i].names, rows[i].values = append(rows[i].names, key), append(rows[i].values, v)
+			rows[i].names = append(rows[i].names, key)
+			rows[i].add(v)
 		}
 		return nil
 	})
-	if err == nil && first && len(d.known) > 0 {
+	if err == nil && first && len(d.known.features) > 0 {
 		err = reject(rejectMissingKey, at, "there is no column that the model knows")
 	}
 	return rows, err
 }
 
-// cell reads a number, a null, or a number written as text.
-func (d *scoringDecoder) cell(at string) (float64, *fieldError) {
+// cell reads a value for a column of that kind. Numbers, true and false may be
+// written as text, as pandas writes columns of mixed types.
+func (d *scoringDecoder) cell(at string, kind serving.Kind) (serving.Cell, *fieldError) {
 	here := func() string { return at }
-	if d.peek() != '"' {
-		return d.number(here)
+	switch {
+	case d.peek() == '"':
+		written, ok := d.str()
+		if !ok {
+			return serving.Cell{}, d.malformed("a value is not written as JSON writes strings")
+		}
+		return parseCell(written, kind, at)
+	case kind == serving.Text && d.peek() != 'n':
+		return serving.Cell{}, d.wrongType(at, "text")
+	case kind == serving.Boolean:
+		return d.decoder.cell(here)
+	default:
+		v, err := d.number(here)
+		return serving.Cell{Number: v}, err
 	}
-	written, ok := d.str()
-	if !ok {
-		return 0, d.malformed("a value is not written as JSON writes strings")
-	}
-	return parseCell(written, at)
 }
 
-// parseCell reads a number that stands in text.
-func parseCell(written, at string) (float64, *fieldError) {
+// parseCell reads a value that stands in text.
+func parseCell(written string, kind serving.Kind, at string) (serving.Cell, *fieldError) {
+	switch {
+	case kind == serving.Text:
+		return serving.Cell{Kind: kind, Text: written}, nil
+	case kind == serving.Boolean && strings.EqualFold(written, "true"):
+		return serving.Cell{Kind: kind, Number: 1}, nil
+	case kind == serving.Boolean && strings.EqualFold(written, "false"):
+		return serving.Cell{Kind: kind}, nil
+	}
 	written = strings.TrimSpace(written)
 	n := decoder{data: []byte(written)}
 	digits, ok := n.numberText()
 	if !ok || n.pos != len(n.data) {
-		return 0, reject(rejectWrongType, at, "a number is expected, not text")
+		return serving.Cell{}, reject(rejectWrongType, at, "a number is expected, not text")
 	}
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
-		return 0, reject(rejectOutOfRange, at, "the number is out of range; a 32-bit float must hold it")
+		return serving.Cell{}, reject(rejectOutOfRange, at, "the number is out of range; a 32-bit float must hold it")
 	}
-	return v, nil
+	return serving.Cell{Number: v}, nil
 }
 
 // skip passes over a value of any form.
@@ -444,7 +492,10 @@ func (d *decoder) skip(depth int) *fieldError {
 
 // decodeCSV reads text with a header, as pandas writes it. An empty cell is a
 // missing value.
-func decodeCSV(data []byte, known map[string]int) ([]instance, *fieldError) {
+func decodeCSV(data []byte, known columns) ([]instance, *fieldError) {
+	if !utf8.Valid(data) {
+		return nil, reject(rejectMalformed, "body", "the body is not valid UTF-8")
+	}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.ReuseRecord = true
 	header, err := r.Read()
@@ -460,7 +511,7 @@ func decodeCSV(data []byte, known map[string]int) ([]instance, *fieldError) {
 		}
 		seen[name] = true
 	}
-	for name := range known {
+	for name := range known.index {
 		if !seen[name] {
 			return nil, reject(rejectMissingKey, "line 1", fmt.Sprintf("the header does not name the column %q", name))
 		}
@@ -475,16 +526,18 @@ func decodeCSV(data []byte, known map[string]int) ([]instance, *fieldError) {
 		if err != nil {
 			return nil, reject(rejectMalformed, fmt.Sprintf("row %d", len(rows)), "the line is not CSV, or has another number of columns than the header")
 		}
-		row := instance{names: names, values: make([]float64, len(cells))}
-		for i, cell := range cells {
-			row.values[i] = math.NaN()
-			if _, is := known[names[i]]; !is || strings.TrimSpace(cell) == "" {
-				continue
+		row := instance{names: names, values: make([]float64, 0, len(cells))}
+		for i, written := range cells {
+			c := serving.Cell{Number: math.NaN()}
+			column, is := known.index[names[i]]
+			kind := known.kindAt(column)
+			if is && (strings.TrimSpace(written) != "" || kind == serving.Text && written != "") {
+				var fault *fieldError
+				if c, fault = parseCell(written, kind, fmt.Sprintf("line %d, column %d", line, i+1)); fault != nil {
+					return nil, fault
+				}
 			}
-			var fault *fieldError
-			if row.values[i], fault = parseCell(cell, fmt.Sprintf("line %d, column %d", line, i+1)); fault != nil {
-				return nil, fault
-			}
+			row.add(c)
 		}
 		rows = append(rows, row)
 	}

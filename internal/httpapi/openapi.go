@@ -68,7 +68,7 @@ func (a *api) document() (*document, error) {
 
 // specification describes the routes as OpenAPI 3.1.
 func specification(all []route, s *samples) *huma.OpenAPI {
-	types := newSchemas()
+	types := newSchemas(s.model)
 	spec := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 
@@ -42,8 +41,8 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errOverload)
 		return
 	}
-	if errors.Is(err, serving.ErrNotFinite) {
-		a.rejectInput(w, r, model, reject(rejectNotFinite, rowLocation(req.many, i), err.Error()))
+	if fault := evaluationFault(err, i, func(i int) string { return rowLocation(req.many, i) }); fault != nil {
+		a.rejectInput(w, r, model, fault)
 		return
 	} else if err != nil {
 		a.internal(w, r, "prediction", err)
@@ -121,19 +120,18 @@ func inputFault(err error, at string, named bool) *fieldError {
 	} else if in.Column >= 0 {
 		at += fmt.Sprintf("[%d]", in.Column)
 	}
-	switch in.Fault {
-	case serving.WrongWidth:
-		return reject(rejectWrongWidth, at, fmt.Sprintf("the model takes %d values a row, not %d", in.Want, in.Got))
-	case serving.MissingValue:
-		return reject(rejectMissingValue, at, "a number is expected, not null")
-	default:
-		return reject(rejectOutOfRange, at, "the number is out of range; a 32-bit float must hold it (at most "+
-			strconv.FormatFloat(math.MaxFloat32, 'g', 8, 64)+" in size)")
-	}
+	reason := map[serving.Fault]rejectReason{
+		serving.WrongWidth: rejectWrongWidth, serving.MissingValue: rejectMissingValue, serving.WrongKind: rejectWrongType,
+		serving.OutOfRange: rejectOutOfRange, serving.Refused: rejectRefused,
+	}[in.Fault]
+	return reject(reason, at, in.Problem())
 }
 
-// rowLocation names row i of a body.
+// rowLocation names row i of a body, -1 all of them.
 func rowLocation(many bool, i int) string {
+	if many && i < 0 {
+		return "body.instances"
+	}
 	if many {
 		return fmt.Sprintf("body.instances[%d]", i)
 	}

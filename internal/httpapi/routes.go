@@ -90,10 +90,10 @@ func (a *api) predictRoute() route {
 		method: http.MethodPost, path: predictPath, handle: a.predict, scope: account.ScopePredict, needsModel: true, mayFail: true,
 		id: "predict", tag: tagModel, summary: "Predict one row or many",
 		description: "Give `features` for one row or `instances` for many, each as an array in the model's order or as an object by feature name. " +
-			"The order of the rows is kept. Keys are exact, none may come twice, and numbers must fit a 32-bit float.",
+			"The order of the rows is kept. Keys are exact, none may come twice, and numbers must fit a 32-bit float. Columns of text take strings.",
 		params: optionParams(),
 		body: &requestBody{
-			types:   []mediaType{{name: "application/json", schema: schemaOf[predictRequest], example: (*samples).predictRequest}},
+			types:   []mediaType{{name: "application/json", schema: predictRequestSchema, example: (*samples).predictRequest}},
 			invalid: http.StatusUnprocessableEntity,
 		},
 		replies: []reply{{status: 200, description: "The prediction, or the predictions in the order of the rows.", types: []mediaType{

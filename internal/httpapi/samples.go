@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 
 	"github.com/petal-ml/petal/internal/serving"
@@ -28,21 +27,36 @@ func (s *samples) names() []string {
 }
 
 // row is a row to try: the first whole one of the model's own examples, else
-// zeros.
-func (s *samples) row() []float64 {
+// zeros and empty texts.
+func (s *samples) row() []any {
 	if s.model == nil {
-		return []float64{5.1, 3.5, 1.4, 0.2}
+		return []any{5.1, 3.5, 1.4, 0.2}
 	}
 	info := s.model.Info()
 	for _, row := range info.Example {
-		if !slices.ContainsFunc(row, math.IsNaN) {
-			return row
+		if !slices.ContainsFunc(row, serving.Cell.IsMissing) {
+			return anySlice(row)
 		}
 	}
-	return make([]float64, len(info.Features))
+	return anySlice(info.MadeUp(0))
+}
+
+func anySlice(row []serving.Cell) []any {
+	all := make([]any, len(row))
+	for i, c := range row {
+		all[i] = c
+	}
+	return all
 }
 
 func (s *samples) predictRequest() any {
+	if s.model != nil && s.model.IsTyped() {
+		named := map[string]any{}
+		for i, v := range s.row() {
+			named[s.names()[i]] = v
+		}
+		return map[string]any{"features": named}
+	}
 	return map[string]any{"features": s.row()}
 }
 

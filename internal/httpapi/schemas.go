@@ -5,13 +5,19 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/petal-ml/petal/internal/serving"
 )
 
 // schemas makes schemas of Go types, each once, for one document.
-type schemas struct{ huma.Registry }
+type schemas struct {
+	huma.Registry
+	// model is the one that serves; nil while there is none.
+	model *serving.Model
+}
 
-func newSchemas() *schemas {
-	return &schemas{huma.NewMapRegistry("#/components/schemas/", schemaName)}
+func newSchemas(model *serving.Model) *schemas {
+	return &schemas{huma.NewMapRegistry("#/components/schemas/", schemaName), model}
 }
 
 // schemaName is the name of a type's schema: its own, with a capital.
@@ -35,12 +41,38 @@ func text(*schemas) *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 // The types below describe bodies that are read and written by hand; a test
 // holds what is really sent against them.
 
+// predictRequestSchema is that of the body of POST /predict for the model.
+func predictRequestSchema(s *schemas) *huma.Schema {
+	if s.model != nil && s.model.IsTyped() {
+		return oneOrMany(typedRow(s.model.Info().Features))
+	}
+	return schemaOf[predictRequest](s)
+}
+
+// typedRow is the schema of a row whose columns have different types.
+func typedRow(features []serving.Feature) *huma.Schema {
+	object := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: map[string]*huma.Schema{}, Description: "Values by feature name; every feature is there."}
+	array := &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{}, Description: "Values in the order of GET /model-info."}
+	types := map[serving.Kind]string{serving.Number: huma.TypeNumber, serving.Whole: huma.TypeInteger, serving.Boolean: huma.TypeBoolean, serving.Text: huma.TypeString}
+	for _, f := range features {
+		object.Properties[f.Name] = &huma.Schema{Type: types[f.Kind], Nullable: f.MayBeMissing}
+		object.Required = append(object.Required, f.Name)
+	}
+	n := len(features)
+	array.MinItems, array.MaxItems = &n, &n
+	return &huma.Schema{OneOf: []*huma.Schema{array, object}}
+}
+
 // predictRequest is the body of POST /predict.
 type predictRequest struct{}
 
-// Schema is that of exactly one of two keys, each with rows in two forms.
+// Schema is that of rows of numbers.
 func (predictRequest) Schema(s huma.Registry) *huma.Schema {
-	row := s.Schema(reflect.TypeFor[featureRow](), true, "")
+	return oneOrMany(s.Schema(reflect.TypeFor[featureRow](), true, ""))
+}
+
+// oneOrMany is the schema of exactly one of two keys, with one row or several.
+func oneOrMany(row *huma.Schema) *huma.Schema {
 	one := &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"features"},
 		Properties: map[string]*huma.Schema{"features": row},

@@ -6,7 +6,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
+	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
@@ -24,7 +26,9 @@ type inference struct {
 type inputTensor struct {
 	name, datatype string
 	shape          []int
-	values         []float64
+	values         []float64 // true is 1, false 0; those of text are in texts
+	texts          []string
+	kinds          [serving.Text + 1]bool // of the data in the JSON
 	hasValues      bool
 	binarySize     int // -1 where the data stand in values
 }
@@ -119,7 +123,7 @@ func (d *decoder) input(at string) (inputTensor, *fieldError) {
 			})
 		case "data":
 			t.hasValues = true
-			return d.flatten(at+".data", &t.values, 0)
+			return d.flatten(at+".data", &t, 0)
 		}
 		return d.skip(0)
 	})
@@ -204,8 +208,8 @@ func (d *decoder) whole(at string) (int, *fieldError) {
 	return int(n), nil
 }
 
-// flatten reads numbers that may stand in nested arrays, row by row.
-func (d *decoder) flatten(at string, into *[]float64, depth int) *fieldError {
+// flatten reads values that may stand in nested arrays, row by row.
+func (d *decoder) flatten(at string, into *inputTensor, depth int) *fieldError {
 	if depth > maxDepth {
 		return d.malformed("values nest too deep")
 	}
@@ -213,8 +217,13 @@ func (d *decoder) flatten(at string, into *[]float64, depth int) *fieldError {
 		if d.peek() == '[' {
 			return d.flatten(at, into, depth+1)
 		}
-		v, err := d.number(func() string { return fmt.Sprintf("%s[%d]", at, len(*into)) })
-		*into = append(*into, v)
+		c, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, len(into.values)+len(into.texts)) })
+		if c.Kind == serving.Text {
+			into.texts = append(into.texts, c.Text)
+		} else {
+			into.values = append(into.values, c.Number)
+		}
+		into.kinds[c.Kind] = true
 		return err
 	})
 }
@@ -223,40 +232,36 @@ func (d *decoder) flatten(at string, into *[]float64, depth int) *fieldError {
 // Tail holds the binary data. It returns the outputs asked for, too.
 func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputChoice, *fieldError) {
 	features := model.Info().Features
-	rows := -1
 	var b *batch
 	placed := make([]bool, len(features))
-	index := featureIndex(features)
-	inputs := model.Inputs()
+	find := inputFinder(model)
 	for i := range req.inputs {
 		t, at := &req.inputs[i], fmt.Sprintf("inputs[%d]", i)
-		first, width := 0, len(features)
-		if len(inputs) != 1 || t.name != inputs[0].Name {
-			column, known := index[t.name]
-			if !known {
-				return nil, nil, reject(rejectUnknownKey, at+".name", "the model has no such input; its metadata lists them")
-			}
-			first, width = column, 1
+		in, known := find(t.name)
+		if !known {
+			return nil, nil, reject(rejectUnknownKey, at+".name", "the model has no such input; its metadata lists them")
 		}
-		if slices.Contains(placed[first:first+width], true) {
+		claimed := placed[in.First : in.First+in.Width]
+		if slices.Contains(claimed, true) {
 			return nil, nil, reject(rejectMalformed, at+".name", "a column is given twice")
 		}
-		n, fault := t.rowsOf(at, width)
-		if fault == nil && rows >= 0 && n != rows {
+		n, fault := t.rowsOf(at, in)
+		if fault == nil && b == nil {
+			if b, fault = newBatch(model, n); fault == nil {
+				b.x = b.x[:n*len(features)]
+			}
+		}
+		if fault == nil && n != b.n {
 			fault = reject(rejectWrongWidth, at+".shape", "the tensors have different numbers of rows")
 		}
-		if fault == nil && b == nil {
-			rows = n
-			b = &batch{n: n, x: make([]float32, n*len(features))}
-		}
 		if fault == nil {
-			tail, fault = t.place(at, tail, b, first, width, features)
+			tail, fault = t.place(at, tail, b, in, model)
 		}
 		if fault != nil {
 			return nil, nil, fault
 		}
-		for c := range width {
-			placed[first+c] = true
+		for c := range claimed {
+			claimed[c] = true
 		}
 	}
 	for c, ok := range placed {
@@ -271,75 +276,158 @@ func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputC
 	return b, wanted, fault
 }
 
-// rowsOf checks the shape and that as many numbers are there, before anything
-// of that size is made.
-func (t *inputTensor) rowsOf(at string, width int) (int, *fieldError) {
+// inputFinder finds an input of the graph, or one feature, by name.
+func inputFinder(model *serving.Model) func(name string) (serving.Input, bool) {
+	inputs, index := model.Inputs(), featureIndex(model.Info().Features)
+	return func(name string) (serving.Input, bool) {
+		for _, in := range inputs {
+			if in.Name == name {
+				return in, true
+			}
+		}
+		column, known := index[name]
+		for _, in := range inputs {
+			if known && column < in.First+in.Width {
+				return serving.Input{Name: name, Element: in.Element, First: column, Width: 1}, true
+			}
+		}
+		return serving.Input{}, false
+	}
+}
+
+// rowsOf checks the shape and that as many values are there, before anything of
+// that size is made.
+func (t *inputTensor) rowsOf(at string, in serving.Input) (int, *fieldError) {
 	rows, ok := 0, false
 	switch {
-	case len(t.shape) == 2 && t.shape[1] == width:
+	case len(t.shape) == 2 && t.shape[1] == in.Width:
 		rows, ok = t.shape[0], true
-	case len(t.shape) == 1 && width == 1:
+	case len(t.shape) == 1 && in.Width == 1:
 		rows, ok = t.shape[0], true
 	}
 	if !ok {
-		want := fmt.Sprintf("[n,%d]", width)
-		if width == 1 {
+		want := fmt.Sprintf("[n,%d]", in.Width)
+		if in.Width == 1 {
 			want = "[n] or [n,1]"
 		}
 		return 0, reject(rejectWrongWidth, at+".shape", "the shape must be "+want)
 	}
-	size, known := sizes[t.datatype]
+	n, given := rows*in.Width, len(t.values)+len(t.texts)
 	switch {
-	case !known:
-		return 0, reject(rejectWrongType, at+".datatype", "floats and integers are expected: FP32, FP64, INT8 to INT64, UINT8 to UINT64")
+	case !fitsType(t.datatype, in.Element):
+		return 0, reject(rejectWrongType, at+".datatype", expectedTypes(in.Element))
 	case t.binarySize >= 0 && t.hasValues:
 		return 0, reject(rejectMalformed, at, "the data are given twice, in JSON and in binary")
-	case t.binarySize >= 0 && t.binarySize != rows*width*size:
+	case t.binarySize >= 0 && t.datatype == typeBytes && t.binarySize/4 < n, // each text has its length before it
+		t.binarySize >= 0 && t.datatype != typeBytes && t.binarySize != n*sizes[t.datatype]:
 		return 0, reject(rejectWrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
-	case t.binarySize < 0 && len(t.values) != rows*width:
-		return 0, reject(rejectWrongWidth, at+".data", fmt.Sprintf("the shape has %d values, the data have %d", rows*width, len(t.values)))
+	case t.binarySize < 0 && given != n:
+		return 0, reject(rejectWrongWidth, at+".data", fmt.Sprintf("the shape has %d values, the data have %d", n, given))
+	case t.kinds[serving.Text] && (t.datatype != typeBytes || len(t.values) > 0), t.kinds[serving.Number] && t.datatype == typeBytes,
+		t.kinds[serving.Boolean] && t.datatype != typeBool:
+		return 0, reject(rejectWrongType, at+".data", "the values are not what the datatype says")
 	}
 	return rows, nil
 }
 
-// sizes are the bytes of one element.
+// sizes are the bytes of one element. Those of BYTES differ.
 var sizes = map[string]int{
-	"FP32": 4, "FP64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8,
+	typeFP32: 4, typeFP64: 8, "INT8": 1, "INT16": 2, "INT32": 4, typeInt64: 8, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, typeBool: 1,
+}
+
+// fitsType says whether a tensor of the datatype can be converted for an input.
+func fitsType(datatype string, element onnx.ElementType) bool {
+	switch datatype {
+	case typeBytes:
+		return element == onnx.String
+	case typeBool:
+		return element == onnx.Bool
+	default:
+		return sizes[datatype] > 0 && element != onnx.String
+	}
+}
+
+func expectedTypes(element onnx.ElementType) string {
+	if element == onnx.String {
+		return "text is expected: BYTES"
+	}
+	numbers := "floats and integers are expected: FP32, FP64, INT8 to INT64, UINT8 to UINT64"
+	if element == onnx.Bool {
+		return numbers + ", or BOOL"
+	}
+	return numbers
 }
 
 // place checks the values and writes them to their columns. It returns the rest
 // of the binary data.
-func (t *inputTensor) place(at string, tail []byte, b *batch, first, width int, features []serving.Feature) ([]byte, *fieldError) {
+func (t *inputTensor) place(at string, tail []byte, b *batch, in serving.Input, model *serving.Model) ([]byte, *fieldError) {
 	value := func(i int) float64 { return t.values[i] }
 	if t.binarySize >= 0 {
-		value = reader(t.datatype, tail[:t.binarySize])
+		data := tail[:t.binarySize]
 		tail = tail[t.binarySize:]
+		if t.datatype != typeBytes {
+			value = reader(t.datatype, data)
+		} else if fault := t.readTexts(at, data, b.n*in.Width); fault != nil {
+			return nil, fault
+		}
 	}
-	all := len(features)
+	all := len(model.Info().Features)
 	for i := range b.n {
-		for c := range width {
-			v := value(i*width + c)
-			switch {
-			case v != v:
-				if !features[first+c].MayBeMissing {
-					return nil, reject(rejectMissingValue, fmt.Sprintf("%s.data[%d]", at, i*width+c), "a number is expected, not a missing value")
-				}
-			case math.IsInf(float64(float32(v)), 0):
-				return nil, reject(rejectOutOfRange, fmt.Sprintf("%s.data[%d]", at, i*width+c), "the number is out of range; a 32-bit float must hold it")
+		for c := range in.Width {
+			var cell serving.Cell
+			if t.datatype == typeBytes {
+				cell = serving.Cell{Kind: serving.Text, Text: t.texts[i*in.Width+c]}
+			} else {
+				cell.Number = value(i*in.Width + c)
 			}
-			b.x[i*all+first+c] = float32(v)
+			err := model.CheckCell(in.First+c, cell)
+			if err == nil && b.table != nil {
+				err = b.table.Set(i, in.First+c, cell)
+			}
+			if err != nil {
+				return nil, cellFault(err, fmt.Sprintf("%s.data[%d]", at, i*in.Width+c))
+			}
+			b.x[i*all+in.First+c] = float32(cell.Number)
 		}
 	}
 	return tail, nil
+}
+
+// cellFault is the model's objection to one value.
+func cellFault(err error, at string) *fieldError {
+	fault := inputFault(err, "", false)
+	fault.location = at
+	return fault
+}
+
+// readTexts reads n texts, each behind its length.
+func (t *inputTensor) readTexts(at string, data []byte, n int) *fieldError {
+	t.texts = make([]string, 0, n)
+	for range n {
+		if len(data) < 4 {
+			return reject(rejectMalformed, at, "the binary data end in the middle of a text")
+		}
+		size := binary.LittleEndian.Uint32(data)
+		data = data[4:]
+		if uint64(size) > uint64(len(data)) || !utf8.Valid(data[:size]) {
+			return reject(rejectMalformed, at, "the binary data hold a text that ends beyond them, or is not UTF-8")
+		}
+		t.texts = append(t.texts, string(data[:size]))
+		data = data[size:]
+	}
+	if len(data) > 0 {
+		return reject(rejectWrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
+	}
+	return nil
 }
 
 // reader returns element i of little-endian data.
 func reader(datatype string, data []byte) func(i int) float64 {
 	le := binary.LittleEndian
 	switch datatype {
-	case "FP32":
+	case typeFP32:
 		return func(i int) float64 { return float64(math.Float32frombits(le.Uint32(data[4*i:]))) }
-	case "FP64":
+	case typeFP64:
 		return func(i int) float64 { return math.Float64frombits(le.Uint64(data[8*i:])) }
 	case "INT8":
 		return func(i int) float64 { return float64(int8(data[i])) } //nolint:gosec // the bits of a signed number
@@ -349,7 +437,7 @@ func reader(datatype string, data []byte) func(i int) float64 {
 		return func(i int) float64 { return float64(int32(le.Uint32(data[4*i:]))) } //nolint:gosec // the bits of a signed number
 	case "INT64":
 		return func(i int) float64 { return float64(int64(le.Uint64(data[8*i:]))) } //nolint:gosec // the bits of a signed number
-	case "UINT8":
+	case "UINT8", typeBool:
 		return func(i int) float64 { return float64(data[i]) }
 	case "UINT16":
 		return func(i int) float64 { return float64(le.Uint16(data[2*i:])) }

@@ -69,6 +69,19 @@ type Signature struct {
 	Inputs, Outputs []Column
 }
 
+// ColumnNames are the names of the inputs of a signature made of columns; nil for
+// one made of tensors, which names the graph's inputs, not the columns in them.
+func (s Signature) ColumnNames() []string {
+	var names []string
+	for _, c := range s.Inputs {
+		if c.Name == "" || c.Type == Tensor {
+			return nil
+		}
+		names = append(names, c.Name)
+	}
+	return names
+}
+
 // PetalMetadata is what Petal notes about a model it trained, under
 // metadata.petal of the MLmodel file. Models from elsewhere do not have it.
 type PetalMetadata struct {

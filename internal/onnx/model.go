@@ -28,6 +28,34 @@ type Model struct {
 	Graph           *Graph
 }
 
+// OrderInputs puts the inputs that a caller has to give in the order of names,
+// and says whether it could: names must be those of all of them, each once.
+func (m *Model) OrderInputs(names []string) bool {
+	free := make(map[string]ValueInfo)
+	for _, in := range m.Inputs() {
+		free[in.Name] = in
+	}
+	if len(names) != len(free) {
+		return false
+	}
+	ordered := make([]ValueInfo, 0, len(m.Graph.Inputs))
+	for _, in := range m.Graph.Inputs {
+		if _, is := free[in.Name]; !is { // it has a default
+			ordered = append(ordered, in)
+		}
+	}
+	for _, name := range names {
+		in, is := free[name]
+		if !is {
+			return false
+		}
+		delete(free, name)
+		ordered = append(ordered, in)
+	}
+	m.Graph.Inputs = ordered
+	return true
+}
+
 // An Opset is one operator set that a model imports.
 type Opset struct {
 	Domain  string

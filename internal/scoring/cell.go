@@ -24,128 +24,66 @@ const (
 	cellAny // from CSV: whatever the feature takes
 )
 
-// A batch gathers the rows of one run, an input of the graph at a time.
+// A batch gathers the rows of one run, at most batchRows.
 type batch struct {
-	rows   int
-	inputs []column
-}
-
-// A column holds one input of the graph: rows times width values.
-type column struct {
-	info  onnx.ValueInfo
-	width int
-	data  appender
-}
-
-// An appender is a slice of one element type that takes cells.
-type appender interface {
-	add(c cell) error
-	tensor(shape []int) *onnx.Tensor
-	// truncate keeps the first n values.
-	truncate(n int)
+	rows     int
+	features []onnx.Feature
+	table    *onnx.Batch
 }
 
 // newBatch makes an empty batch for a model.
-func (m *Model) newBatch() (*batch, error) {
-	b := &batch{}
-	for _, in := range m.session.Inputs() {
-		c := column{info: in}
-		for _, f := range m.features {
-			if f.Input == in.Name {
-				c.width++
-			}
-		}
-		if c.data = appenderFor(in.Type.Element); c.data == nil {
-			return nil, fmt.Errorf("input %q takes %v, which rows cannot hold", in.Name, in.Type)
-		}
-		b.inputs = append(b.inputs, c)
-	}
-	return b, nil
+func (m *Model) newBatch(rows int) (*batch, error) {
+	table, err := m.session.NewBatch(rows)
+	return &batch{features: m.features, table: table}, err
 }
 
-// add appends a row, which has a cell a feature; all of it or, with an error,
-// nothing.
-func (b *batch) add(row []cell, features []onnx.Feature) error {
-	i := 0
-	for _, in := range b.inputs {
-		for range in.width {
-			if err := in.data.add(row[i]); err != nil {
-				b.truncate(b.rows)
-				return fmt.Errorf("feature %q: %w", features[i].Name, err)
-			}
-			i++
+// add appends a row, which has a cell a feature; with an error, nothing.
+func (b *batch) add(row []cell) error {
+	for i, c := range row {
+		if err := b.set(i, c); err != nil {
+			return fmt.Errorf("feature %q: %w", b.features[i].Name, err)
 		}
 	}
 	b.rows++
 	return nil
 }
 
-// values returns the batch as the graph takes it.
-func (b *batch) values() map[string]onnx.Value {
-	values := make(map[string]onnx.Value, len(b.inputs))
-	for _, in := range b.inputs {
-		shape := []int{b.rows, in.width}
-		if in.info.Type.HasShape && len(in.info.Type.Shape) == 1 {
-			shape = shape[:1]
+// set writes a cell of the row that is being added.
+func (b *batch) set(feature int, c cell) error {
+	switch b.features[feature].Type {
+	case onnx.Float, onnx.Double:
+		v, err := readFloat(c)
+		b.table.SetNumber(b.rows, feature, v)
+		return err
+	case onnx.String:
+		v, err := readText(c)
+		b.table.SetText(b.rows, feature, v)
+		return err
+	case onnx.Bool:
+		v, err := readBool(c)
+		b.table.SetInteger(b.rows, feature, v)
+		return err
+	default:
+		v, err := readInt(c)
+		if !b.table.SetInteger(b.rows, feature, v) && err == nil {
+			err = fmt.Errorf("%d does not fit into %v", v, b.features[feature].Type)
 		}
-		values[in.info.Name] = in.data.tensor(shape)
-	}
-	return values
-}
-
-// truncate keeps the first rows.
-func (b *batch) truncate(rows int) {
-	b.rows = rows
-	for _, in := range b.inputs {
-		in.data.truncate(rows * in.width)
-	}
-}
-
-// list is an appender of one element type.
-type list[T onnx.Element] struct {
-	data []T
-	read func(cell) (T, error)
-}
-
-func (l *list[T]) add(c cell) error {
-	v, err := l.read(c)
-	if err != nil {
 		return err
 	}
-	l.data = append(l.data, v)
-	return nil
 }
 
-func (l *list[T]) tensor(shape []int) *onnx.Tensor { return onnx.NewTensor(shape, l.data) }
+// values returns the batch as the graph takes it.
+func (b *batch) values() map[string]onnx.Value { return b.table.Inputs(b.rows) }
 
-func (l *list[T]) truncate(n int) { l.data = l.data[:n] }
-
-func appenderFor(e onnx.ElementType) appender {
-	switch e {
-	case onnx.Float:
-		return &list[float32]{read: func(c cell) (float32, error) {
-			v, err := readFloat(c)
-			return float32(v), err
-		}}
-	case onnx.Double:
-		return &list[float64]{read: readFloat}
-	case onnx.Int64:
-		return &list[int64]{read: readInt}
-	case onnx.Int32:
-		return &list[int32]{read: func(c cell) (int32, error) {
-			v, err := readInt(c)
-			if err == nil && (v < math.MinInt32 || v > math.MaxInt32) {
-				err = fmt.Errorf("%d does not fit into 32 bits", v)
-			}
-			return int32(v), err //nolint:gosec // checked above
-		}}
-	case onnx.Bool:
-		return &list[bool]{read: readBool}
-	case onnx.String:
-		return &list[string]{read: readText}
-	default:
-		return nil
+// floats are the rows of a batch whose only input is a matrix of floats.
+func (b *batch) floats() []float32 {
+	for _, v := range b.values() {
+		if t, ok := v.(*onnx.Tensor); ok {
+			data, _ := onnx.Elements[float32](t)
+			return data
+		}
 	}
+	return nil
 }
 
 // readFloat takes a number; what is beyond the largest is infinite, what is
@@ -192,14 +130,15 @@ func readInt(c cell) (int64, error) {
 	return int64(v), nil
 }
 
-func readBool(c cell) (bool, error) {
+// readBool takes true, which is 1, and false.
+func readBool(c cell) (int64, error) {
 	switch {
 	case c.kind != cellText && (c.text == "true" || c.text == "True" || c.text == "1"):
-		return true, nil
+		return 1, nil
 	case c.kind != cellText && (c.text == "false" || c.text == "False" || c.text == "0"):
-		return false, nil
+		return 0, nil
 	default:
-		return false, fmt.Errorf("true or false wanted")
+		return 0, fmt.Errorf("true or false wanted")
 	}
 }
 

@@ -110,12 +110,12 @@ func (m *Model) checkExample(data []byte) ([]float32, Example) {
 	if err != nil {
 		return nil, Example{Err: fmt.Errorf("input example: %w", err)}
 	}
-	b, err := m.newBatch()
+	b, err := m.newBatch(len(rows))
 	if err != nil {
 		return nil, Example{Err: err}
 	}
 	for i, row := range rows {
-		if err := b.add(row, m.features); err != nil {
+		if err := b.add(row); err != nil {
 			return nil, Example{Rows: len(rows), Err: fmt.Errorf("input example, row %d: %w", i+1, err)}
 		}
 	}
@@ -127,10 +127,10 @@ func (m *Model) checkExample(data []byte) ([]float32, Example) {
 	if err != nil {
 		return nil, Example{Rows: e.Rows, Err: fmt.Errorf("input example: %w", err)}
 	}
-	if !m.fast || len(b.inputs) != 1 {
+	if !m.fast {
 		return nil, e
 	}
-	floats, _ := onnx.Elements[float32](b.inputs[0].data.tensor([]int{b.rows, len(m.features)}))
+	floats := b.floats()
 	e.Err = m.agree(floats, plain)
 	return floats, e
 }

@@ -42,6 +42,11 @@ func Load(f Files) (*Model, error) {
 }
 
 func compile(graph *onnx.Model, f Files) (*Model, error) {
+	columns, err := signedColumns(f.MLmodel)
+	if err != nil {
+		return nil, err
+	}
+	graph.OrderInputs(columns) // rows have the signature's order
 	session, err := onnx.NewSession(graph)
 	if err != nil {
 		return nil, err
@@ -50,14 +55,15 @@ func compile(graph *onnx.Model, f Files) (*Model, error) {
 	if m.features, err = session.Features(); err != nil {
 		return nil, err
 	}
-	if err := m.name(f.MLmodel); err != nil {
-		return nil, err
+	m.named = len(columns) > 0 || len(session.Inputs()) == len(m.features) && len(m.features) > 1
+	if len(columns) > 0 && len(columns) != len(m.features) {
+		return nil, fmt.Errorf("the signature names %d inputs, the graph takes %d", len(columns), len(m.features))
+	}
+	for i, name := range columns {
+		m.features[i].Name = name
 	}
 	if m.predictor, m.refusal = onnx.NewPredictor(session); m.refusal == nil {
 		m.fast, _ = m.predictor.FastPath()
-		for _, feature := range m.features {
-			m.fast = m.fast && feature.Type == onnx.Float
-		}
 	}
 	return m, nil
 }
@@ -65,49 +71,15 @@ func compile(graph *onnx.Model, f Files) (*Model, error) {
 // Features describes the cells of a row, in order.
 func (m *Model) Features() []onnx.Feature { return m.features }
 
-// name takes the features' names from the signature; where there is none, those
-// of the graph's inputs count if each has one column.
-func (m *Model) name(mlmodel []byte) error {
-	m.named = len(m.session.Inputs()) == len(m.features) && len(m.features) > 1
+// signedColumns are the columns that the signature of an MLmodel file names; none
+// where it names the graph's tensors instead.
+func signedColumns(mlmodel []byte) ([]string, error) {
 	if mlmodel == nil {
-		return nil
+		return nil, nil
 	}
 	file, err := mlflow.ParseModel(mlmodel)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	columns := file.Signature.Inputs
-	for _, c := range columns {
-		if c.Name == "" || c.Type == mlflow.Tensor {
-			return nil // it names the graph's inputs
-		}
-	}
-	if len(columns) == 0 {
-		return nil
-	}
-	if len(columns) != len(m.features) {
-		return fmt.Errorf("the signature names %d inputs, the graph takes %d", len(columns), len(m.features))
-	}
-	if m.named && m.ownNames(columns) {
-		return nil // the graph's order is that of its inputs
-	}
-	for i, c := range columns {
-		m.features[i].Name = c.Name
-	}
-	m.named = true
-	return nil
-}
-
-// ownNames says whether a signature names the graph's inputs, in any order.
-func (m *Model) ownNames(columns []mlflow.Column) bool {
-	inputs := make(map[string]bool, len(m.features))
-	for _, f := range m.features {
-		inputs[f.Name] = true
-	}
-	for _, c := range columns {
-		if !inputs[c.Name] {
-			return false
-		}
-	}
-	return true
+	return file.Signature.ColumnNames(), nil
 }

@@ -31,7 +31,7 @@ func (m *Model) Score(ctx context.Context, r io.Reader, w io.Writer, o Options) 
 	if err != nil {
 		return 0, err
 	}
-	b, err := m.newBatch()
+	b, err := m.newBatch(batchRows)
 	if err != nil {
 		return 0, err
 	}
@@ -60,7 +60,7 @@ func (s *scorer) run(ctx context.Context, rows rowReader) (int, error) {
 		}
 		err := rows.next(row)
 		if err == nil {
-			err = s.batch.add(row, s.model.features)
+			err = s.batch.add(row)
 		}
 		if err == nil && s.batch.rows < batchRows && rows.more() {
 			continue
@@ -90,7 +90,7 @@ func (s *scorer) flush() error {
 	if err := s.score(n); err != nil {
 		return fmt.Errorf("rows %d to %d: %w", s.done+1, s.done+n, err)
 	}
-	s.batch.truncate(0)
+	s.batch.rows = 0
 	if _, err := s.out.Write(s.buffer); err != nil {
 		return fmt.Errorf("write predictions: %w", err)
 	}
@@ -108,11 +108,10 @@ func (s *scorer) score(n int) error {
 		}
 		s.buffer, err = appendRaw(s.buffer, s.model.session.Outputs(), outputs, n)
 		return err
-	case s.model.fast && len(s.batch.inputs) == 1:
-		floats, _ := onnx.Elements[float32](s.batch.inputs[0].data.tensor([]int{n, len(s.model.features)}))
+	case s.model.fast:
 		s.classes = resize(s.classes, n)
 		s.scores = resize(s.scores, n*p.NumScores())
-		if err := p.PredictRows(floats, s.classes, s.scores); err != nil {
+		if err := p.PredictRows(s.batch.floats(), s.classes, s.scores); err != nil {
 			return err
 		}
 		classes := s.classes

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -57,6 +56,7 @@ func Load(b Bundle) (_ *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	graph.OrderInputs(file.Signature.ColumnNames()) // rows have the signature's order
 	session, err := onnx.NewSession(graph)
 	if err != nil {
 		return nil, err
@@ -72,10 +72,11 @@ func Load(b Bundle) (_ *Model, err error) {
 	m.explainer = sync.OnceValues(func() (*explanation.Explainer, error) { return explanation.New(graph) })
 	m.info = info(b, file)
 	m.info.SHA256 = sum
-	if m.info.Features, err = features(file, graph, predictor.NumFeatures()); err != nil {
+	if m.info.Features, err = features(file, graph, predictor.Features()); err != nil {
 		return nil, err
 	}
-	m.info.Example = parseExample(b.Example, m.info.Features)
+	m.typed = slices.ContainsFunc(predictor.Features(), func(f onnx.Feature) bool { return f.Type != onnx.Float })
+	m.info.Example = m.parseExample(b.Example)
 	if err := m.warm(); err != nil {
 		return nil, err
 	}
@@ -118,72 +119,69 @@ func info(b Bundle, file *mlflow.Model) Info {
 	return i
 }
 
-// features finds names and order of the model's inputs: in the signature; where
-// that names none, in the graph, if it has one input a column; or else they are
-// f0, f1, ….
-func features(file *mlflow.Model, graph *onnx.Model, n int) ([]Feature, error) {
-	fs := make([]Feature, n)
-	switch columns, inputs := namedColumns(file.Signature), graph.Inputs(); {
-	case len(columns) > 0:
-		if len(columns) != n {
-			return nil, fmt.Errorf("the signature names %d inputs, the graph takes %d", len(columns), n)
-		}
-		for i, c := range columns {
-			fs[i] = Feature{Name: c.Name, Type: c.Type}
-		}
-	case len(inputs) == n && n > 1:
-		for i, in := range inputs {
-			fs[i] = Feature{Name: in.Name, Type: mlflow.Float}
-		}
-	default:
-		for i := range fs {
-			fs[i] = Feature{Name: "f" + strconv.Itoa(i), Type: mlflow.Float}
-		}
+// features finds names, order and types of the model's columns: in the signature;
+// where that names none, the graph's own. A type of the signature that is none of
+// what the graph takes gives way to the graph's.
+func features(file *mlflow.Model, graph *onnx.Model, columns []onnx.Feature) ([]Feature, error) {
+	signed := file.Signature.ColumnNames()
+	if len(signed) > 0 && len(signed) != len(columns) {
+		return nil, fmt.Errorf("the signature names %d inputs, the graph takes %d", len(signed), len(columns))
 	}
 	imputes := slices.ContainsFunc(graph.Graph.Nodes, func(n onnx.Node) bool {
 		return n.Domain == onnx.DomainML && n.Operator == "Imputer"
 	})
-	seen := make(map[string]bool, n)
-	for i, f := range fs {
+	fs := make([]Feature, len(columns))
+	seen := make(map[string]bool, len(columns))
+	for i, c := range columns {
+		f := Feature{Name: c.Name, Type: typeNames[c.Type], Kind: columnKind(c.Type)}
+		if len(signed) > 0 {
+			f.Name = signed[i]
+			if t := file.Signature.Inputs[i].Type; (t == mlflow.String) == (f.Kind == Text) {
+				f.Type = t
+			}
+		}
 		if f.Name == "" || seen[f.Name] {
 			return nil, fmt.Errorf("the signature's input %d has no name of its own", i)
 		}
 		seen[f.Name] = true
-		fs[i].MayBeMissing = imputes || file.Petal != nil && slices.Contains(file.Petal.MissingColumns, f.Name)
+		// Only floats can say that they are missing.
+		f.MayBeMissing = f.Kind == Number && (imputes || file.Petal != nil && slices.Contains(file.Petal.MissingColumns, f.Name))
+		fs[i] = f
 	}
 	return fs, nil
 }
 
-// namedColumns returns the inputs of a signature made of columns. One made of
-// tensors names the graph's inputs, not the features.
-func namedColumns(s mlflow.Signature) []mlflow.Column {
-	for _, c := range s.Inputs {
-		if c.Name == "" || c.Type == mlflow.Tensor {
-			return nil
-		}
-	}
-	return s.Inputs
+// typeNames are MLflow's names of the graph's types.
+var typeNames = map[onnx.ElementType]string{
+	onnx.Float: mlflow.Float, onnx.Double: mlflow.Double, onnx.Bool: mlflow.Boolean, onnx.String: mlflow.String,
+	onnx.Int8: mlflow.Integer, onnx.Int16: mlflow.Integer, onnx.Int32: mlflow.Integer, onnx.Int64: mlflow.Long,
+	onnx.Uint8: mlflow.Integer, onnx.Uint16: mlflow.Integer, onnx.Uint32: mlflow.Long, onnx.Uint64: mlflow.Long,
 }
 
 // warm answers the examples, or rows of zeros and ones. It shows that the graph
-// runs at all; whether the scores of such made-up rows are finite is no matter.
+// runs at all; whether the scores of such made-up rows are finite is no matter,
+// nor whether the graph knows their made-up categories.
 func (m *Model) warm() error {
 	rows := m.info.Example
 	if len(rows) == 0 {
-		zeros, ones := make([]float64, len(m.info.Features)), make([]float64, len(m.info.Features))
-		for i := range ones {
-			ones[i] = 1
-		}
-		rows = [][]float64{zeros, ones}
+		rows = [][]Cell{m.info.MadeUp(0), m.info.MadeUp(1)}
 	}
 	scores := make([]float32, m.NumScores())
 	for i := range warmRuns {
 		row := rows[i%len(rows)]
-		if slices.ContainsFunc(row, math.IsNaN) {
-			continue
+		if m.CheckCells(row) != nil {
+			continue // a value is missing
+		}
+		run := m.runCells
+		if !m.typed {
+			run = m.runNumbers
 		}
 		start := time.Now()
-		if _, err := m.run(row, scores); err != nil && !errors.Is(err, ErrNotFinite) {
+		_, err := run(row, scores)
+		if refused := new(InputError); errors.As(err, &refused) && len(m.info.Example) == 0 || errors.Is(err, ErrNotFinite) {
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}
 		if took := time.Since(start); i == 0 || took < m.rowCost {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Feature struct {
 	Name string
 	// Type is the column's type in MLflow's spelling, such as "double".
 	Type string
+	// Kind is what the graph takes here.
+	Kind Kind
 	// MayBeMissing says that NaN, a missing value, is accepted here: the column
 	// had missing values in training, or the graph itself fills them in.
 	MayBeMissing bool
@@ -41,7 +44,7 @@ type Info struct {
 	SHA256               string // of the ONNX file, lower-case hex
 	// Example holds rows that the model's maker gave as examples of its input,
 	// in the order of Features; often there is none.
-	Example [][]float64
+	Example [][]Cell
 }
 
 // A Model is one version of a model, ready to answer. It never changes, and all
@@ -50,6 +53,7 @@ type Model struct {
 	info      Info
 	version   registry.Version
 	predictor *onnx.Predictor
+	typed     bool      // see IsTyped
 	rows      sync.Pool // *[]float32, one value a feature
 	counters  counters
 	rowCost   time.Duration
@@ -90,21 +94,33 @@ func (m *Model) Predict(row []float64, scores []float32) (int, error) {
 // [Model.Check] would accept: values beyond float32 have been refused before they
 // were narrowed. Classes has a place a row, scores [Model.NumScores] a row.
 // Large batches use all processors. With [ErrNotFinite] comes the index of the
-// row.
+// row; rows that the graph itself refuses are an [*InputError].
 func (m *Model) PredictRows(x []float32, classes []int, scores []float32) (int, error) {
 	if err := m.predictor.PredictRows(x, classes, scores); err != nil {
-		return 0, fmt.Errorf("predict: %w", err)
+		return 0, predictError(err)
 	}
-	width := m.NumScores()
+	if row, err := firstNotFinite(scores, m.NumScores()); err != nil {
+		return row, err
+	}
+	m.count(classes, scores)
+	return 0, nil
+}
+
+// firstNotFinite returns [ErrNotFinite] with the first row that has such a score.
+func firstNotFinite(scores []float32, width int) (int, error) {
 	for i, s := range scores {
 		if s-s != 0 {
 			return i / width, ErrNotFinite
 		}
 	}
-	for i, class := range classes {
-		m.counters.observe(class, scores[i*width+class])
-	}
 	return 0, nil
+}
+
+// count counts the answers for a batch.
+func (m *Model) count(classes []int, scores []float32) {
+	for i, class := range classes {
+		m.counters.observe(class, scores[i*m.NumScores()+class])
+	}
 }
 
 // ErrNoExplanation means that the model is of no kind that can be taken apart.
@@ -134,9 +150,6 @@ func (m *Model) Explain(row []float32, class int) (Explanation, error) {
 // when the model was loaded. Rows of a large batch cost less.
 func (m *Model) RowCost() time.Duration { return m.rowCost }
 
-// Inputs returns the graph's inputs.
-func (m *Model) Inputs() []onnx.ValueInfo { return m.predictor.Session().Inputs() }
-
 // Outputs returns the graph's outputs: a label and scores, or a value.
 func (m *Model) Outputs() []onnx.ValueInfo { return m.predictor.Session().Outputs() }
 
@@ -147,6 +160,12 @@ func (m *Model) Check(row []float64) error {
 		return &InputError{Column: -1, Fault: WrongWidth, Got: len(row), Want: len(m.info.Features)}
 	}
 	for i, v := range row {
+		if m.typed {
+			if err := m.CheckCell(i, Cell{Number: v}); err != nil {
+				return err
+			}
+			continue
+		}
 		switch {
 		case v != v:
 			if !m.info.Features[i].MayBeMissing {
@@ -161,6 +180,13 @@ func (m *Model) Check(row []float64) error {
 
 // run evaluates a row that was checked.
 func (m *Model) run(row []float64, scores []float32) (int, error) {
+	if m.typed {
+		cells := make([]Cell, len(row))
+		for i, v := range row {
+			cells[i].Number = v
+		}
+		return m.runCells(cells, scores)
+	}
 	narrow, _ := m.rows.Get().(*[]float32)
 	if narrow == nil {
 		narrow = new([]float32)
@@ -172,14 +198,35 @@ func (m *Model) run(row []float64, scores []float32) (int, error) {
 	}
 	class, err := m.predictor.PredictRow(*narrow, scores)
 	if err != nil {
-		return 0, fmt.Errorf("predict: %w", err)
+		return 0, predictError(err)
 	}
-	for _, s := range scores {
-		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
-			return 0, ErrNotFinite
+	_, err = firstNotFinite(scores, len(scores))
+	return class, err
+}
+
+// runNumbers evaluates a row of numbers that was checked.
+func (m *Model) runNumbers(row []Cell, scores []float32) (int, error) {
+	numbers := make([]float64, len(row))
+	for i, c := range row {
+		numbers[i] = c.Number
+	}
+	return m.run(numbers, scores)
+}
+
+// runCells evaluates a row that was checked.
+func (m *Model) runCells(row []Cell, scores []float32) (int, error) {
+	t, err := m.NewTable(1)
+	if err != nil {
+		return 0, err
+	}
+	for i, c := range row {
+		if err := t.Set(0, i, c); err != nil {
+			return 0, err
 		}
 	}
-	return class, nil
+	class := make([]int, 1)
+	_, err = m.predictTable(t, class, scores)
+	return class[0], err
 }
 
 // A Fault is the kind of an [InputError].
@@ -189,7 +236,9 @@ type Fault int
 const (
 	WrongWidth   Fault = iota // too few or too many values
 	MissingValue              // NaN where the model knows no missing values
-	OutOfRange                // beyond ±MaxFloat32
+	OutOfRange                // beyond ±MaxFloat32, or what the column's type holds
+	WrongKind                 // such as text where a number is wanted
+	Refused                   // by the graph, when it ran
 )
 
 // An InputError says why a row does not fit the model.
@@ -197,51 +246,66 @@ type InputError struct {
 	Column    int    // index into the row; -1 for the row as a whole
 	Name      string // of the feature; empty for the row as a whole
 	Fault     Fault
-	Got, Want int // numbers of values, for WrongWidth
+	Got, Want int   // numbers of values, for WrongWidth
+	Kind      Kind  // of the column
+	Given     Kind  // of the cell, for WrongKind
+	Err       error // what the graph says, for Refused
 }
 
 // Error describes the fault in words for whoever sent the row.
 func (e *InputError) Error() string {
+	if e.Column < 0 {
+		return e.Problem()
+	}
+	return fmt.Sprintf("feature %q: %s", e.Name, e.Problem())
+}
+
+// Unwrap returns what the graph says.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Problem is the fault without the feature's name.
+func (e *InputError) Problem() string {
 	switch e.Fault {
 	case WrongWidth:
 		return fmt.Sprintf("the model takes %d values a row, not %d", e.Want, e.Got)
 	case MissingValue:
-		return fmt.Sprintf("a number is expected for feature %q: it had no missing values in training", e.Name)
+		return e.Kind.String() + " is expected, not null"
+	case WrongKind:
+		given := map[Kind]string{Number: "a number", Boolean: "a boolean", Text: "a string"}[e.Given]
+		if e.Kind == Whole && e.Given == Number {
+			given = "a fraction"
+		}
+		return e.Kind.String() + " is expected, not " + given
+	case Refused:
+		return "the model takes no such row: " + e.Err.Error()
 	default:
-		return fmt.Sprintf("the number for feature %q is out of range: a 32-bit float must hold it", e.Name)
+		if e.Kind == Whole {
+			return "the whole number is out of range"
+		}
+		return "the number is out of range; a 32-bit float must hold it (at most " +
+			strconv.FormatFloat(math.MaxFloat32, 'g', 8, 64) + " in size)"
 	}
 }
 
 // parseExample reads MLflow's input_example.json in pandas' "split" form. The
 // example is a courtesy: whatever does not fit the features yields none.
-func parseExample(data []byte, features []Feature) [][]float64 {
+func (m *Model) parseExample(data []byte) [][]Cell {
 	var table struct {
-		Columns []string     `json:"columns"`
-		Data    [][]*float64 `json:"data"`
+		Columns []string `json:"columns"`
+		Data    [][]Cell `json:"data"`
 	}
 	if json.Unmarshal(data, &table) != nil {
 		return nil
 	}
-	names := make([]string, len(features))
-	for i, f := range features {
-		names[i] = f.Name
-	}
-	if len(table.Columns) > 0 && !slices.Equal(table.Columns, names) {
+	sameName := func(f Feature, column string) bool { return f.Name == column }
+	if len(table.Columns) > 0 && !slices.EqualFunc(m.info.Features, table.Columns, sameName) {
 		return nil
 	}
-	var rows [][]float64
-	for _, cells := range table.Data {
-		if len(cells) != len(features) {
+	for _, row := range table.Data {
+		var in *InputError
+		if err := m.CheckCells(row); errors.As(err, &in) && in.Fault != MissingValue {
 			return nil
 		}
-		row := make([]float64, len(cells))
-		for i, cell := range cells {
-			row[i] = math.NaN()
-			if cell != nil {
-				row[i] = *cell
-			}
-		}
-		rows = append(rows, row)
 	}
-	return rows
+	return table.Data
 }

@@ -178,7 +178,8 @@ func TestFollowsTheAlias(t *testing.T) {
 		{Name: "petal_length", Type: "double"},
 		{Name: "petal_width", Type: "double"},
 	}, m.Info().Features)
-	assert.Equal(t, [][]float64{servingtest.Setosa, servingtest.Versicolor, servingtest.Virginica}, m.Info().Example)
+	require.Len(t, m.Info().Example, 3)
+	assert.Equal(t, serving.Cell{Number: servingtest.Versicolor[1]}, m.Info().Example[1][1])
 
 	second := servingtest.Constant(t, 1)
 	v := servingtest.Promote(t, f.store, second, servingtest.Tags(second))

@@ -3,6 +3,7 @@ package interop
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -19,12 +20,15 @@ var logScript string
 
 // logged is a model that Python logged, with onnxruntime's answers for its rows.
 type logged struct {
-	Features      []string             `json:"features"`
-	Rows          [][]float64          `json:"rows"`
+	Features      []feature            `json:"features"`
+	Rows          [][]any              `json:"rows"`
 	Labels        []any                `json:"labels"`
 	Probabilities []map[string]float64 `json:"probabilities"`
 	Values        []float64            `json:"values"`
 }
+
+// feature is a column as the signature and /model-info have it.
+type feature struct{ Name, Type string }
 
 // served is one prediction of the API, of a classifier or a regressor.
 type served struct {
@@ -42,7 +46,7 @@ func TestModelsFromElsewhere(t *testing.T) {
 	require.True(t, found)
 	var models map[string]logged
 	require.NoError(t, json.Unmarshal([]byte(output), &models))
-	require.Len(t, models, 7)
+	require.Len(t, models, 9)
 	for name, model := range models {
 		t.Run(name, func(t *testing.T) {
 			petal := installation.New(t, env, "MODEL_NAME="+name)
@@ -64,21 +68,98 @@ func requireServed(t *testing.T, petal *installation.Installation, model logged)
 	for i, got := range many.Predictions {
 		requireAnswer(t, model, i, got)
 	}
-	named := map[string]float64{}
-	for i, name := range model.Features {
-		named[name] = model.Rows[1][i]
+	named := map[string]any{}
+	for i, f := range model.Features {
+		named[f.Name] = model.Rows[1][i]
 	}
 	var one served
 	api.PostJSON("/predict", map[string]any{"features": named}, &one)
 	requireAnswer(t, model, 1, one)
 
-	var info struct{ Features []struct{ Name string } }
-	answer := api.Do(http.MethodGet, "/model-info", "", "", api.Token())
+	var info struct {
+		Name     string
+		Features []feature
+		Classes  []any
+	}
+	get(t, api, "/model-info", &info)
+	require.Equal(t, model.Features, info.Features)
+	requireInvoked(t, api, model)
+	requireInferred(t, api, info.Name, info.Classes, model)
+}
+
+func get(t *testing.T, api *installation.API, path string, into any) {
+	t.Helper()
+	answer := api.Do(http.MethodGet, path, "", "", api.Token())
 	require.Equal(t, http.StatusOK, answer.Status, string(answer.Body))
-	answer.Decode(t, &info)
-	require.Len(t, info.Features, len(model.Features))
-	for i, f := range info.Features {
-		require.Equal(t, model.Features[i], f.Name)
+	answer.Decode(t, into)
+}
+
+// requireInvoked asks for all rows as MLflow's clients do.
+func requireInvoked(t *testing.T, api *installation.API, model logged) {
+	t.Helper()
+	var names []string
+	for _, f := range model.Features {
+		names = append(names, f.Name)
+	}
+	var answer struct{ Predictions []map[string]any }
+	api.PostJSON("/invocations", map[string]any{"dataframe_split": map[string]any{"columns": names, "data": model.Rows}}, &answer)
+	require.Len(t, answer.Predictions, len(model.Rows))
+	for i, record := range answer.Predictions {
+		var got served
+		for _, v := range record { // the graph names its outputs as it likes
+			switch v := v.(type) {
+			case map[string]any:
+				got.Probabilities = map[string]float64{}
+				for class, p := range v {
+					got.Probabilities[class], _ = p.(float64)
+				}
+			case float64:
+				got.Label, got.Value = v, &v
+			default:
+				got.Label = v
+			}
+		}
+		requireAnswer(t, model, i, got)
+	}
+}
+
+// tensor is one of the Open Inference Protocol.
+type tensor struct {
+	Name     string `json:"name"`
+	Datatype string `json:"datatype"`
+	Shape    []int  `json:"shape"`
+	Data     []any  `json:"data,omitempty"`
+}
+
+// requireInferred asks for all rows in tensors of the types that the metadata
+// tell, one for each input of the graph.
+func requireInferred(t *testing.T, api *installation.API, name string, classes []any, model logged) {
+	t.Helper()
+	var metadata struct{ Inputs []tensor }
+	get(t, api, "/v2/models/"+name, &metadata)
+	first := 0
+	for k := range metadata.Inputs {
+		in := &metadata.Inputs[k]
+		in.Shape[0] = len(model.Rows)
+		for _, row := range model.Rows {
+			in.Data = append(in.Data, row[first:first+in.Shape[1]]...)
+		}
+		first += in.Shape[1]
+	}
+	var answer struct{ Outputs []tensor }
+	api.PostJSON("/v2/models/"+name+"/infer", map[string]any{"inputs": metadata.Inputs}, &answer)
+	for i := range model.Rows {
+		got := served{Label: answer.Outputs[0].Data[i]}
+		if value, is := got.Label.(float64); is {
+			got.Value = &value
+		}
+		for c, class := range classes {
+			if c == 0 {
+				got.Probabilities = map[string]float64{}
+			}
+			got.Probabilities[fmt.Sprint(class)], _ = answer.Outputs[1].Data[i*len(classes)+c].(float64)
+		}
+		requireAnswer(t, model, i, got)
 	}
 }
 

@@ -250,7 +250,7 @@ func TestGuideWhileThereIsNoModel(t *testing.T) {
 func TestSamples(t *testing.T) {
 	features := []serving.Feature{{Name: "a"}, {Name: "b"}}
 	assert.Equal(t, []string{"[0,0]"}, samples(&serving.Info{Features: features}))
-	assert.Equal(t, []string{"[1,2.5]", "[3,4]"}, samples(&serving.Info{Features: features, Example: [][]float64{{1, 2.5}, {1, 2.5}, {3, 4}}}))
+	assert.Equal(t, []string{"[1,2.5]", `[3,"x"]`}, samples(&serving.Info{Features: features, Example: [][]serving.Cell{{{Number: 1}, {Number: 2.5}}, {{Number: 1}, {Number: 2.5}}, {{Number: 3}, {Kind: serving.Text, Text: "x"}}}}))
 }
 
 func TestURLs(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -59,14 +58,8 @@ func writeWaiting(w io.Writer, name, alias string) {
 func samples(m *serving.Info) []string {
 	var rows []string
 	for _, example := range m.Example {
-		cells := make([]any, len(example))
-		for i, v := range example {
-			if !math.IsNaN(v) {
-				cells[i] = v
-			}
-		}
-		text, err := json.Marshal(cells)
-		if err == nil && !slices.Contains(rows, string(text)) && !slices.ContainsFunc(example, math.IsNaN) {
+		text, err := json.Marshal(example)
+		if err == nil && !slices.Contains(rows, string(text)) && !slices.ContainsFunc(example, serving.Cell.IsMissing) {
 			rows = append(rows, string(text))
 		}
 	}
@@ -75,7 +68,8 @@ func samples(m *serving.Info) []string {
 		return []string{"[5.1,3.5,1.4,0.2]", "[7.0,3.2,4.7,1.4]", "[6.3,3.3,6.0,2.5]"}
 	}
 	if len(rows) == 0 {
-		return []string{"[" + strings.TrimSuffix(strings.Repeat("0,", len(m.Features)), ",") + "]"}
+		row, _ := json.Marshal(m.MadeUp(0)) // cells always encode
+		return []string{string(row)}
 	}
 	return rows[:min(len(rows), maxSamples)]
 }

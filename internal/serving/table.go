@@ -1,0 +1,239 @@
+package serving
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/petal-ml/petal/internal/onnx"
+)
+
+// A Kind is what the cells of a column are.
+type Kind uint8
+
+// The kinds of columns and of cells.
+const (
+	Number  Kind = iota // NaN is a missing value
+	Whole               // a number without a fraction; columns only
+	Boolean             // 0 or 1 in a cell's Number
+	Text
+)
+
+// String is the kind in an error's words, with its article.
+func (k Kind) String() string {
+	return [...]string{"a number", "a whole number", "true or false", "text"}[k]
+}
+
+// A Cell is one value of a row as somebody gave it.
+type Cell struct {
+	Kind   Kind
+	Number float64
+	Text   string
+}
+
+// IsMissing says whether nothing was given.
+func (c Cell) IsMissing() bool { return c.Kind == Number && math.IsNaN(c.Number) }
+
+// MarshalJSON writes the bare value, null for a missing one.
+func (c Cell) MarshalJSON() ([]byte, error) {
+	switch {
+	case c.IsMissing():
+		return []byte("null"), nil
+	case c.Kind == Text:
+		return json.Marshal(c.Text)
+	case c.Kind == Boolean:
+		return json.Marshal(c.Number != 0)
+	default:
+		return json.Marshal(c.Number)
+	}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (c *Cell) UnmarshalJSON(data []byte) error {
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case nil:
+		*c = Cell{Number: math.NaN()}
+	case float64:
+		*c = Cell{Number: v}
+	case string:
+		*c = Cell{Kind: Text, Text: v}
+	case bool:
+		*c = Cell{Kind: Boolean}
+		if v {
+			c.Number = 1
+		}
+	default:
+		return errors.New("a number, a text, true, false or null is expected")
+	}
+	return nil
+}
+
+// MadeUp is a row of one number, 0 or 1, and of empty texts.
+func (i *Info) MadeUp(number float64) []Cell {
+	row := make([]Cell, len(i.Features))
+	for k, f := range i.Features {
+		row[k].Number = number
+		if f.Kind != Whole {
+			row[k].Kind = f.Kind
+		}
+	}
+	return row
+}
+
+// columnKind is the kind of column that an input of the graph makes.
+func columnKind(e onnx.ElementType) Kind {
+	switch e {
+	case onnx.Float, onnx.Double:
+		return Number
+	case onnx.Bool:
+		return Boolean
+	case onnx.String:
+		return Text
+	default:
+		return Whole
+	}
+}
+
+// maxWhole bounds whole numbers: up to it float64 holds each one.
+const maxWhole = 1 << 53
+
+// CheckCells is [Model.Check] for a row that need not be made of numbers.
+func (m *Model) CheckCells(row []Cell) error {
+	if len(row) != len(m.info.Features) {
+		return &InputError{Column: -1, Fault: WrongWidth, Got: len(row), Want: len(m.info.Features)}
+	}
+	for i := range row {
+		if err := m.CheckCell(i, row[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckCell says whether a column takes the cell; the error is an [*InputError].
+func (m *Model) CheckCell(column int, c Cell) error {
+	f := &m.info.Features[column]
+	var fault Fault
+	switch v := c.Number; {
+	case c.IsMissing():
+		if f.MayBeMissing {
+			return nil
+		}
+		fault = MissingValue
+	case (c.Kind == Text) != (f.Kind == Text),
+		c.Kind == Boolean && f.Kind != Boolean,
+		f.Kind == Boolean && v != 0 && v != 1:
+		fault = WrongKind
+	case f.Kind == Whole && v != math.Trunc(v):
+		fault = WrongKind
+	case f.Kind == Whole && math.Abs(v) > maxWhole, math.IsInf(float64(float32(v)), 0):
+		fault = OutOfRange
+	default:
+		return nil
+	}
+	return &InputError{Column: column, Name: f.Name, Fault: fault, Kind: f.Kind, Given: c.Kind}
+}
+
+// An Input is one input of the graph: the features from First on.
+type Input struct {
+	Name         string
+	Element      onnx.ElementType
+	First, Width int
+	Flat         bool // its shape is [n], not [n, Width]
+}
+
+// Inputs returns the graph's inputs, in the order of the features.
+func (m *Model) Inputs() []Input {
+	var inputs []Input
+	columns := m.predictor.Features()
+	for _, in := range m.predictor.Session().Inputs() {
+		input := Input{Name: in.Name, Element: in.Type.Element, Flat: in.Type.HasShape && len(in.Type.Shape) == 1}
+		if n := len(inputs); n > 0 {
+			input.First = inputs[n-1].First + inputs[n-1].Width
+		}
+		for _, c := range columns[input.First:] {
+			if c.Input == in.Name {
+				input.Width++
+			}
+		}
+		inputs = append(inputs, input)
+	}
+	return inputs
+}
+
+// A Table holds rows for [Model.PredictTable], in the types of the graph.
+type Table struct {
+	model *Model
+	batch *onnx.Batch
+	rows  int
+}
+
+// IsTyped says whether the graph takes other columns than numbers of 32 bits.
+// Rows of such a model go through a [Table].
+func (m *Model) IsTyped() bool { return m.typed }
+
+// NewTable makes room for rows.
+func (m *Model) NewTable(rows int) (*Table, error) {
+	batch, err := m.predictor.Session().NewBatch(rows)
+	if err != nil {
+		return nil, fmt.Errorf("predict: %w", err)
+	}
+	return &Table{m, batch, rows}, nil
+}
+
+// Set writes a cell that [Model.CheckCell] accepts.
+func (t *Table) Set(row, column int, c Cell) error {
+	f := &t.model.info.Features[column]
+	switch f.Kind {
+	case Text:
+		t.batch.SetText(row, column, c.Text)
+	case Number:
+		t.batch.SetNumber(row, column, c.Number)
+	default:
+		if !t.batch.SetInteger(row, column, int64(c.Number)) {
+			return &InputError{Column: column, Name: f.Name, Fault: OutOfRange, Kind: f.Kind}
+		}
+	}
+	return nil
+}
+
+// PredictTable is [Model.PredictRows] for a table. Rows that the graph itself
+// refuses, such as those with a category it does not know, are an [*InputError].
+func (m *Model) PredictTable(t *Table, classes []int, scores []float32) (int, error) {
+	if row, err := m.predictTable(t, classes, scores); err != nil {
+		return row, err
+	}
+	m.count(classes, scores)
+	return 0, nil
+}
+
+func (m *Model) predictTable(t *Table, classes []int, scores []float32) (int, error) {
+	if t.rows == 0 {
+		return 0, nil
+	}
+	out, err := m.predictor.Predict(t.batch.Inputs(t.rows))
+	if err != nil {
+		return 0, predictError(err)
+	}
+	if len(out.Scores) != len(scores) {
+		return 0, fmt.Errorf("predict: the model gives %d scores for %d rows", len(out.Scores), t.rows)
+	}
+	copy(classes, out.Classes)
+	for i, s := range out.Scores {
+		scores[i] = float32(s)
+	}
+	return firstNotFinite(scores, m.NumScores())
+}
+
+// predictError tells rows that the graph refuses from other faults of a run.
+func predictError(err error) error {
+	if errors.Is(err, onnx.ErrInput) {
+		return &InputError{Column: -1, Fault: Refused, Err: err}
+	}
+	return fmt.Errorf("predict: %w", err)
+}
