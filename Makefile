@@ -13,7 +13,7 @@ SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down bootstrap test lint fmt bench soak conformance fuzz vulncheck clean
+.PHONY: help build run up down bootstrap test test-parity lint fmt bench soak conformance fuzz vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bootstrap: ## install what the tests need beside Go (make test does it by itself
 test: ## run every test against the real MLflow, DVC, scikit-learn and onnxruntime
 	@$(GO) run ./tests/runner $(TESTFLAGS) $(PACKAGES)
 
+test-parity: ## hold estimators and metrics against scikit-learn on all fourteen data sets
+	PETAL_PARITY=all $(GO) test -count=1 -timeout=30m ./internal/learn/parity
+
 lint: $(LINT) ## check the code's form, gosec among the checks
 	@$(LINT) run
 
@@ -55,9 +58,10 @@ $(LINT):
 	@echo "building golangci-lint (once; some minutes)"
 	@GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-bench: ## run the benchmarks, the evaluator against onnxruntime, the API against others (wrk)
+bench: ## run the benchmarks; the evaluator, training and the API (wrk) against others
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
 	@$(GO) run ./tests/load/onnxbench
+	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestTrainingSideBySide ./tests/load/trainbench
 	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
 
 soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients

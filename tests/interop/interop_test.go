@@ -73,9 +73,9 @@ func requireAgreement(t *testing.T, petal *installation.Installation, uri string
 	require.NotEmpty(t, read.Example)
 
 	served := ask(t, petal, read.Rows)
-	requireSame(t, "pyfunc", served, read.Pyfunc)
-	requireSame(t, "pyfunc with shuffled columns", served, read.Shuffled)
-	requireSame(t, "onnxruntime", served, read.ONNXRuntime)
+	requireSame(t, "pyfunc", served, read.Pyfunc, tolerance)
+	requireSame(t, "pyfunc with shuffled columns", served, read.Shuffled, tolerance)
+	requireSame(t, "onnxruntime", served, read.ONNXRuntime, tolerance)
 	right := 0
 	for row, label := range served.Labels {
 		if label == read.Expected[row] {
@@ -102,7 +102,7 @@ func ask(t *testing.T, petal *installation.Installation, rows [][]float64) opini
 	return served
 }
 
-func requireSame(t *testing.T, who string, want, got opinion) {
+func requireSame(t *testing.T, who string, want, got opinion, tolerance float64) {
 	t.Helper()
 	require.Equal(t, want.Labels, got.Labels, who)
 	require.Len(t, got.Probabilities, len(want.Probabilities), who)

@@ -1,3 +1,4 @@
+//nolint:gosec // G115: keys and bins are cut to size on purpose
 package ensemble
 
 import (
@@ -35,21 +36,40 @@ type cut struct {
 	missing bool      // training rows miss values
 }
 
-// bin returns the bin of a value.
-func (c *cut) bin(v float32) uint32 {
+// A lookup finds bins: the ends as whole numbers that order as they do, filled up
+// with the largest.
+type lookup [256]int64
+
+func (c *cut) lookup() *lookup {
+	var l lookup
+	for b := range l {
+		l[b] = math.MaxInt64
+		if b < len(c.ends) {
+			l[b] = int64(ordered(c.ends[b]))
+		}
+	}
+	return &l
+}
+
+// bin returns the bin of a value. The search has no branch that depends on the
+// value: eight mispredictions would cost more than all the rest.
+func (l *lookup) bin(v float32) uint32 {
 	if v != v {
 		return missingBin
 	}
-	low, high := 0, len(c.ends)
-	for low < high {
-		middle := int(uint(low+high) >> 1)
-		if c.ends[middle] < v {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+	key := int64(ordered(v))
+	at := uint8(0)
+	for step := uint8(128); step > 0; step >>= 1 {
+		below := uint8((l[at+step-1] - key) >> 63) // all bits where the end is below the value
+		at += step & below
 	}
-	return uint32(low)
+	return uint32(at)
+}
+
+// ordered returns a whole number that orders as the value does; −0 is 0.
+func ordered(v float32) uint32 {
+	b := math.Float32bits(v + 0)
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
 }
 
 func newBins(ctx context.Context, m *HistGradientBoosting, x *mat.Dense, train []int, workers int) (*bins, error) {
@@ -85,23 +105,37 @@ func (b *bins) rowWords(i int) []uint32 {
 
 // fill sorts all rows into the bins.
 func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int) error {
+	lookups := make([]*lookup, b.features)
+	for j := range lookups {
+		lookups[j] = b.cuts[j].lookup()
+	}
 	b.byRow = make([]uint32, b.rows*len(b.words))
-	return parallel.Do(ctx, workers, len(b.words), func(w int) {
-		word := make([]uint32, b.rows)
-		first, last := w*packed, min((w+1)*packed, b.features)
-		for at, i := range train {
-			row := x.RawRowView(i)
-			for j := first; j < last; j++ {
-				bin := b.cuts[j].bin(finite32(row[j]))
+	for w := range b.words {
+		b.words[w] = make([]uint32, b.rows)
+	}
+	missing := make([][]bool, chunksOf(b.rows))
+	err := parallel.Do(ctx, workers, len(missing), func(c int) {
+		missing[c] = make([]bool, b.features)
+		for at := c * chunkRows; at < min((c+1)*chunkRows, b.rows); at++ {
+			words := b.rowWords(at)
+			for j, v := range x.RawRowView(train[at]) {
+				bin := lookups[j].bin(finite32(v))
 				if bin == missingBin {
-					b.cuts[j].missing = true
+					missing[c][j] = true
 				}
-				word[at] |= bin << (8 * (j - first))
+				words[j/packed] |= bin << (8 * (j % packed))
 			}
-			b.byRow[at*len(b.words)+w] = word[at]
+			for w, word := range words {
+				b.words[w][at] = word
+			}
 		}
-		b.words[w] = word
 	})
+	for _, chunk := range missing {
+		for j, missed := range chunk {
+			b.cuts[j].missing = b.cuts[j].missing || missed
+		}
+	}
+	return err
 }
 
 // binEnds sorts the values and returns where bins end: the midpoints of

@@ -78,7 +78,7 @@ func TestHistogramsAreSums(t *testing.T) {
 		var gradients, hessians [256]float64
 		var rows [256]int
 		for _, i := range some {
-			bin := b.cuts[j].bin(float32(x.At(int(i), j)))
+			bin := b.cuts[j].lookup().bin(float32(x.At(int(i), j)))
 			p := b.proba[1][i]
 			hessians[bin] += p * (1 - p)
 			if y[i] == 1 {
@@ -161,7 +161,7 @@ func TestPartitionKeepsTheOrder(t *testing.T) {
 		middle, err := b.tree.partition(t.Context(), g)
 		require.NoError(t, err)
 		for at, i := range b.tree.order {
-			require.Equal(t, at < middle, b.cuts[1].bin(float32(x.At(int(i), 1))) <= bin)
+			require.Equal(t, at < middle, b.cuts[1].lookup().bin(float32(x.At(int(i), 1))) <= bin)
 			if at > 0 && at != middle {
 				require.Less(t, b.tree.order[at-1], i)
 			}
@@ -197,9 +197,9 @@ func TestBinsHoldTheirEnds(t *testing.T) {
 	c := cut{ends: binEnds([]float32{3, 1, 2, 2, 1}, 255)}
 	require.Equal(t, []float32{1.5, 2.5}, c.ends)
 	for v, want := range map[float32]uint32{-9: 0, 1.5: 0, 1.6: 1, 2.5: 1, 2.6: 2, 99: 2} {
-		require.Equal(t, want, c.bin(v), "%v", v)
+		require.Equal(t, want, c.lookup().bin(v), "%v", v)
 	}
-	require.Equal(t, uint32(missingBin), c.bin(float32(math.NaN())))
+	require.Equal(t, uint32(missingBin), c.lookup().bin(float32(math.NaN())))
 	many := make([]float32, 10_000)
 	for i := range many {
 		many[i] = float32(i)
@@ -208,7 +208,7 @@ func TestBinsHoldTheirEnds(t *testing.T) {
 	require.Len(t, c.ends, 9)
 	counts := map[uint32]int{}
 	for _, v := range many {
-		counts[c.bin(v)]++
+		counts[c.lookup().bin(v)]++
 	}
 	for bin := range uint32(10) {
 		require.InDelta(t, 1000, counts[bin], 2)

@@ -42,12 +42,28 @@ func (t *treeBuilder) count(ctx context.Context, h histogram, rows []uint32) err
 		if worker > 0 {
 			into = t.partial[worker-1]
 		}
-		t.countPiece(into, rows[piece*pieceRows:min((piece+1)*pieceRows, len(rows))])
+		from, to := piece*pieceRows, min((piece+1)*pieceRows, len(rows))
+		if len(rows) == t.rows {
+			t.countRange(into, from, to)
+		} else {
+			t.countPiece(into, rows[from:to])
+		}
 	})
 	for w := 1; w < workers; w++ {
 		h.add(t.partial[w-1])
 	}
 	return err
+}
+
+// countRange counts rows from … to−1: with all rows in order nothing has to be
+// gathered.
+func (t *treeBuilder) countRange(h histogram, from, to int) {
+	for ; from < to; from += blockRows {
+		last := min(from+blockRows, to)
+		for w := range h {
+			t.countWord(&h[w], t.words[w][from:last], t.pairs[from:last])
+		}
+	}
 }
 
 func (t *treeBuilder) countPiece(h histogram, rows []uint32) {

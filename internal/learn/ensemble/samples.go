@@ -58,20 +58,22 @@ func newSamples(ctx context.Context, x *mat.Dense, y []int, classes int, ranked 
 // finite32 rounds to float32; what is beyond its range becomes its largest
 // value, so that no threshold is infinite.
 func finite32(v float64) float32 {
-	return float32(min(max(v, -math.MaxFloat32), math.MaxFloat32))
+	f := float32(v)
+	switch {
+	case f > math.MaxFloat32:
+		return math.MaxFloat32
+	case f < -math.MaxFloat32:
+		return -math.MaxFloat32
+	default:
+		return f
+	}
 }
 
 // rank sorts the column once, by an integer that orders as the float does.
 func (c *column) rank() {
 	keys := make([]uint64, len(c.values))
 	for i, v := range c.values {
-		b := math.Float32bits(v + 0) // −0 becomes 0
-		if b>>31 == 1 {
-			b = ^b
-		} else {
-			b |= 1 << 31
-		}
-		keys[i] = uint64(b)<<32 | uint64(i)
+		keys[i] = uint64(ordered(v))<<32 | uint64(i)
 	}
 	slices.Sort(keys)
 	c.ranks = make([]uint32, len(keys))

@@ -97,7 +97,7 @@ func (w *work) measure(t *testing.T, rounds int) string {
 	}
 	line := fmt.Sprintf("%-44s %7.3f s %7.3f s %7.3f %6.3f", w.title, median(ours), median(theirs), median(ratios), w.goal)
 	if w.figure != "" {
-		line += fmt.Sprintf("  %s %.6f, %.6f", w.figure, median(ourFigures), median(theirFigures))
+		line += fmt.Sprintf("  %s %.7f, %.7f", w.figure, median(ourFigures), median(theirFigures))
 	}
 	if median(ratios) > w.goal {
 		line += "  MISSED"
@@ -127,7 +127,7 @@ func estimators(t *testing.T, dir string) []work {
 			name: "logistic", title: "logistic regression, 1,000,000 × 20 × 5", goal: 0.5, figure: "objective",
 			ours: func(*testing.T, int) (float64, float64) {
 				model := linear.NewLogisticRegression()
-				model.Tol = 1e-4 // scikit-learn's, of the same gradient
+				model.Tol = 5e-5 // at scikit-learn's 1e-4 its objective is smaller by 8e-10
 				return fit(model, rows), model.Loss
 			},
 		},
@@ -278,7 +278,7 @@ func peakMemory(dir string) {
 	x, y, err := read(dir)
 	if err == nil {
 		model := linear.NewLogisticRegression()
-		model.Tol = 1e-4
+		model.Tol = 5e-5
 		err = model.Fit(context.Background(), x, y, classes, learn.Options{})
 	}
 	status, statusErr := os.ReadFile("/proc/self/status")
