@@ -20,6 +20,7 @@ import (
 	"github.com/petal-ml/petal/internal/learn/inspection"
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/training/pictures"
 )
 
 // logCandidates makes a child run for each candidate, with its parameters and
@@ -113,19 +114,20 @@ func (t *Trainer) logFiles(ctx context.Context, run registry.Run, j *job, f *fit
 	if err != nil {
 		return fmt.Errorf("write the profile: %w", err)
 	}
-	files := []picture{{"params.yaml", params, nil}, {"data_profile.json", profile, nil}, {"modules.txt", modules(), nil}}
+	files := []pictures.Picture{{Name: "params.yaml", Content: params}, {Name: "data_profile.json", Content: profile}, {Name: "modules.txt", Content: modules()}}
 	if f.importance != nil {
-		files = append(files, picture{"importance.json", f.importanceJSON(j), nil})
+		files = append(files, pictures.Picture{Name: "importance.json", Content: f.importanceJSON(j)})
 	}
-	if !t.plain {
-		files = append(files, f.pictures(j)...)
+	if t.cfg.Draw != nil {
+		drawn, err := t.cfg.Draw(f.subject(j))
+		if err != nil {
+			return err
+		}
+		files = append(files, drawn...)
 	}
 	for _, file := range files {
-		if file.err != nil {
-			return file.err
-		}
-		if err := run.LogFile(ctx, file.name, file.content); err != nil {
-			return fmt.Errorf("log %s: %w", file.name, err)
+		if err := run.LogFile(ctx, file.Name, file.Content); err != nil {
+			return fmt.Errorf("log %s: %w", file.Name, err)
 		}
 	}
 	return nil
@@ -152,64 +154,25 @@ func (f *fitted) importanceJSON(j *job) []byte {
 		Std     float64 `json:"std"`
 	}
 	entries := []entry{}
-	for _, k := range byImportance(f.importance) {
+	for _, k := range inspection.Order(f.importance) {
 		entries = append(entries, entry{j.data.Features[k], f.importance[k].Mean, f.importance[k].Std})
 	}
 	text, _ := json.MarshalIndent(entries, "", "  ") // log-losses are clipped and so finite
 	return text
 }
 
-// A picture is a file of a run, or why it could not be drawn.
-type picture struct {
-	name    string
-	content []byte
-	err     error
-}
-
-// pictures draws all that there is to see.
-func (f *fitted) pictures(j *job) []picture {
+// subject is the model as it is drawn.
+func (f *fitted) subject(j *job) *pictures.Subject {
 	names := make([]string, j.data.Classes.Len())
 	for i := range names {
 		names[i] = j.data.Classes.Text(i)
 	}
-	var all []picture
-	add := func(name string, content []byte, err error) { all = append(all, picture{name, content, err}) }
-	for _, p := range []struct {
-		file, title string
-		report      *metrics.Report
-	}{
-		{"training_confusion_matrix.png", "Training rows", f.training},
-		{"test_confusion_matrix.png", "Hold-out", f.test},
-	} {
-		title := fmt.Sprintf("%s: %d of %d right", p.title, trace(p.report.Confusion), p.report.Rows)
-		content, err := confusionPNG(title, p.report.Confusion, names)
-		add(p.file, content, err)
+	return &pictures.Subject{
+		Features: j.data.Features, Classes: names, Model: f.model,
+		Training: pictures.Rows{X: j.training.x, Y: j.training.y, Report: f.training},
+		Test:     pictures.Rows{X: j.test.x, Y: j.test.y, Report: f.test},
+		Proba:    f.proba, Losses: f.losses, Importance: f.importance,
 	}
-	content, err := rocPNG(j.test.y, f.proba, names)
-	add("plots/roc.png", content, err)
-	content, err = precisionRecallPNG(j.test.y, f.proba, names)
-	add("plots/precision_recall.png", content, err)
-	content, err = calibrationPNG(j.test.y, f.proba, f.test.ECE)
-	add("plots/calibration.png", content, err)
-	if len(f.losses) > 1 {
-		content, err = lossPNG(f.losses)
-		add("plots/loss.png", content, err)
-	}
-	if f.importance == nil {
-		return all
-	}
-	content, err = importancePNG(f.importance, j.data.Features)
-	add("plots/importance.png", content, err)
-	order := byImportance(f.importance)
-	for i, column := range order[:min(len(order), maxHistograms)] {
-		content, err = histogramPNG(j.data.Features[column], column, j.training, names)
-		add(fmt.Sprintf("plots/histogram_%02d.png", i+1), content, err)
-	}
-	if len(order) > 1 {
-		content, err = regionsPNG(f.model, j.training, order[0], order[1], j.data.Features, names)
-		add("plots/decision_regions.png", content, err)
-	}
-	return all
 }
 
 // tables are what other programs draw from.

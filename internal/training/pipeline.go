@@ -11,6 +11,7 @@ import (
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/training/pictures"
 )
 
 // Aliases that trainings move.
@@ -37,6 +38,8 @@ type Config struct {
 	Metrics *Metrics
 	// Progress is told of each step that is done; nil for nobody.
 	Progress func(Progress)
+	// Draw makes the pictures of a run; nil for none.
+	Draw func(*pictures.Subject) ([]pictures.Picture, error)
 	// Workers is the number of goroutines that compute; 0 means GOMAXPROCS.
 	Workers int
 	// Now is the clock; nil means [time.Now].
@@ -54,9 +57,6 @@ type Progress struct {
 // A Trainer trains models and promotes them.
 type Trainer struct {
 	cfg Config
-	// plain leaves the pictures out: under the race detector they take most of
-	// a training's time, and most tests look at something else.
-	plain bool
 }
 
 // New returns a trainer.

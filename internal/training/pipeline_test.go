@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/png"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -24,6 +23,7 @@ import (
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
+	"github.com/petal-ml/petal/internal/training/pictures"
 )
 
 const irisObject = "../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b"
@@ -52,7 +52,6 @@ func newBench(t *testing.T, changes ...func(*Config)) *bench {
 		change(&cfg)
 	}
 	b.trainer = New(cfg)
-	b.trainer.plain = true
 	return b
 }
 
@@ -98,8 +97,8 @@ func TestTrain(t *testing.T) {
 				steps = append(steps, p)
 			}
 		}
+		c.Draw = pictures.Draw
 	})
-	b.trainer.plain = false
 	req := b.irisRequest(t)
 	result, err := b.trainer.Train(t.Context(), req)
 	require.NoError(t, err)
@@ -476,36 +475,4 @@ func requireStatus(t *testing.T, b *bench, runID string, interrupted bool, at in
 		return
 	}
 	require.Equal(t, want, status, "write %d", at)
-}
-
-func TestConfusionPicture(t *testing.T) {
-	for _, classes := range []int{3, 60} {
-		confusion := make([][]int, classes)
-		names := make([]string, classes)
-		for i := range confusion {
-			confusion[i] = make([]int, classes)
-			confusion[i][i] = i
-			confusion[i][0] += 3
-			names[i] = fmt.Sprintf("класс %d with a name that is long", i)
-		}
-		picture, err := confusionPNG("Hold-out", confusion, names)
-		require.NoError(t, err)
-		again, err := confusionPNG("Hold-out", confusion, names)
-		require.NoError(t, err)
-		require.Equal(t, picture, again, "the same bytes each time")
-
-		img, err := png.Decode(bytes.NewReader(picture))
-		require.NoError(t, err)
-		size := img.Bounds().Size()
-		require.Greater(t, size.X, 400)
-		require.Less(t, size.X, 2000)
-		seen := map[[3]uint32]bool{}
-		for x := 0; x < size.X; x += 3 {
-			for y := 0; y < size.Y; y += 3 {
-				r, g, b, _ := img.At(x, y).RGBA()
-				seen[[3]uint32{r, g, b}] = true
-			}
-		}
-		require.Greater(t, len(seen), 5, "cells are drawn")
-	}
 }

@@ -253,14 +253,6 @@ func (f *fitted) allFigures(j *job) map[string]float64 {
 	return all
 }
 
-func trace(confusion [][]int) int {
-	sum := 0
-	for i, row := range confusion {
-		sum += row[i]
-	}
-	return sum
-}
-
 // modelDir describes the model for MLflow, Petal's own facts included.
 func (j *job) modelDir(f *fitted, t *Trainer) (mlflow.ModelDir, error) {
 	reference, err := json.Marshal(reference(j.data, j.training))

@@ -20,6 +20,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/training"
+	"github.com/petal-ml/petal/internal/training/pictures"
 )
 
 // exitRefused is the exit code of a training that the gate refused.
@@ -101,7 +102,7 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 		Registry: reg, Model: cfg.ModelName,
 		Source: "trainer " + command, User: userName(),
 		DVC:    dvc.Options{Getenv: a.getenv, Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data"))},
-		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress,
+		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress, Draw: pictures.Draw,
 	})
 	return a, nil
 }

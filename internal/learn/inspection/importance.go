@@ -2,9 +2,11 @@
 package inspection
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/stat"
@@ -68,4 +70,15 @@ func PermutationImportance(ctx context.Context, c learn.Classifier, x *mat.Dense
 		importances[j].Mean, importances[j].Std = stat.PopMeanStdDev(importances[j].Values, nil)
 	}
 	return importances, nil
+}
+
+// Order returns the features, the most important first; equal ones keep their
+// order.
+func Order(importances []Importance) []int {
+	order := make([]int, len(importances))
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(importances[b].Mean, importances[a].Mean) })
+	return order
 }

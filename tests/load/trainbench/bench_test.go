@@ -143,7 +143,7 @@ func estimators(t *testing.T, dir string) []work {
 			name: "forest", title: "random forest, 100 trees, 100,000 × 20 × 5", goal: 0.5, figure: "accuracy", rounds: 3,
 			ours: func(_ *testing.T, seed int) (float64, float64) {
 				model := ensemble.NewRandomForest()
-				model.RandomState = uint32(seed) //nolint:gosec // the number of a round
+				model.RandomState = uint32(seed)
 				seconds := fit(model, forestRows)
 				truth, proba := predict(model, forestRows, forestRows+heldBack)
 				return seconds, metrics.Accuracy(truth, learn.Predict(proba))

@@ -31,7 +31,7 @@ func read(dir string) (*mat.Dense, []int, error) {
 		return nil, nil, err
 	}
 	y := make([]int, rows)
-	err = words(filepath.Join(dir, "y.bin"), len(y), func(i int, word uint64) { y[i] = int(word) }) //nolint:gosec // a class
+	err = words(filepath.Join(dir, "y.bin"), len(y), func(i int, word uint64) { y[i] = int(word) })
 	return mat.NewDense(rows, features, values), y, err
 }
 

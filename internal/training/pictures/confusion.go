@@ -1,8 +1,6 @@
-package training
+package pictures
 
 import (
-	"bytes"
-	"fmt"
 	"image/color"
 	"strconv"
 
@@ -19,11 +17,11 @@ const (
 	maxNamed   = 40
 )
 
-// confusionPNG draws a confusion matrix: true classes down, predicted ones
+// confusion draws a confusion matrix: true classes down, predicted ones
 // across, rows before columns as in scikit-learn. The blue darkens with the
 // share of a true class's rows, in lightness alone, so that no colour needs to
 // be told from another one; the counts stand in the cells.
-func confusionPNG(title string, confusion [][]int, names []string) ([]byte, error) {
+func confusion(title string, counts [][]int, names []string) ([]byte, error) {
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.TextStyle.Font.Size = vg.Points(14)
@@ -38,17 +36,12 @@ func confusionPNG(title string, confusion [][]int, names []string) ([]byte, erro
 		p.X.Tick.Label.Rotation = 0.9
 		p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
 	}
-	p.Add(cells{confusion})
+	p.Add(cells{counts})
 
-	const margin = 8 // points
 	side := vg.Length(min(max(4, 0.45*float64(len(names))+2.5), 14)) * vg.Inch
 	canvas := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(side+vg.Inch, side), vgimg.UseDPI(120))}
 	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
-	var out bytes.Buffer
-	if _, err := canvas.WriteTo(&out); err != nil {
-		return nil, fmt.Errorf("draw the confusion matrix: %w", err)
-	}
-	return out.Bytes(), nil
+	return file(canvas)
 }
 
 // classTicks names the classes along an axis; the first true class is on top.
@@ -82,7 +75,7 @@ func (c cells) Plot(canvas draw.Canvas, p *plot.Plot) {
 	style := text.Style{
 		Font: p.Title.TextStyle.Font, XAlign: draw.XCenter, YAlign: draw.YCenter, Handler: p.TextHandler,
 	}
-	style.Font.Size = vg.Points(min(max(60/float64(classes), 6), 16))
+	style.Font.Size = min(0.3*(x(1)-x(0)), vg.Points(16))
 	square := func(left, bottom, side, share float64) {
 		canvas.FillPolygon(blue(share), []vg.Point{
 			{X: x(left), Y: y(bottom)},
