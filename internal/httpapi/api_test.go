@@ -82,7 +82,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fixture {
+func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fixture {
 	t.Helper()
 	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(f.log, nil))
@@ -123,7 +123,7 @@ func newFixture(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *fi
 	return f
 }
 
-func (f *fixture) issue(t *testing.T, g token.Grant) string {
+func (f *fixture) issue(t testing.TB, g token.Grant) string {
 	t.Helper()
 	issuer, err := token.NewIssuer(f.keys, token.DefaultConfig(30*time.Minute))
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func (f *fixture) issue(t *testing.T, g token.Grant) string {
 	return raw
 }
 
-func load(t *testing.T, dir mlflow.ModelDir, number string) *serving.Model {
+func load(t testing.TB, dir mlflow.ModelDir, number string) *serving.Model {
 	t.Helper()
 	files, err := dir.Files(mlflow.ModelIDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)

@@ -1,8 +1,11 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,4 +50,44 @@ func TestBothPathsAgree(t *testing.T) {
 		return lines
 	}
 	assert.Equal(t, counted(strict), counted(fast), "both count the same")
+}
+
+// FuzzBothPaths gives the same request to a handler that takes the fast path
+// where it can and to one that takes the strict path for all: the answers differ
+// in nothing but the request's name.
+func FuzzBothPaths(f *testing.F) {
+	fast := newFixture(f)
+	strict := newFixture(f, func(c *httpapi.Config, _ *http.Server) {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})) //nolint:sloglint // it is asked for the level
+	})
+	const plain = "application/json"
+	for _, body := range []string{
+		`{"features":[5.1,3.5,1.4,0.2]}`, ` { "features" : [ -0 , 7 , 1.5 , 2 ] } `, `{"features":[5.1,3.5,1.4]}`, `{"features":[3e38,3e38,-3e38,-3e38]}`,
+		`{"features":[999999999999999,999999999999999,-999999999999999,1]}`, `{"features":[1,2,3,null]}`, `{"instances":[[1,2,3,4]]}`, `{"features":[1,2,3,4]}x`,
+		`{"features":{"sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":1}}`, `{"features":[0.30000000000000004,1,1,1]}`,
+	} {
+		f.Add([]byte(body), plain, "", "Bearer")
+	}
+	f.Add([]byte(`{"features":[1,2,3,4]}`), plain+"; charset=utf-8", "top_k=1", "bearer")
+	f.Add([]byte(`{"features":[1,2,3,4]}`), "text/plain", "access_token=1", "Bearer ")
+	name := regexp.MustCompile(`"request_id":"[^"]*"`)
+	ask := func(x *fixture, body []byte, contentType, query, scheme string) (status int, header http.Header, answer string) {
+		r := httptest.NewRequest(http.MethodPost, "/predict", bytes.NewReader(body))
+		r.URL.RawQuery = query
+		r.Header.Set("Content-Type", contentType)
+		r.Header.Set("Authorization", scheme+" "+x.token)
+		w := httptest.NewRecorder()
+		x.Config.Handler.ServeHTTP(w, r)
+		w.Header().Del("X-Request-Id")
+		w.Header().Del("Content-Length") // net/http adds what is missing
+		return w.Code, w.Header(), name.ReplaceAllString(w.Body.String(), "")
+	}
+	f.Fuzz(func(t *testing.T, body []byte, contentType, query, scheme string) {
+		status, header, answer := ask(fast, body, contentType, query, scheme)
+		wantStatus, wantHeader, want := ask(strict, body, contentType, query, scheme)
+		require.Equal(t, wantStatus, status)
+		require.Equal(t, want, answer)
+		require.Equal(t, wantHeader, header)
+		require.Less(t, status, 500)
+	})
 }
