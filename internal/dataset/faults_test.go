@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -35,4 +37,37 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	path = write(t, "a,kind\ntall,x\n\"1\n")
 	_, err = Read(t.Context(), path, Options{Label: "kind", AllFaults: true})
 	assert.Len(t, strings.Split(err.Error(), "\n"), 2, "what follows broken quotes is unknown: %v", err)
+}
+
+func TestFaultFarDown(t *testing.T) {
+	path := write(t, "a,b,y\n"+strings.Repeat("1.5,2,x\n1.25,3,z\n", 450_000)+"4,tall,x\n"+strings.Repeat("1,2,x\n", 10))
+	_, err := Read(t.Context(), path, Options{Label: "y"})
+	require.EqualError(t, err, path+`, line 900002, column b: "tall" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`)
+}
+
+// A quoted field that nobody closes must not take the rest of a large file into
+// memory before it is reported.
+func TestOpenQuoteEnds(t *testing.T) {
+	path := write(t, "a,y\n1,x\n2,\"z\n"+strings.Repeat("1,x\n", 5<<20))
+	_, err := Read(t.Context(), path, Options{Label: "y"})
+	require.EqualError(t, err, path+`, line 3: a quoted field does not end properly; double a quote inside a quoted field: "so ""said"" she"`)
+}
+
+// What does not fit into memory is refused after the first block, by the limit
+// of the process, not by the machine that the test happens to run on.
+func TestTooLargeForMemory(t *testing.T) {
+	path := write(t, "a,b,c,d,y\n"+strings.Repeat("1,2,3,4,x\n1,2,3,4,z\n", 1<<20))
+	limit := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(limit) })
+	debug.SetMemoryLimit(64 << 20)
+	_, err := Read(t.Context(), path, Options{Label: "y"})
+	var fault *Error
+	require.ErrorAs(t, err, &fault)
+	require.Regexp(t, `: holds about 2\d{6} rows of 4 features, which need 0\.\d GB of memory; 0\.\d GB are free; train on a sample of its rows, leave columns out, or give the process more memory$`, err.Error())
+	debug.SetMemoryLimit(1 << 30)
+	d, err := Read(t.Context(), path, Options{Label: "y"})
+	require.NoError(t, err, fmt.Sprint(freeMemory()))
+	require.Equal(t, 2<<20, d.Rows())
+	_, err = Read(t.Context(), path, Options{Label: "y", Copies: 20})
+	require.ErrorAs(t, err, &fault)
 }

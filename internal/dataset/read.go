@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC and MLflow identify data by MD5; nothing is trusted because of it
@@ -9,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -29,6 +29,7 @@ const (
 	maxLineBytes    = 16 << 20
 	maxColumns      = 100_000
 	maxClasses      = 1000
+	checkedBytes    = 64 << 10 // that a file begins with, in search of what is no text
 )
 
 // Options say how a file is to be read.
@@ -45,6 +46,16 @@ type Options struct {
 	// AllFaults lets the reading go on after a row that cannot be used, so that
 	// the error joins the faults of all rows, the first hundred of them.
 	AllFaults bool
+	// MD5 is the digest of the file where the caller has just verified it; empty:
+	// it is computed on the way, which takes a third of the reading.
+	MD5 string
+	// Copies is how many matrices of the data's size the caller is going to need,
+	// this one included. A file for which memory does not suffice is refused
+	// before it is read. 0 means 1.
+	Copies int
+	// Workers is how many goroutines parse; 0 means GOMAXPROCS. The result does
+	// not depend on it.
+	Workers int
 }
 
 // maxFaults is how many faults anybody reads.
@@ -103,17 +114,20 @@ func tooLarge(path string, limit int64) error {
 
 // reader is one reading of a file.
 type reader struct {
-	path string
-	opts Options
-	size int64 // of the file as its directory entry has it
-
-	source *source
-	buf    *bufio.Reader
-	csv    *csv.Reader
+	path   string
+	opts   Options
+	size   int64 // of the file as its directory entry has it
+	source source
+	digest hash.Hash
+	layout layout
 
 	names    []string // of all columns
 	features []int    // columns that are features
 	label    int      // column that is the label
+
+	line   int   // lines before the rows that are read now
+	offset int64 // bytes before them
+	faults []error
 
 	values  []float64 // rows × features
 	missing []int
@@ -123,19 +137,26 @@ type reader struct {
 }
 
 func newReader(path string, r io.Reader, limit, size int64, opts Options) *reader {
-	s := &source{r: r, path: path, limit: limit, hash: md5.New()} //nolint:gosec // G401: see the import
-	return &reader{
-		path: path, opts: opts, size: size, source: s,
-		buf:   bufio.NewReaderSize(s, 1<<16),
-		index: map[string]int{},
+	reading := &reader{
+		path: path, opts: opts, size: size,
+		source: source{r: r, path: path, limit: limit, size: blockBytes},
+		index:  map[string]int{},
 	}
+	if opts.MD5 == "" {
+		reading.digest = md5.New() //nolint:gosec // G401: see the import
+	}
+	return reading
 }
 
 func (r *reader) read(ctx context.Context) (*Dataset, error) {
-	if err := r.readHeader(); err != nil {
+	first := &block{}
+	if err := r.source.fill(ctx, first); err != nil && !errors.Is(err, io.EOF) {
+		return nil, r.readError(err)
+	}
+	if err := r.readHeader(first); err != nil {
 		return nil, err
 	}
-	if err := r.readRows(ctx); err != nil {
+	if err := r.readRows(ctx, first); err != nil {
 		return nil, err
 	}
 	if err := r.checkRows(); err != nil {
@@ -150,7 +171,7 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 	d := &Dataset{
 		Name:     strings.TrimSuffix(base, filepath.Ext(base)),
 		Path:     r.path,
-		MD5:      hex.EncodeToString(r.source.hash.Sum(nil)),
+		MD5:      r.opts.MD5,
 		Size:     r.source.n,
 		Features: make([]string, len(r.features)),
 		X:        mat.NewDense(len(r.classes), len(r.features), r.values),
@@ -159,44 +180,47 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 		Classes:  labels,
 		Y:        r.classes,
 	}
+	if r.digest != nil {
+		d.MD5 = hex.EncodeToString(r.digest.Sum(nil))
+	}
 	for j, column := range r.features {
 		d.Features[j] = r.names[column]
 	}
 	return d, nil
 }
 
-// readHeader finds the separator and sorts the columns into features and label.
-func (r *reader) readHeader() error {
-	// What of the header does not fit into the buffer has no say in the
-	// separator.
-	start, err := r.buf.Peek(r.buf.Size())
-	if err != nil && !errors.Is(err, io.EOF) {
-		return r.readError(err)
-	}
-	if err := r.checkText(start); err != nil {
+// readHeader finds the separator, sorts the columns into features and label, and
+// takes the header off the block's text.
+func (r *reader) readHeader(b *block) error {
+	if err := r.checkText(b.text[:min(len(b.text), checkedBytes)]); err != nil {
 		return err
 	}
-	if bom := []byte("\xef\xbb\xbf"); bytes.HasPrefix(start, bom) {
-		start = start[len(bom):]
-		_, _ = r.buf.Discard(len(bom)) // it stands in the buffer
-	}
-
-	r.csv = csv.NewReader(r.buf)
-	r.csv.Comma = separator(start)
-	r.csv.FieldsPerRecord = -1 // counted here, for a better message
-	r.csv.ReuseRecord = true
-	header, err := r.csv.Read()
+	b.text = bytes.TrimPrefix(b.text, []byte("\xef\xbb\xbf"))
+	r.layout.comma = separator(b.text)
+	records := r.records(bytes.NewReader(b.text))
+	header, err := records.Read()
 	if errors.Is(err, io.EOF) {
 		return &Error{File: r.path, Problem: "is empty", Remedy: "give it a header line and rows"}
 	}
 	if err != nil {
 		return r.readError(err)
 	}
+	length := records.InputOffset()
+	r.line, r.offset = bytes.Count(b.text[:length], []byte{'\n'}), length
+	b.text = b.text[length:]
 	r.names = slices.Clone(header)
 	if err := r.checkHeader(); err != nil {
 		return err
 	}
 	return r.chooseColumns()
+}
+
+func (r *reader) records(input io.Reader) *csv.Reader {
+	records := csv.NewReader(input)
+	records.Comma = rune(r.layout.comma)
+	records.FieldsPerRecord = -1 // counted here, for a better message
+	records.ReuseRecord = true
+	return records
 }
 
 // checkText refuses what is no text before a misleading message about columns
@@ -214,19 +238,36 @@ func (r *reader) checkText(start []byte) error {
 	if i := bytes.IndexByte(start, 0); i >= 0 {
 		return fail(fmt.Sprintf("is not text: there is a zero byte at offset %d", i), "name a CSV file")
 	}
+	if i := lineEnd(start); i >= 0 && start[i] == '\r' && i+1 < len(start) && start[i+1] != '\n' {
+		return fail("has lines that end in CR alone, as old Macs wrote them", "save it with line ends LF or CRLF")
+	}
 	return nil
+}
+
+// lineEnd is the index of the first CR or LF outside quotes, or −1.
+func lineEnd(start []byte) int {
+	quoted := false
+	for i, c := range start {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '\n' || c == '\r'):
+			return i
+		}
+	}
+	return -1
 }
 
 // separator is the one of comma, semicolon and tab that the first line has most
 // of outside quotes; the comma where there is none.
-func separator(start []byte) rune {
+func separator(start []byte) byte {
 	candidates := []byte{',', ';', '\t'}
 	counts := make([]int, len(candidates))
+	if end := lineEnd(start); end >= 0 {
+		start = start[:end]
+	}
 	quoted := false
 	for _, c := range start {
-		if c == '\n' && !quoted {
-			break
-		}
 		if c == '"' {
 			quoted = !quoted
 		}
@@ -240,7 +281,7 @@ func separator(start []byte) rune {
 			best = i
 		}
 	}
-	return rune(candidates[best])
+	return candidates[best]
 }
 
 func (r *reader) checkHeader() error {
@@ -300,7 +341,13 @@ func (r *reader) chooseColumns() error {
 		dropped[i] = true
 	}
 	for i := range r.names {
-		if !dropped[i] {
+		switch {
+		case i == r.label:
+			r.layout.columns = append(r.layout.columns, labelColumn)
+		case dropped[i]:
+			r.layout.columns = append(r.layout.columns, droppedColumn)
+		default:
+			r.layout.columns = append(r.layout.columns, len(r.features))
 			r.features = append(r.features, i)
 		}
 	}
@@ -311,6 +358,7 @@ func (r *reader) chooseColumns() error {
 		}
 	}
 	r.missing = make([]int, len(r.features))
+	r.layout.features, r.layout.allowMissing = len(r.features), r.opts.AllowMissing
 	return nil
 }
 
@@ -327,100 +375,260 @@ func list(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
+// readRows reads the rows that follow the header, from the rest of its block on.
+func (r *reader) readRows(ctx context.Context, first *block) error {
+	blocks := newStream(ctx, &r.source, first, r.digest, &r.layout, r.opts.Workers)
+	defer blocks.stop()
+	for {
+		b := blocks.next()
+		if errors.Is(b.err, io.EOF) {
+			return errors.Join(r.faults...)
+		}
+		if b.err != nil {
+			return r.withFaults(r.readError(b.err))
+		}
+		added, err := r.addTable(b)
+		if err != nil {
+			return r.withFaults(err)
+		}
+		if added {
+			blocks.recycle(b)
+			continue
+		}
+		if err := r.readStrictly(ctx, &input{blocks: blocks, block: b, rest: b.text}); err != nil {
+			return r.withFaults(err)
+		}
+	}
+}
+
+// withFaults is the error that ends the reading, after the faults before it.
+func (r *reader) withFaults(err error) error {
+	if len(r.faults) == 0 {
+		return err
+	}
+	return errors.Join(append(r.faults, err)...)
+}
+
+// addTable adds the rows that were parsed the fast way, where that went well.
+func (r *reader) addTable(b *block) (bool, error) {
+	t := &b.table
+	if !t.ok {
+		return false, nil
+	}
+	// No label counts before a row has it: a table knows those of others too.
+	for range len(t.labels) - len(t.global) {
+		t.global = append(t.global, -1)
+	}
+	for _, class := range t.classes {
+		if t.global[class] >= 0 {
+			continue
+		}
+		label := t.labels[class]
+		known, ok := r.index[label]
+		if !ok {
+			if len(r.labels) == maxClasses {
+				return false, nil
+			}
+			known = len(r.labels)
+			r.index[label] = known
+			r.labels = append(r.labels, label)
+		}
+		t.global[class] = known
+	}
+	r.line += t.lines
+	r.offset += int64(len(b.text))
+	if err := r.reserve(len(t.classes), r.offset); err != nil {
+		return false, err
+	}
+	r.values = append(r.values, t.values...)
+	for _, class := range t.classes {
+		r.classes = append(r.classes, t.global[class])
+	}
+	for j, n := range t.missing {
+		r.missing[j] += n
+	}
+	return true, nil
+}
+
 // contextRows is how many rows are read between two looks at the context.
 const contextRows = 4096
 
-func (r *reader) readRows(ctx context.Context) error {
-	var faults []error
-	for len(faults) < maxFaults {
-		if len(r.classes)%contextRows == 0 {
+// readStrictly reads rows by encoding/csv, from a block that the fast way has
+// given up on, until a row ends with a block or the file. Faults that others may
+// follow are kept aside.
+func (r *reader) readStrictly(ctx context.Context, in *input) error {
+	in.records = r.records(in)
+	for rows := 0; ; rows++ {
+		if rows%contextRows == 0 {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("read %s: %w", r.path, err)
 			}
 		}
-		record, err := r.csv.Read()
-		if errors.Is(err, io.EOF) {
-			return errors.Join(faults...)
-		}
-		if err != nil {
-			return errors.Join(append(faults, r.readError(err))...)
-		}
-		whole := len(r.values)
-		if err := r.addRow(record); err != nil {
-			if !r.opts.AllFaults {
+		record, err := in.records.Read()
+		ended := errors.Is(err, io.EOF)
+		switch {
+		case ended:
+		case err != nil:
+			return r.readError(err)
+		default:
+			if err := r.reserve(1, r.offset+in.records.InputOffset()); err != nil {
 				return err
 			}
-			faults = append(faults, err)
-			r.values = r.values[:whole]
+			if err := r.addRow(in.records, record); err != nil {
+				if err := r.keepFault(err); err != nil {
+					return err
+				}
+			}
+		}
+		if ended || len(in.rest) == 0 && in.records.InputOffset() == in.given {
+			in.finish()
+			r.line += in.lines
+			r.offset += in.given
+			return nil
 		}
 	}
-	return errors.Join(append(faults, &Error{File: r.path, Problem: fmt.Sprintf("has more than %d faults", maxFaults), Remedy: "mend these first"})...)
 }
 
-func (r *reader) addRow(record []string) error {
+// keepFault lets the reading go on after a row that cannot be used, where that is
+// wanted.
+func (r *reader) keepFault(fault error) error {
+	if !r.opts.AllFaults {
+		return fault
+	}
+	r.faults = append(r.faults, fault)
+	r.values = r.values[:len(r.classes)*len(r.features)]
+	if len(r.faults) == maxFaults {
+		return &Error{File: r.path, Problem: fmt.Sprintf("has more than %d faults", maxFaults), Remedy: "mend these first"}
+	}
+	return nil
+}
+
+// input gives encoding/csv a block and, where a row goes on, those after it.
+type input struct {
+	blocks  *stream
+	records *csv.Reader
+	block   *block // the one that rest is of
+	rest    []byte
+	given   int64 // bytes
+	lines   int   // line ends among them
+}
+
+// Read implements [io.Reader].
+func (in *input) Read(p []byte) (int, error) {
+	for len(in.rest) == 0 {
+		// A row this long is one of quotes that nobody closes: encoding/csv says
+		// so where the input ends.
+		if in.given-in.records.InputOffset() > maxLineBytes {
+			return 0, io.EOF
+		}
+		in.finish()
+		in.block = in.blocks.next()
+		if in.block.err != nil {
+			err := in.block.err
+			in.blocks.ordered <- in.block // it ends the file for the next one who asks, too
+			in.block = nil
+			return 0, err
+		}
+		in.rest = in.block.text
+	}
+	n := copy(p, in.rest)
+	in.given += int64(n)
+	in.lines += bytes.Count(in.rest[:n], []byte{'\n'})
+	in.rest = in.rest[n:]
+	return n, nil
+}
+
+// finish gives the block back.
+func (in *input) finish() {
+	if in.block != nil {
+		in.blocks.recycle(in.block)
+		in.block = nil
+	}
+}
+
+func (r *reader) addRow(records *csv.Reader, record []string) error {
 	if len(record) != len(r.names) {
-		line, _ := r.csv.FieldPos(0)
+		line, _ := records.FieldPos(0)
 		return &Error{
-			File: r.path, Line: line,
+			File: r.path, Line: r.line + line,
 			Problem: fmt.Sprintf("there are %d fields, the header has %d", len(record), len(r.names)),
 			Remedy:  "give every row one field for each column",
 		}
 	}
-	r.reserve()
-	for j, column := range r.features {
+	fieldError := func(column int, problem, remedy string) error {
+		line, _ := records.FieldPos(column)
+		return &Error{File: r.path, Line: r.line + line, Column: r.names[column], Problem: problem, Remedy: remedy}
+	}
+	missing := 0
+	for _, column := range r.features {
 		v, problem, remedy := parseNumber(record[column])
 		switch {
 		case problem != "":
-			return r.fieldError(column, problem, remedy)
+			return fieldError(column, problem, remedy)
 		case math.IsNaN(v) && !r.opts.AllowMissing:
-			return r.fieldError(column, "the value is missing", "fill it in, remove the row, or choose candidates that know missing values")
+			return fieldError(column, "the value is missing", "fill it in, remove the row, or choose candidates that know missing values")
 		case math.IsNaN(v):
-			r.missing[j]++
+			missing++
 		}
 		r.values = append(r.values, v)
 	}
-	return r.addLabel(record[r.label])
+	if problem, remedy := r.addLabel(record[r.label]); problem != "" {
+		return fieldError(r.label, problem, remedy)
+	}
+	if missing > 0 {
+		for j, v := range r.values[len(r.values)-len(r.features):] {
+			if math.IsNaN(v) {
+				r.missing[j]++
+			}
+		}
+	}
+	return nil
 }
 
-// reserve makes room for a row. The number of rows still to come is estimated
-// from the bytes of those read, so that the matrix is nearly never copied and
-// the peak of memory is its own size.
-func (r *reader) reserve() {
+// reserve makes room for rows that end at an offset of the file. The number of
+// rows still to come is estimated from those read, so that the matrix is nearly
+// never copied, the peak of memory is its own size, and what cannot fit is refused
+// at the beginning.
+func (r *reader) reserve(rows int, offset int64) error {
 	width := len(r.features)
-	if len(r.values)+width <= cap(r.values) {
-		return
-	}
-	rows := len(r.classes)
-	if rows == 0 {
-		r.values = make([]float64, 0, 256*width)
-		return
-	}
-	expected := int(float64(rows)*float64(r.size)/float64(r.csv.InputOffset())*1.01) + 16
-	r.values = slices.Grow(r.values, max(expected-rows, rows/4)*width)
-	r.classes = slices.Grow(r.classes, max(expected-rows, rows/4))
-}
-
-func (r *reader) addLabel(label string) error {
-	class, known := r.index[label]
-	if known {
-		r.classes = append(r.classes, class)
+	if len(r.values)+rows*width <= cap(r.values) {
 		return nil
 	}
-	switch {
-	case label == "":
-		return r.fieldError(r.label, "the label is missing", "fill it in or remove the row")
-	case !utf8.ValidString(label):
-		return r.fieldError(r.label, "the label is not UTF-8", "save the file as UTF-8")
-	case len(r.labels) == maxClasses:
-		return r.fieldError(r.label, fmt.Sprintf("there are more than %d different labels", maxClasses),
-			"name a label column that has fewer; is this one a number or an identifier?")
+	have := len(r.classes) + rows
+	expected := int(float64(have)*float64(r.size)/float64(offset)*1.01) + 16
+	more := max(expected-have, have/4) + rows
+	need := int64(len(r.classes)+more) * int64(width+1) * 8 * int64(max(r.opts.Copies, 1))
+	if free := freeMemory(); need > free {
+		return &Error{
+			File:    r.path,
+			Problem: fmt.Sprintf("holds about %d rows of %d features, which need %s of memory; %s are free", expected, width, gigabytes(need), gigabytes(free)),
+			Remedy:  "train on a sample of its rows, leave columns out, or give the process more memory",
+		}
 	}
-	label = strings.Clone(label) // the field shares the memory of its whole row
-	class = len(r.labels)
-	r.index[label] = class
-	r.labels = append(r.labels, label)
-	r.classes = append(r.classes, class)
+	r.values = slices.Grow(r.values, more*width)
+	r.classes = slices.Grow(r.classes, more)
 	return nil
+}
+
+func (r *reader) addLabel(label string) (problem, remedy string) {
+	class, known := r.index[label]
+	if !known {
+		switch {
+		case label == "":
+			return "the label is missing", "fill it in or remove the row"
+		case !utf8.ValidString(label):
+			return "the label is not UTF-8", "save the file as UTF-8"
+		case len(r.labels) == maxClasses:
+			return fmt.Sprintf("there are more than %d different labels", maxClasses),
+				"name a label column that has fewer; is this one a number or an identifier?"
+		}
+		label = strings.Clone(label) // the field shares the memory of its whole row
+		class = len(r.labels)
+		r.index[label] = class
+		r.labels = append(r.labels, label)
+	}
+	r.classes = append(r.classes, class)
+	return "", ""
 }
 
 func (r *reader) checkRows() error {
@@ -437,11 +645,6 @@ func (r *reader) checkRows() error {
 	return nil
 }
 
-func (r *reader) fieldError(column int, problem, remedy string) error {
-	line, _ := r.csv.FieldPos(column)
-	return &Error{File: r.path, Line: line, Column: r.names[column], Problem: problem, Remedy: remedy}
-}
-
 // readError explains what reading or parsing failed with.
 func (r *reader) readError(err error) error {
 	var own *Error
@@ -453,12 +656,12 @@ func (r *reader) readError(err error) error {
 		return fmt.Errorf("read %s: %w", r.path, err)
 	}
 	e := &Error{
-		File: r.path, Line: parse.Line, Err: err,
+		File: r.path, Line: r.line + parse.Line, Err: err,
 		Problem: parse.Err.Error(), Remedy: `double a quote inside a quoted field: "so ""said"" she"`,
 	}
 	switch {
 	case errors.Is(err, csv.ErrQuote):
-		e.Line, e.Problem = parse.StartLine, "a quoted field does not end properly"
+		e.Line, e.Problem = r.line+parse.StartLine, "a quoted field does not end properly"
 	case errors.Is(err, csv.ErrBareQuote):
 		e.Problem = "there is a quote inside a field that does not begin with one"
 	}
@@ -489,35 +692,4 @@ func parseNumber(field string) (v float64, problem, remedy string) {
 			"choose another unit for the column"
 	}
 	return v, "", ""
-}
-
-// source counts, bounds and hashes the bytes on their way to the parser.
-type source struct {
-	r     io.Reader
-	path  string
-	limit int64
-	n     int64
-	line  int64 // bytes since the last line feed
-	hash  interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	s.n += int64(n)
-	_, _ = s.hash.Write(p[:n]) // a hash never fails
-	if i := bytes.LastIndexByte(p[:n], '\n'); i >= 0 {
-		s.line = int64(n - i - 1)
-	} else {
-		s.line += int64(n)
-	}
-	switch {
-	case s.n > s.limit:
-		return n, tooLarge(s.path, s.limit)
-	case s.line > maxLineBytes:
-		return n, &Error{File: s.path, Problem: fmt.Sprintf("has a line longer than %d bytes", maxLineBytes), Remedy: "name a CSV file with a row a line"}
-	}
-	return n, err
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -159,6 +161,7 @@ func TestReadFaults(t *testing.T) {
 		"bare quote":          {"a,y\n1,x\"x\n", `FILE, line 2: there is a quote inside a field that does not begin with one; double a quote inside a quoted field: "so ""said"" she"`},
 		"open quote":          {"a,y\n1,x\n2,\"x\n3,y\n", `FILE, line 3: a quoted field does not end properly; double a quote inside a quoted field: "so ""said"" she"`},
 		"binary":              {"PAR1\x15\x00\x02", "FILE: is not text: there is a zero byte at offset 5; name a CSV file"},
+		"CR alone":            {"a,y\r1,x\r2,z\r", "FILE: has lines that end in CR alone, as old Macs wrote them; save it with line ends LF or CRLF"},
 		"UTF-16":              {"\xff\xfea\x00", "FILE: is UTF-16 text; save it as UTF-8"},
 		"compressed":          {"\x1f\x8b\x08", "FILE: is compressed or a spreadsheet; unpack it, or export it as CSV"},
 		"a line without end":  {"a,y\n" + strings.Repeat("1", maxLineBytes+2), "FILE: has a line longer than 16777216 bytes; name a CSV file with a row a line"},
@@ -238,6 +241,104 @@ func TestReadAllocatesTheMatrixOnce(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, 4*matrix)
 }
 
+// requireSame reads a file by the fast way, with several workers and in blocks
+// of a size, and by encoding/csv alone: the same comes out, to the bit.
+func requireSameRead(t *testing.T, content string, size int, opts Options) {
+	t.Helper()
+	read := func(strict bool, workers int) (*Dataset, error) {
+		opts.Workers = workers
+		r := newReader("flowers.csv", strings.NewReader(content), 1<<30, int64(len(content)), opts)
+		r.layout.strict = strict
+		r.source.size = size
+		return r.read(t.Context())
+	}
+	want, wantErr := read(true, 1)
+	for _, workers := range []int{1, 3} {
+		got, err := read(false, workers)
+		if wantErr != nil {
+			require.EqualError(t, err, wantErr.Error(), "%q", content)
+			continue
+		}
+		require.NoError(t, err, "%q", content)
+		for i := range want.Rows() {
+			for j := range want.Features {
+				require.Equal(t, math.Float64bits(want.X.At(i, j)), math.Float64bits(got.X.At(i, j)), "row %d, column %d of %q", i, j, content)
+			}
+		}
+		rest, gotRest := *want, *got
+		rest.X, gotRest.X = nil, nil // NaN is never equal
+		require.Equal(t, rest, gotRest, "%q", content)
+	}
+}
+
+func TestFastAndStrictAgree(t *testing.T) {
+	for name, content := range map[string]string{
+		"plain":           "a,b,y\n1,2.5,x\n-3e2,0.12345678901234567,z\n4,5,x\n",
+		"CRLF":            "y,a\r\nx,1\r\n\r\nz,2\r\n",
+		"CR in a field":   "y,a\nx\r,1\nz,2\r\r\n",
+		"CR at the end":   "a,y\n1,x\n2,z\r",
+		"quotes":          "a,y\n\"1\",\"x\"\n2,\"z,\"\n3,\"q\"\"q\"\n4,\"l\nl\"\n5,x\n6,\"x\"\r\n7,x",
+		"missing":         "a,y,b\n,x,NA\n nan ,z,\n1,z, \n",
+		"odd numbers":     "a,y\n.5,x\n+1.,z\n1_0,x\n",
+		"ragged":          "a,y\n1,x\n2,z\n3\n4,x,\n5,x\n",
+		"faults":          "a,y\n1,x\ntall,z\n1e39,x\n2,\n3,\xff\n4,z\n",
+		"open quote":      "a,y\n1,x\n2,z\n3,\"x\n4,x\n5,x\n",
+		"bare quote":      "a,y\n1,x\n2,z\n3,x\"\n4,x\n",
+		"ended by quote":  "a,y\n1,x\n2,z\n3,\"x\"",
+		"text after":      "a,y\n1,x\n2,z\n3,\"x\" \n",
+		"many blank rows": "a,y\n1,x\n" + strings.Repeat("\n\r\n", 50) + "2,z\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{8, 16, 33, 1 << 10} {
+				for _, all := range []bool{false, true} {
+					requireSameRead(t, content, size, Options{Label: "y", AllowMissing: true, AllFaults: all})
+				}
+				requireSameRead(t, content, size, Options{Label: "y", Drop: []string{}})
+			}
+		})
+	}
+}
+
+// The fast way knows all that good files hold: encoding/csv is for the others.
+func TestGoodFilesTakeTheFastWay(t *testing.T) {
+	l := layout{comma: ',', columns: []int{0, droppedColumn, labelColumn, 1}, features: 2, allowMissing: true}
+	for _, text := range []string{
+		"1,text,x,2\n3,,z,4\n", "1,\"t,ext\",\"x\",2\r\n\r\n\"3\",,z,\"4\"\r\n", ",,x,NA\n", " 1 ,,x,0.12345678901234567", "1e-80,,x,123456789012345678901234567890\n",
+	} {
+		b := &block{text: append(make([]byte, 0, 200), text...)}
+		l.parse(b)
+		assert.True(t, b.table.ok, "%q", text)
+	}
+}
+
+// BenchmarkRead reads 20 columns of 17 digits and a label; tests/load/trainbench
+// holds the same against pandas.
+func BenchmarkRead(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var text []byte
+	for j := range 20 {
+		text = fmt.Appendf(text, "x%d,", j)
+	}
+	text = append(text, "y\n"...)
+	for range 20_000 {
+		for range 20 {
+			text = append(strconv.AppendFloat(text, random.NormFloat64(), 'g', 17, 64), ',')
+		}
+		text = append(strconv.AppendInt(text, int64(random.IntN(5)), 10), '\n')
+	}
+	path := filepath.Join(b.TempDir(), "data.csv")
+	require.NoError(b, os.WriteFile(path, text, 0o600))
+	for name, opts := range map[string]Options{"verified": {Label: "y", MD5: "known"}, "hashed": {Label: "y"}} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				_, err := Read(b.Context(), path, opts)
+				require.NoError(b, err)
+			}
+		})
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add("a,b,y\n1,2,x\n2,3,z\n")
 	f.Add("\ufeff\"a\";y\r\n1;x\r\nNA;\"q\nq\"\r\n")
@@ -247,6 +348,8 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content string) {
 		path := filepath.Join(t.TempDir(), "fuzz.csv")
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		requireSameRead(t, content, 16, Options{Label: "y", AllowMissing: true, AllFaults: true})
+		requireSameRead(t, content, 1<<10, Options{Label: "y"})
 		d, err := Read(t.Context(), path, Options{Label: "y", AllowMissing: true})
 		_, all := Read(t.Context(), path, Options{Label: "y", AllowMissing: true, AllFaults: true})
 		require.Equal(t, err == nil, all == nil, "%v, but %v", err, all)

@@ -21,7 +21,8 @@ type source struct {
 	path string // as the user named it
 	file string // what is read: path, or a copy in the scratch folder
 	md5  string
-	from string // where the bytes came from: "workspace", "cache", "remote"
+	info os.FileInfo // of file, as it was when it was hashed
+	from string      // where the bytes came from: "workspace", "cache", "remote"
 	// dvcPath is the file in its DVC repository, slash-separated, and dvcRemote
 	// the remote that keeps it; empty for a file that DVC does not track.
 	dvcPath, dvcRemote string
@@ -41,12 +42,21 @@ func locate(ctx context.Context, name string, opts dvc.Options) (source, error) 
 	if err != nil {
 		return source{}, err
 	}
+	path := strings.TrimSuffix(pointer, ".dvc")
+	before, _ := os.Stat(path)
 	pulled, err := repo.Pull(ctx, pointer)
 	if err != nil {
 		return source{}, err
 	}
+	info, err := os.Stat(pulled.File)
+	if err != nil {
+		return source{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	if os.SameFile(before, info) { // it was hashed in place
+		info = before
+	}
 	return source{
-		path: strings.TrimSuffix(pointer, ".dvc"), file: pulled.File,
+		path: path, file: pulled.File, info: info,
 		md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote,
 	}, nil
 }
@@ -60,12 +70,16 @@ func untracked(ctx context.Context, path string) (source, error) {
 	}
 	defer f.Close()   //nolint:errcheck // only read from
 	hash := md5.New() //nolint:gosec // G401: see the import
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+	info, err := f.Stat()
+	if err != nil {
+		return source{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	if info.Mode().IsRegular() {
 		if _, err := io.Copy(hash, contextReader{ctx, f}); err != nil {
 			return source{}, fmt.Errorf("read %s: %w", path, err)
 		}
 	} // what is no file, dataset.Read refuses
-	return source{path: path, file: path, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
+	return source{path: path, file: path, info: info, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
 }
 
 // contextReader ends with the context's error once it is done.
@@ -82,12 +96,17 @@ func (c contextReader) Read(p []byte) (int, error) {
 }
 
 // read parses the data and makes sure that they are those that were verified.
-func (s source) read(ctx context.Context, p Params) (*dataset.Dataset, error) {
-	d, err := dataset.Read(ctx, s.file, dataset.Options{Label: p.Label, Drop: p.Drop, AllowMissing: true})
+// They are not hashed again: a file that is written to gets another time.
+func (s source) read(ctx context.Context, p Params, allFaults bool) (*dataset.Dataset, error) {
+	d, err := dataset.Read(ctx, s.file, dataset.Options{
+		Label: p.Label, Drop: p.Drop, AllowMissing: true, AllFaults: allFaults, MD5: s.md5,
+		Copies: 3, // the split, and what a pipeline makes of it, stand beside the data
+	})
 	if err != nil {
 		return nil, err
 	}
-	if d.MD5 != s.md5 {
+	info, err := os.Stat(s.file)
+	if err != nil || !os.SameFile(info, s.info) || info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
 		return nil, &InputError{Where: s.path, Problem: "changed while it was read", Remedy: "train again once nobody writes to it"}
 	}
 	return d, nil

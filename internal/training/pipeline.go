@@ -217,7 +217,7 @@ func (t *Trainer) newJob(ctx context.Context, req Request) (*job, error) {
 // read parses and splits the data.
 func (j *job) read(ctx context.Context) error {
 	var err error
-	if j.data, err = j.source.read(ctx, j.params); err != nil {
+	if j.data, err = j.source.read(ctx, j.params, false); err != nil {
 		return err
 	}
 	if j.data.MissingColumns() != nil {

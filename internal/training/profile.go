@@ -84,7 +84,7 @@ func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults er
 	if err != nil {
 		return nil, err
 	}
-	d, err := dataset.Read(ctx, source.file, dataset.Options{Label: req.Params.Label, Drop: req.Params.Drop, AllowMissing: true, AllFaults: true})
+	d, err := source.read(ctx, req.Params, true)
 	if err != nil {
 		return nil, err
 	}

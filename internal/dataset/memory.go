@@ -1,0 +1,62 @@
+package dataset
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+)
+
+// freeMemory is how many bytes this process may still take: by GOMEMLIMIT, by the
+// limit of its control group, and by what the machine has. Where a system does not
+// say (none but Linux does), there is no bound.
+func freeMemory() int64 {
+	var now runtime.MemStats
+	runtime.ReadMemStats(&now)
+	used := int64(now.Sys - now.HeapReleased) //nolint:gosec // G115: far below 2^63
+	limit := min(
+		debug.SetMemoryLimit(-1), // only asks
+		number("/sys/fs/cgroup/memory.max"),
+		number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+	)
+	free := int64(math.MaxInt64)
+	if limit < math.MaxInt64 {
+		free = max(limit-used, 0) + int64(now.HeapIdle-now.HeapReleased) //nolint:gosec // G115: see above
+	}
+	return min(free, available())
+}
+
+// number is the one that a file of the kernel holds. "max" and no file are no
+// limit.
+func number(file string) int64 {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return math.MaxInt64
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return n
+}
+
+// available is what the machine can give without swapping.
+func available() int64 {
+	content, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return math.MaxInt64
+	}
+	for line := range bytes.Lines(content) {
+		var kilobytes int64
+		if n, _ := fmt.Sscanf(string(line), "MemAvailable: %d kB", &kilobytes); n == 1 {
+			return kilobytes << 10
+		}
+	}
+	return math.MaxInt64
+}
+
+// gigabytes shows an amount of memory.
+func gigabytes(n int64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) }
