@@ -33,6 +33,7 @@ type Service struct {
 	log      *slog.Logger
 	now      func() time.Time
 	hasher   *hasher
+	owed     debts
 }
 
 // New makes a service.
@@ -58,10 +59,14 @@ func New(cfg Config) *Service {
 // Authenticate returns the user whose name and password these are. addr is the
 // client's address; the zero value is not counted. The error is
 // [ErrCredentials], the same in the same time whether the user is unknown,
-// disabled or mistaken, a [*ThrottledError] after too many failures, or
-// [ErrBusy], which costs nothing, while too many others wait.
+// disabled or mistaken, a [*ThrottledError] after too many failures, [ErrBusy],
+// which costs nothing, while too many others wait, or [ErrUnavailable] while the
+// database cannot be read or a failure could not be counted in it.
 func (s *Service) Authenticate(ctx context.Context, name, password string, addr netip.Addr) (User, error) {
 	limits := limitsOf(name, addr)
+	if err := s.settle(ctx); err != nil {
+		return User{}, err
+	}
 	if err := s.throttled(ctx, limits); err != nil {
 		return User{}, s.refused(ctx, name, addr, err)
 	}
@@ -98,7 +103,7 @@ func (s *Service) check(ctx context.Context, name, password string) (User, bool,
 	user, err := s.store.User(ctx, name)
 	known := !errors.Is(err, ErrNotFound)
 	if err != nil && known {
-		return User{}, false, err
+		return User{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	hash := s.hasher.dummy
 	if known {

@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -170,6 +171,50 @@ func TestThrottleOfAccount(t *testing.T) {
 	}
 	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
 	require.NoError(t, err)
+}
+
+// fullDisk is a store that reads and does not write.
+type fullDisk struct {
+	*sqlstore.Store
+	full atomic.Bool
+}
+
+func (d *fullDisk) AddFailure(ctx context.Context, limits []account.Limit, at, since time.Time) (bool, error) {
+	if d.full.Load() {
+		return false, errors.New("the disk is full")
+	}
+	return d.Store.AddFailure(ctx, limits, at, since)
+}
+
+// A guess that cannot be counted is the last one that is heard: else they would
+// be free. It is counted when there is room again.
+func TestThrottleOnFullDisk(t *testing.T) {
+	h := newHouse(t)
+	disk := &fullDisk{Store: h.store}
+	s := account.New(account.Config{Store: disk, StateDir: h.stateDir, Now: h.clock})
+	account.HashCheaply(s)
+	ctx := t.Context()
+	_, err := s.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	disk.full.Store(true)
+	_, err = s.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err, "while nobody guesses, logins need no room")
+	_, err = s.Authenticate(ctx, "ada", "wrong", client)
+	require.ErrorIs(t, err, account.ErrUnavailable)
+	for _, password := range []string{"wrong", goodPassword} {
+		_, err = s.Authenticate(ctx, "ada", password, client)
+		require.ErrorIs(t, err, account.ErrUnavailable, "right and wrong are the same now")
+	}
+	disk.full.Store(false)
+	_, err = s.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+	for range 9 {
+		_, err = s.Authenticate(ctx, "ada", "wrong", client)
+		require.ErrorIs(t, err, account.ErrCredentials)
+	}
+	var throttled *account.ThrottledError
+	_, err = s.Authenticate(ctx, "ada", goodPassword, client)
+	require.ErrorAs(t, err, &throttled, "the guess on the full disk was counted, once")
 }
 
 func TestThrottleOfAddress(t *testing.T) {

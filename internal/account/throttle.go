@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -39,6 +40,39 @@ func networkOf(addr netip.Addr) string {
 	return netip.PrefixFrom(addr, 64).Masked().String()
 }
 
+// A debt is a failure that could not be counted when it happened: the disk was
+// full, the database away.
+type debt struct {
+	limits []Limit
+	at     time.Time
+}
+
+type debts struct {
+	mu  sync.Mutex
+	all []debt
+}
+
+func (d *debts) add(one debt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, one)
+}
+
+// settle counts what is owed. While that fails nobody is heard: guesses that
+// are not counted would be free. As many are owed at most as were being heard.
+func (s *Service) settle(ctx context.Context) error {
+	s.owed.mu.Lock()
+	defer s.owed.mu.Unlock()
+	for len(s.owed.all) > 0 {
+		one := s.owed.all[0]
+		if _, err := s.store.AddFailure(ctx, one.limits, one.at, s.timestamp().Add(-throttleWindow)); err != nil {
+			return fmt.Errorf("count an earlier failed login: %w: %w", ErrUnavailable, err)
+		}
+		s.owed.all = s.owed.all[1:]
+	}
+	return nil
+}
+
 // throttled returns a [*ThrottledError] when one of the limits is reached.
 func (s *Service) throttled(ctx context.Context, limits []Limit) error {
 	now := s.timestamp()
@@ -46,7 +80,7 @@ func (s *Service) throttled(ctx context.Context, limits []Limit) error {
 	for _, l := range limits {
 		at, reached, err := s.store.FailureAt(ctx, l.Subject, l.Max, now.Add(-throttleWindow))
 		if err != nil {
-			return fmt.Errorf("throttle: %w", err)
+			return fmt.Errorf("throttle: %w: %w", ErrUnavailable, err)
 		}
 		if reached {
 			// When this failure leaves the window there is room for one more.
@@ -68,7 +102,8 @@ func (s *Service) countFailure(ctx context.Context, limits []Limit) error {
 	now := s.timestamp()
 	added, err := s.store.AddFailure(ctx, limits, now, now.Add(-throttleWindow))
 	if err != nil {
-		return fmt.Errorf("count failed login: %w", err)
+		s.owed.add(debt{limits, now})
+		return fmt.Errorf("count failed login: %w: %w", ErrUnavailable, err)
 	}
 	if added {
 		return ErrCredentials

@@ -116,5 +116,6 @@ var (
 	errBrokenBody  = failure{status: http.StatusBadRequest, kind: "incomplete", detail: "the body could not be read to its end"}
 	errServerBusy  = failure{status: http.StatusServiceUnavailable, detail: "too many logins at once; try again shortly", oauth: "temporarily_unavailable", retryAfter: time.Second}
 	errCannotCheck = failure{status: http.StatusServiceUnavailable, kind: "unavailable", detail: "no token can be checked just now; try again shortly", retryAfter: 5 * time.Second}
+	errNoAccounts  = failure{status: http.StatusServiceUnavailable, detail: "no login can be checked just now; try again shortly", oauth: "temporarily_unavailable", retryAfter: 5 * time.Second}
 	errCredentials = failure{status: http.StatusBadRequest, detail: "the user name or the password is wrong", oauth: "invalid_grant"}
 )

@@ -116,7 +116,7 @@ func (a *api) tokenRoute() route {
 		replies: []reply{
 			{status: 200, description: "A bearer token.", types: jsonOf[tokenAnswer](nil), headers: []string{"Cache-Control"}},
 			{status: 429, description: "Too many failed logins of this account or from this address.", types: oauth, headers: []string{"Retry-After"}},
-			{status: 503, description: "Too many logins at once.", types: oauth, headers: []string{"Retry-After"}},
+			{status: 503, description: "Too many logins at once, or the accounts cannot be reached.", types: oauth, headers: []string{"Retry-After"}},
 		},
 	}
 }

@@ -93,6 +93,10 @@ func (a *api) loginFailed(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, r, errCredentials)
 	case errors.Is(err, account.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fail(w, r, errServerBusy) // or the client has left, and reads no answer
+	case errors.Is(err, account.ErrUnavailable):
+		a.log.LogAttrs(r.Context(), slog.LevelError, "a login could not be checked",
+			slog.String("request_id", exchangeOf(r).id), slog.Any("error", err))
+		fail(w, r, errNoAccounts)
 	default:
 		a.internal(w, r, "login", err)
 	}
