@@ -62,7 +62,7 @@ bench: ## run the benchmarks; the evaluator, training and the API (wrk) against 
 	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
 	@$(GO) run ./tests/load/onnxbench
 	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestTrainingSideBySide ./tests/load/trainbench
-	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestServersSideBySide ./tests/load/httpbench
+	@CI=true $(GO) test -tags=bench -count=1 -v ./tests/load/httpbench
 
 soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients
 	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak

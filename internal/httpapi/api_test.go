@@ -58,6 +58,7 @@ type fixture struct {
 	metrics  *prometheus.Registry
 	log      *logBuffer
 	token    string
+	handler  http.Handler // behind the socket
 }
 
 // holder hands out one model, or none.
@@ -114,6 +115,7 @@ func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fi
 	}
 	handler, err := httpapi.New(cfg)
 	require.NoError(t, err)
+	f.handler = handler
 	server.Handler = checkSpec(t, handler)
 	f.Server = httptest.NewUnstartedServer(nil)
 	f.Config = server

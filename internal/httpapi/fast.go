@@ -34,6 +34,7 @@ type desk struct {
 	row    []float64
 	scores []float32
 	answer []byte
+	ids    []string // request ids that nobody has yet
 }
 
 // desks keeps them between requests.
@@ -46,10 +47,41 @@ func (d *desks) get() *desk {
 	return &desk{body: make([]byte, fastMaxBytes), row: make([]float64, 0, 64), scores: make([]float32, 0, 16), answer: make([]byte, 0, 1024)}
 }
 
+// idsAtOnce request ids are made together: randomness and memory for one alone
+// would cost as much.
+const idsAtOnce = 64
+
+// requestID returns a new id as a header's value. net/http reads it after the
+// handler has returned, so that it is never written again.
+func (d *desk) requestID() []string {
+	if len(d.ids) == 0 {
+		d.ids = newRequestIDs(idsAtOnce)
+	}
+	id := d.ids[:1:1]
+	d.ids = d.ids[1:]
+	return id
+}
+
+// newRequestIDs makes ids of 130 random bits, in the form of [rand.Text].
+func newRequestIDs(n int) []string {
+	const alphabet, length = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26
+	text := make([]byte, n*length)
+	_, _ = rand.Read(text) // it never fails
+	for i, b := range text {
+		text[i] = alphabet[b%byte(len(alphabet))]
+	}
+	all, ids := string(text), make([]string, n)
+	for i := range ids {
+		ids[i] = all[i*length : (i+1)*length]
+	}
+	return ids
+}
+
 // Header values that are the same in each answer. net/http does not change them.
 var (
 	valueJSON    = []string{"application/json"}
 	valueNosniff = []string{"nosniff"}
+	valueClose   = []string{"close"}
 )
 
 // predictFast answers one row by position, from a client that may ask. It says
@@ -74,9 +106,9 @@ func (a *api) predictFast(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"] = valueJSON, valueNosniff
-	h["X-Request-Id"] = []string{rand.Text()}
+	h["X-Request-Id"] = d.requestID()
 	if a.isDraining() {
-		h["Connection"] = []string{"close"}
+		h["Connection"] = valueClose
 	}
 	a.metrics.inFlight.Inc()
 	_, _ = w.Write(d.answer) // the client may be gone; net/http adds the length

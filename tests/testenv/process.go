@@ -160,21 +160,39 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // ResidentMiB is the memory that the program's group has in use now. It works on
 // Linux; elsewhere it is 0.
 func (p *Process) ResidentMiB() float64 {
-	pages := 0
+	pages := 0.0
+	p.eachStat(func(fields []string) { pages += number(fields[21]) })
+	return pages * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// CPUTime is the time that processors have spent on the program's group so far,
+// to a hundredth of a second. It works on Linux; elsewhere it is 0.
+func (p *Process) CPUTime() time.Duration {
+	ticks := 0.0
+	p.eachStat(func(fields []string) { ticks += number(fields[11]) + number(fields[12]) })
+	return time.Duration(ticks) * time.Second / 100 // as every Linux counts, for programs
+}
+
+// eachStat reads /proc/…/stat of the group's processes: the fields behind the
+// name in parentheses.
+func (p *Process) eachStat(use func(fields []string)) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	for _, path := range stats {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended
 		}
-		// Behind the name in parentheses: state, parent, group, …, resident pages.
+		// State, parent, group, …
 		fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 		if len(fields) > 21 && fields[2] == strconv.Itoa(p.PID()) {
-			n, _ := strconv.Atoi(fields[21])
-			pages += n
+			use(fields)
 		}
 	}
-	return float64(pages*os.Getpagesize()) / (1 << 20)
+}
+
+func number(field string) float64 {
+	v, _ := strconv.ParseFloat(field, 64) // the kernel writes numbers
+	return v
 }
 
 func (p *Process) cleanup() {
