@@ -119,6 +119,36 @@ func BenchmarkLogisticRegression(b *testing.B) {
 	}
 }
 
+func BenchmarkLogisticRegressionBatch(b *testing.B) {
+	const features, classes, n = 20, 5, 1000
+	r := rand.New(rand.NewPCG(1, 2))
+	normal := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(r.NormFloat64())
+		}
+		return v
+	}
+	m := irisLike()
+	m.Graph.Inputs[0].Type = TensorType(Float, Symbolic("N"), Fixed(features))
+	m.Graph.Nodes[0].Attributes = []Attribute{FloatsAttribute("offset", normal(features)...), FloatsAttribute("scale", normal(features)...)}
+	labels := StringsAttribute("classlabels_strings", "a", "b", "c", "d", "e")
+	m.Graph.Nodes[1].Attributes = []Attribute{
+		FloatsAttribute("coefficients", normal(features*classes)...), FloatsAttribute("intercepts", normal(classes)...),
+		labels, StringAttribute("post_transform", "SOFTMAX"), IntAttribute("multi_class", 1),
+	}
+	m.Graph.Nodes[3].Attributes = []Attribute{labels}
+	p := predictorOf(b, m)
+	x, into, scores := randomRows(n*features), make([]int, n), make([]float32, n*classes)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.PredictRows(x, into, scores); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+}
+
 func BenchmarkLoadForest(b *testing.B) {
 	file := forestModel(50, 10, 20, 5).Marshal()
 	b.SetBytes(int64(len(file)))

@@ -7,12 +7,19 @@ import "math"
 // feature nearly cancel.
 type fusedLinear struct {
 	*linear
-	weights    []float64 // targets × features
+	// weights hold, for each group of targetLanes targets, features × targetLanes numbers, so
+	// that the weights of one feature stand side by side; zeros fill the last group.
+	weights    []float64
 	intercepts []float64
 	scale      *scaler // nil where there is none
 	// Features between low and high, one pair each, are tame.
 	low, high []float32
+	// moderate says that no sum over tame features can leave float32's range.
+	moderate bool
 }
+
+// targetLanes is how many targets are summed side by side.
+const targetLanes = 8
 
 // tame bounds the scaled features that the fused sums are used for. Larger ones
 // can cancel, and what is left then depends on every rounding on the way; those
@@ -21,20 +28,26 @@ const tame = 16
 
 // fuse works a scaler, which may be nil, into a linear model.
 func fuse(l *linear, s *scaler) *fusedLinear {
-	f := &fusedLinear{linear: l, scale: s, weights: make([]float64, len(l.coefficients)), intercepts: make([]float64, l.targets)}
-	convert(f.weights, l.coefficients)
-	convert(f.intercepts, l.intercepts)
-	f.bound(s)
-	if s == nil {
-		return f
+	padded := (l.targets + targetLanes - 1) / targetLanes * targetLanes
+	f := &fusedLinear{
+		linear: l, scale: s, moderate: true,
+		weights: make([]float64, padded*l.features), intercepts: make([]float64, padded),
 	}
+	convert(f.intercepts[:l.targets], l.intercepts)
+	f.bound(s)
 	for k := range l.targets {
-		w := f.weights[k*l.features:][:l.features]
-		for j := range w {
-			offset, scale := s.at(j)
-			w[j] *= float64(scale)
-			f.intercepts[k] -= w[j] * float64(offset)
+		group := f.weights[k/targetLanes*targetLanes*l.features:]
+		for j, c := range l.coefficients[k*l.features:][:l.features] {
+			w := float64(c)
+			if s != nil {
+				offset, scale := s.at(j)
+				w *= float64(scale)
+				f.intercepts[k] -= w * float64(offset)
+			}
+			group[j*targetLanes+k%targetLanes] = w
+			f.moderate = f.moderate && math.Abs(float64(c)) < 1e15
 		}
+		f.moderate = f.moderate && math.Abs(f.intercepts[k]) < 1e30
 	}
 	return f
 }
@@ -55,31 +68,25 @@ func (f *fusedLinear) bound(s *scaler) {
 	}
 }
 
-// predict scores one row.
-func (f *fusedLinear) predict(row, scores []float32) int {
-	row = row[:f.features]
+// isTame says whether all features of a row are tame.
+func (f *fusedLinear) isTame(row []float32) bool {
 	low, high := f.low[:len(row)], f.high[:len(row)]
 	for j, x := range row {
 		if !(x > low[j] && x < high[j]) {
-			return f.predictWild(row, scores)
+			return false
 		}
 	}
-	k := 0
-	for ; k+4 <= f.targets; k += 4 {
-		f.four(k, row, scores)
+	return true
+}
+
+// predict scores one row.
+func (f *fusedLinear) predict(row, scores []float32) int {
+	row = row[:f.features]
+	if !f.isTame(row) {
+		return f.predictWild(row, scores)
 	}
-	for ; k < f.targets; k++ {
-		w := f.weights[k*f.features:][:len(row)]
-		sum, rest := f.intercepts[k], 0.0
-		j := 0
-		for ; j+2 <= len(row); j += 2 {
-			sum += float64(row[j]) * w[j]
-			rest += float64(row[j+1]) * w[j+1] //nolint:gosec // j+2 is within the row.
-		}
-		if j < len(row) {
-			sum += float64(row[j]) * w[j]
-		}
-		scores[k] = float32(sum + rest)
+	for k := 0; k < f.targets; k += 4 {
+		f.sumFour(k, row, scores[k:min(k+4, f.targets)])
 	}
 	if f.classes.Len() > 0 {
 		return f.finish(scores)
@@ -88,24 +95,108 @@ func (f *fusedLinear) predict(row, scores []float32) int {
 	return 0
 }
 
-// four computes four scores side by side, so that no addition waits for the one
-// before it.
-func (f *fusedLinear) four(k int, row, scores []float32) {
-	n := len(row)
-	a, b := f.weights[k*n:][:n], f.weights[(k+1)*n:][:n]
-	c, d := f.weights[(k+2)*n:][:n], f.weights[(k+3)*n:][:n]
-	var sa, sb, sc, sd float64
+// sumFour computes up to four scores from target k on side by side, so that no
+// addition waits for the one before it.
+func (f *fusedLinear) sumFour(k int, row, scores []float32) {
+	w := f.weights[k/targetLanes*targetLanes*f.features+k%targetLanes:]
+	var a, b, c, d float64
 	for j, v := range row {
-		x := float64(v)
-		sa += x * a[j]
-		sb += x * b[j]
-		sc += x * c[j]
-		sd += x * d[j]
+		x, w := float64(v), w[j*targetLanes:][:4]
+		a += x * w[0]
+		b += x * w[1]
+		c += x * w[2]
+		d += x * w[3]
 	}
-	scores[k] = float32(sa + f.intercepts[k])
-	scores[k+1] = float32(sb + f.intercepts[k+1])
-	scores[k+2] = float32(sc + f.intercepts[k+2])
-	scores[k+3] = float32(sd + f.intercepts[k+3])
+	sums := [4]float64{a, b, c, d}
+	for i := range scores {
+		scores[i] = float32(sums[i] + f.intercepts[k+i])
+	}
+}
+
+// linearRows is how many rows are scored at once.
+const linearRows = 64
+
+// predictRows scores a batch.
+func (f *fusedLinear) predictRows(x []float32, columns, width int, classes []int, scores []float32) {
+	for first := 0; first < len(classes); first += linearRows {
+		n := min(linearRows, len(classes)-first)
+		block, into := x[first*columns:][:n*columns], scores[first*width:][:n*width]
+		if hasVectors && f.moderate && width == f.targets && f.isTameBlock(block) {
+			f.predictBlock(block, classes[first:][:n], into)
+			continue
+		}
+		for i := range n {
+			class := f.predict(block[i*columns:(i+1)*columns], into[i*width:(i+1)*width])
+			classes[first+i] = class
+		}
+	}
+}
+
+func (f *fusedLinear) isTameBlock(x []float32) bool {
+	for ; len(x) > 0; x = x[f.features:] {
+		if !f.isTame(x[:f.features]) {
+			return false
+		}
+	}
+	return true
+}
+
+// predictBlock does what predict does for up to linearRows tame rows, by vector
+// instructions. The results are the same to the bit.
+func (f *fusedLinear) predictBlock(x []float32, classes []int, scores []float32) {
+	n, k := len(classes), f.targets
+	var sums [linearRows * targetLanes]float32
+	for first := 0; first < k; first += targetLanes {
+		sumLanes(&sums[0], x, n, f.features, f.weights[first*f.features:], f.intercepts[first:])
+		width := min(targetLanes, k-first)
+		for i := range n {
+			copy(scores[i*k+first:][:width], sums[i*targetLanes:])
+		}
+	}
+	if k > 1 && f.transform == transformSoftmax {
+		softmaxRows(scores, k, classes)
+		if f.classes.Len() == 0 {
+			clear(classes)
+		}
+		return
+	}
+	for i := range n {
+		row := scores[i*k : (i+1)*k]
+		if f.classes.Len() > 0 {
+			classes[i] = f.finish(row)
+		} else {
+			f.transform.apply(row)
+			classes[i] = 0
+		}
+	}
+}
+
+// softmaxRows is argmax and softmax of finite scores, width a row.
+func softmaxRows(scores []float32, width int, classes []int) {
+	for i := range classes {
+		row := scores[i*width:][:width]
+		best, top := 0, row[0]
+		for k, s := range row {
+			if s > top {
+				best, top = k, s
+			}
+		}
+		classes[i] = best
+		for k := range row {
+			row[k] -= top
+		}
+	}
+	expAll(scores)
+	for i := range classes {
+		row := scores[i*width:][:width]
+		sum := float32(0)
+		for _, e := range row {
+			sum += e
+		}
+		for k := range row {
+			row[k] /= sum
+		}
+	}
 }
 
 // predictWild scores a row with missing, infinite or extreme values step by step.
@@ -130,8 +221,11 @@ func exp32(x float64) float64 {
 		log2e = 1 / math.Ln2
 		magic = 3 << 51 // adding it rounds to a whole number
 	)
-	if !(x > -87) || x > 88 {
+	if !(x <= 88) {
 		return math.Exp(x)
+	}
+	if x <= -87 {
+		return 0 // Less than any number that float32 holds in full.
 	}
 	shifted := x*log2e + magic
 	n := int64(math.Float64bits(shifted)) - int64(math.Float64bits(magic)) //nolint:gosec // Both are small apart from the exponent.

@@ -11,6 +11,10 @@ import (
 // TestExp32 compares with math.Exp: float32 has a relative precision of 6e-8.
 func TestExp32(t *testing.T) {
 	for x := -110.0; x < 100; x += 0.00137 {
+		if x <= -87 { // what float32 does not hold in full
+			require.Zero(t, exp32(x))
+			continue
+		}
 		require.InEpsilon(t, math.Exp(x), exp32(x), 3e-8, "e^%v", x)
 	}
 	require.True(t, math.IsNaN(exp32(math.NaN())))
