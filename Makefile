@@ -8,7 +8,7 @@ GOVULN    := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME  ?= 30s
 SOAKTIME  ?= 10m
 PACKAGES  ?= ./...
-TESTFLAGS ?= -race -timeout=30m
+TESTFLAGS ?= -race -timeout=30m -ldflags=-w
 SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null) go.mod go.sum
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
@@ -63,6 +63,7 @@ bench: ## run the benchmarks; the evaluator, training and the API (wrk) against 
 	@$(GO) run ./tests/load/onnxbench
 	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestTrainingSideBySide ./tests/load/trainbench
 	@CI=true $(GO) test -tags=bench -count=1 -v ./tests/load/httpbench
+	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestMakeRunWithNothingBuilt ./tests/e2e
 
 soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients
 	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak

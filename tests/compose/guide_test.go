@@ -5,6 +5,8 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,17 +35,14 @@ func TestGuidesHaveTheSameCommands(t *testing.T) {
 // The guide is followed word for word in a fresh clone, with the real durations of
 // the alerts. Ports that something else has are changed in .env, as a user would,
 // and in the addresses.
-func TestGuide(t *testing.T) {
-	engine := startEngine(t)
-	if engine.private {
-		buildStandins(t, engine, publishedImages(t))
-	}
+func testGuide(t *testing.T, engine *engine) {
 	s := newStack(t, engine, "petal-guide")
 	engine.run(t, s.dir, nil, "git", "init", "--quiet") // a clone is a Git repository
 	s.env = append(s.env, "PATH="+filepath.Dir(testenv.Tool(t, "dvc"))+":"+enginePath(engine))
 	script := "set -eu\n"
-	for i, block := range blocks(t, filepath.Join(s.dir, "docs", "guide.md")) {
-		script += fmt.Sprintf("echo \"+ block %d: $(date +%%s)\"\n", i+1) + block
+	commands := blocks(t, filepath.Join(s.dir, "docs", "guide.md"))
+	for i, block := range commands {
+		script += fmt.Sprintf("echo \"+ block %d: $(date +%%s)\"\n", i) + block
 	}
 	for service, port := range defaultPorts() {
 		if free(port) {
@@ -60,8 +59,25 @@ func TestGuide(t *testing.T) {
 	t.Log(output)
 	require.NoError(t, err)
 	t.Logf("the guide took %s", time.Since(started).Round(time.Second))
+	t.Attr("api_stop_to_mail", blockTime(t, commands, output, "docker compose stop api\n").String())
+	t.Attr("api_start_to_resolved_mail", blockTime(t, commands, output, "docker compose up -d --wait api\n").String())
 	require.Contains(t, output, `"label":"setosa"`)
 	require.Contains(t, output, `"label":"virginica"`)
+}
+
+// blockTime is how long the block took that begins with a command: until the next one.
+func blockTime(t *testing.T, commands []string, output, command string) time.Duration {
+	t.Helper()
+	at := slices.IndexFunc(commands, func(block string) bool { return strings.HasPrefix(block, command) })
+	require.NotEqual(t, -1, at, "no block begins with %q", command)
+	stamp := func(block int) int {
+		match := regexp.MustCompile(fmt.Sprintf(`\+ block %d: (\d+)\n`, block)).FindStringSubmatch(output)
+		require.NotNil(t, match, "block %d", block)
+		seconds, err := strconv.Atoi(match[1])
+		require.NoError(t, err)
+		return seconds
+	}
+	return time.Duration(stamp(at+1)-stamp(at)) * time.Second
 }
 
 // enginePath is the PATH in which docker and docker-compose are found.

@@ -80,27 +80,10 @@ func testMailAPIDown(t *testing.T, s *stack) {
 	s.requireHealthy(t, healLimit)
 }
 
-func testMailTraining(t *testing.T, s *stack) {
-	pointer := filepath.Join(s.dir, "data", "iris.csv.dvc")
-	before := string(readFile(t, pointer))
-	s.rewrite(t, "data/iris.csv.dvc", `md5: [0-9a-f]{32}`, "md5: "+strings.Repeat("0", 32))
-	started := time.Now()
-	s.compose(t, "restart", "--timeout", "5", "trainer")
-	html, text := s.requireMail(t, "[WARNING] The last training run failed (TrainingFailed)", started, mailLimit)
-	s.requireActionable(t, "TrainingFailed", html, text)
-	s.requireFlowers(t, s.token(t)) // the champion of before
-	require.Equal(t, http.StatusOK, s.get(t, "api", "/ready", "").Status)
-
-	writeFile(t, pointer, before)
-	started = time.Now()
-	s.compose(t, "restart", "--timeout", "5", "trainer")
-	s.requireMail(t, "[RESOLVED] The last training run failed (TrainingFailed)", started, mailLimit)
-	s.requireHealthy(t, healLimit)
-}
-
-// The API is paused while a new champion is trained and damaged in the registry's
-// store, so that it can only meet the damaged one.
-func testMailCorrupted(t *testing.T, s *stack) {
+// Two faults at once, because they do not touch each other: the trainer's data are
+// gone, and the newest champion was damaged in the registry's store. The API is paused
+// until then, so that it can only meet the damaged one.
+func testMailModel(t *testing.T, s *stack) {
 	token := s.token(t)
 	version := s.requireFlowers(t, token)
 	s.compose(t, "pause", "api")
@@ -108,16 +91,34 @@ func testMailCorrupted(t *testing.T, s *stack) {
 	damaged := s.compose(t, "exec", "-T", "mlflow", "sh", "-c",
 		`file=$(find /mlflow/artifacts -name model.onnx -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2); printf X | dd of="$file" bs=1 seek=100 conv=notrunc 2>/dev/null; echo "$file"`)
 	require.Contains(t, damaged, "model.onnx")
-	unpaused := time.Now()
+	broken := time.Now()
 	s.compose(t, "unpause", "api")
-	html, text := s.requireMail(t, "[WARNING] The new champion cannot be loaded (ModelReloadFailing)", unpaused, mailLimit)
+	pointer := filepath.Join(s.dir, "data", "iris.csv.dvc")
+	before := string(readFile(t, pointer))
+	s.rewrite(t, "data/iris.csv.dvc", `md5: [0-9a-f]{32}`, "md5: "+strings.Repeat("0", 32))
+	s.compose(t, "restart", "--timeout", "5", "trainer")
+
+	html, text := s.requireMail(t, "[WARNING] The last training run failed (TrainingFailed)", broken, mailLimit)
+	s.requireActionable(t, "TrainingFailed", html, text)
+	html, text = s.requireMail(t, "[WARNING] The new champion cannot be loaded (ModelReloadFailing)", broken, mailLimit)
 	s.requireActionable(t, "ModelReloadFailing", html, text)
 	require.Equal(t, version, s.requireFlowers(t, token), "the last good one serves")
+	require.Equal(t, http.StatusOK, s.get(t, "api", "/ready", "").Status)
 
-	rolledBack := time.Now()
+	mended := time.Now()
 	s.compose(t, "exec", "-T", "trainer", "/app", "rollback")
-	s.requireMail(t, "[RESOLVED] The new champion cannot be loaded (ModelReloadFailing)", rolledBack, mailLimit)
+	writeFile(t, pointer, before)
+	s.compose(t, "restart", "--timeout", "5", "trainer")
+	s.requireMail(t, "[RESOLVED] The new champion cannot be loaded (ModelReloadFailing)", mended, mailLimit)
+	s.requireMail(t, "[RESOLVED] The last training run failed (TrainingFailed)", mended, mailLimit)
 	require.Equal(t, version, s.requireFlowers(t, token))
+	s.requireHealthy(t, healLimit)
+	s.requireQuiet(t)
+}
+
+// requireQuiet waits until no alert but Watchdog is left.
+func (s *stack) requireQuiet(t *testing.T) {
+	t.Helper()
 	var alerts []struct{ Labels map[string]string }
 	require.Eventually(t, func() bool {
 		s.getJSON(t, "alertmanager", "/api/v2/alerts?"+url.Values{"active": {"true"}}.Encode(), &alerts)

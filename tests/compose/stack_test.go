@@ -37,6 +37,9 @@ func services() []string {
 	return []string{"trainer", "api", "mlflow", "prometheus", "alertmanager", "grafana", "mailpit"}
 }
 
+// watchers are those that only watch.
+func watchers() []string { return []string{"prometheus", "alertmanager", "grafana", "mailpit"} }
+
 // A stack is a checkout of its own with the unchanged Compose file, and a project
 // on ports of its own.
 type stack struct {

@@ -240,6 +240,12 @@ func readFile(t *testing.T, path string) []byte {
 	return data
 }
 
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+}
+
 func digests(t *testing.T, files []string) []string {
 	t.Helper()
 	sums := make([]string, 0, len(files))

@@ -70,11 +70,24 @@ func (p *proxy) requests() []string {
 	return append([]string(nil), p.seen...)
 }
 
-// MLflow answers 500 to one kind of call, at whatever step that is: the trainer
-// says so, marks the run FAILED and leaves the champion where it was.
-func TestMLflowFailsMidway(t *testing.T) {
+// One server for both: starting one takes most of a test's time.
+func TestFaultsOverMLflow(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
+	t.Run("MLflow fails midway", func(t *testing.T) {
+		t.Parallel()
+		testMLflowFailsMidway(t, server)
+	})
+	t.Run("the trainer is killed", func(t *testing.T) {
+		t.Parallel()
+		testTrainerKilledOverMLflow(t, server)
+	})
+}
+
+// MLflow answers 500 to one kind of call, at whatever step that is: the trainer
+// says so, marks the run FAILED and leaves the champion where it was.
+func testMLflowFailsMidway(t *testing.T, server *testenv.MLflowServer) {
+	t.Helper()
 	for _, test := range []struct {
 		name, path string
 		run        string // how the run ends
@@ -128,9 +141,8 @@ func TestMLflowFailsMidway(t *testing.T) {
 // Whenever the trainer is killed, the champion is a whole model, and the next
 // training works. The kills are laid before each request in turn, and at moments
 // drawn by chance.
-func TestTrainerKilledOverMLflow(t *testing.T) {
-	t.Parallel()
-	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
+func testTrainerKilledOverMLflow(t *testing.T, server *testenv.MLflowServer) {
+	t.Helper()
 	mlflow := client{t: t, url: server.URL, model: "iris", experiment: "iris_classification"}
 	proxy := startProxy(t, server.URL)
 	petal := installation.New(t, "MLFLOW_TRACKING_URI="+proxy.URL)

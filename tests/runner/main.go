@@ -15,6 +15,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -38,7 +42,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := prepare(ctx, args); err != nil {
 		return err
 	}
-	cmd := command(ctx, append([]string{"test", "-json"}, args...)...)
+	cmd := command(ctx, append([]string{"test", "-json"}, schedule(args)...)...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("go test: %w", err)
@@ -85,6 +89,27 @@ func prepare(ctx context.Context, args []string) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// long are the packages that take longest, most of it in waiting for other programs.
+var long = []string{"./tests/compose", "./tests/e2e", "./tests/interop/...", "./internal/app/..."}
+
+// schedule starts the long packages first, so that none of them is left over at the
+// end, and more packages and tests at once than there are processors.
+func schedule(args []string) []string {
+	var scheduled []string
+	for _, flag := range []string{"-p=", "-parallel="} {
+		if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, flag) }) {
+			scheduled = append(scheduled, flag+strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+		}
+	}
+	for _, arg := range args {
+		if arg == "./..." {
+			scheduled = append(scheduled, long...)
+		}
+		scheduled = append(scheduled, arg)
+	}
+	return scheduled
 }
 
 // buildArgs keeps the arguments that go list understands as well.

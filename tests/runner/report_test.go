@@ -55,3 +55,11 @@ func TestReport(t *testing.T) {
 		})
 	}
 }
+
+func TestSchedule(t *testing.T) {
+	all := schedule([]string{"-race", "./..."})
+	require.Regexp(t, `^-p=\d+ -parallel=\d+$`, strings.Join(all[:2], " "))
+	require.Equal(t, append(append([]string{"-race"}, long...), "./..."), all[2:], "the long ones come first")
+	asked := []string{"-p=1", "-parallel=3", "./internal/onnx"}
+	require.Equal(t, asked, schedule(asked))
+}

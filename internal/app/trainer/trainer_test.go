@@ -287,8 +287,8 @@ func TestServe(t *testing.T) {
 		return answer.StatusCode, string(body)
 	}
 	const promoted = `training_runs_total{result="promoted"} 1`
-	require.Eventually(t, func() bool { _, body := get("/metrics"); return strings.Contains(body, promoted) }, 20*time.Second, 10*time.Millisecond, log.String())
-	require.Eventually(t, func() bool { code, _ := get("/ready"); return code == http.StatusOK }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { _, body := get("/metrics"); return strings.Contains(body, promoted) }, time.Minute, 10*time.Millisecond, log.String())
+	require.Eventually(t, func() bool { code, _ := get("/ready"); return code == http.StatusOK }, time.Minute, 10*time.Millisecond)
 
 	_, body := get("/metrics")
 	for _, name := range []string{
