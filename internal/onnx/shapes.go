@@ -455,8 +455,10 @@ func (s sliceSpec) resolve(dim int) (start, n int) {
 		}
 		return int(first), int((last-first-1)/s.step) + 1
 	}
-	first, last := clamp(s.start, -1, d-1), clamp(s.end, -1, d-1)
-	if first <= last || s.step == math.MinInt64 {
+	// A start before the first element is the first element: the specification
+	// and onnxruntime say so, other than NumPy.
+	first, last := clamp(s.start, 0, d-1), clamp(s.end, -1, d-1)
+	if d == 0 || first <= last || s.step == math.MinInt64 {
 		return 0, 0
 	}
 	return int(first), int((first-last-1)/-s.step) + 1

@@ -1,0 +1,531 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A graphMaker turns bytes into a graph and, beside it, what the reference
+// evaluator makes of each of its values.
+type graphMaker struct {
+	data   []byte
+	graph  *Graph
+	values map[string]refValue
+	names  []string
+}
+
+// next is a number below n.
+func (g *graphMaker) next(n int) int {
+	if len(g.data) == 0 || n <= 1 {
+		return 0
+	}
+	b := int(g.data[0])
+	g.data = g.data[1:]
+	return b % n
+}
+
+// FuzzGraph compares small graphs of tensor operators that the bytes describe with
+// the reference evaluator. Every value of a graph is one of its outputs; operands
+// are constants too, so that folding is tried as well.
+func FuzzGraph(f *testing.F) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for range 60 {
+		seed := make([]byte, 120)
+		for i := range seed {
+			seed[i] = byte(r.Uint32())
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g := &graphMaker{data: data, graph: &Graph{Name: "g"}, values: map[string]refValue{}}
+		x := g.numbers([]int{1 + g.next(4), 1 + g.next(4)})
+		g.graph.Inputs = []ValueInfo{{Name: "x", Type: TensorType(Float, Symbolic("N"), Fixed(x.shape[1]))}}
+		g.add("x", x)
+		for range 2 {
+			g.constant(g.numbers(g.shape()))
+		}
+		for len(g.data) > 0 && len(g.graph.Nodes) < 24 {
+			g.node()
+		}
+		for _, n := range g.graph.Nodes {
+			for _, name := range n.Outputs {
+				g.graph.Outputs = append(g.graph.Outputs, ValueInfo{Name: name, Type: Type{Kind: KindTensor, Element: g.values[name].kind}})
+			}
+		}
+		if len(g.graph.Outputs) == 0 {
+			return
+		}
+		s, err := NewSession(&Model{IRVersion: 8, Opsets: []Opset{{Version: 15}}, Graph: g.graph})
+		require.NoError(t, err, "%s", describe(g.graph))
+		out, err := s.Run(map[string]Value{"x": g.tensor("", x)})
+		require.NoError(t, err, "%s", describe(g.graph))
+		for i, info := range s.Outputs() {
+			requireAlike(t, g.values[info.Name], out[i], info.Name+" of "+describe(g.graph))
+		}
+	})
+}
+
+func describe(g *Graph) string {
+	text := ""
+	for _, n := range g.Nodes {
+		text += fmt.Sprintf("%v = %s%v; ", n.Outputs, n.Operator, n.Inputs)
+	}
+	return text
+}
+
+func requireAlike(t *testing.T, want refValue, v Value, what string) {
+	t.Helper()
+	got, err := tensorOf(v)
+	require.NoError(t, err)
+	require.Equal(t, want.kind, got.Type(), what)
+	require.Equal(t, fmt.Sprint(want.shape), fmt.Sprint(got.Shape), what)
+	if want.kind == Bool {
+		for i, b := range got.Data.([]bool) {
+			require.Equal(t, want.data[i] != 0, b, what)
+		}
+		return
+	}
+	double, err := castTensor(&env{memory: 1 << 30}, got, Double)
+	require.NoError(t, err)
+	for i, x := range double.Data.([]float64) {
+		w := want.data[i]
+		switch {
+		case math.IsNaN(w) || math.IsInf(w, 0):
+			require.Equal(t, fmt.Sprint(w), fmt.Sprint(x), what)
+		case want.exact:
+			require.Equal(t, w, x, what)
+		default:
+			require.InDelta(t, w, x, 1e-4*max(1, math.Abs(w)), what)
+		}
+	}
+}
+
+// add keeps a value. One that float32 may have rounded is not exact.
+func (g *graphMaker) add(name string, v refValue) {
+	g.values[name] = v
+	for _, x := range v.data {
+		if v.exact && v.kind == Float && float64(float32(x)) != x {
+			v.exact = false
+			g.values[name] = v
+		}
+		if math.IsNaN(x) || math.Abs(x) > 1<<20 {
+			return // it is compared, and not used any more
+		}
+	}
+	if len(v.data) > 0 && len(v.data) < 300 && len(v.shape) < 5 {
+		g.names = append(g.names, name)
+	}
+}
+
+func (g *graphMaker) shape() []int {
+	shape := make([]int, g.next(4))
+	for i := range shape {
+		shape[i] = 1 + g.next(3)
+	}
+	return shape
+}
+
+// numbers are small halves, of which sums and products are exact.
+func (g *graphMaker) numbers(shape []int) refValue {
+	return fill(Float, true, shape, func([]int) float64 { return float64(g.next(13)-6) / 2 })
+}
+
+func (g *graphMaker) tensor(name string, v refValue) *Tensor {
+	data := make([]float32, len(v.data))
+	for i, x := range v.data {
+		data[i] = float32(x)
+	}
+	return NamedTensor(name, v.shape, data)
+}
+
+func (g *graphMaker) constant(v refValue) string {
+	name := fmt.Sprintf("c%d", len(g.graph.Initializers))
+	g.graph.Initializers = append(g.graph.Initializers, g.tensor(name, v))
+	g.add(name, v)
+	return name
+}
+
+// ints makes a constant of whole numbers.
+func (g *graphMaker) ints(list ...int) string {
+	data := make([]int64, len(list))
+	for i, v := range list {
+		data[i] = int64(v)
+	}
+	name := fmt.Sprintf("c%d", len(g.graph.Initializers))
+	g.graph.Initializers = append(g.graph.Initializers, NamedTensor(name, []int{len(data)}, data))
+	return name
+}
+
+// pick chooses a value of a kind; empty where there is none.
+func (g *graphMaker) pick(kind ElementType, exact bool, rank int) string {
+	var fit []string
+	for _, name := range g.names {
+		if v := g.values[name]; v.kind == kind && (v.exact || !exact) && len(v.shape) >= rank {
+			fit = append(fit, name)
+		}
+	}
+	if len(fit) == 0 {
+		return ""
+	}
+	return fit[g.next(len(fit))]
+}
+
+func pickKey[V any](g *graphMaker, of map[string]V) string {
+	keys := make([]string, 0, len(of))
+	for k := range of {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys[g.next(len(keys))]
+}
+
+func (g *graphMaker) emit(operator string, inputs []string, attributes []Attribute, outputs ...refValue) {
+	node := Node{Operator: operator, Inputs: inputs, Attributes: attributes}
+	for i, v := range outputs {
+		name := fmt.Sprintf("v%d_%d", len(g.graph.Nodes), i)
+		node.Outputs = append(node.Outputs, name)
+		g.add(name, v)
+	}
+	g.graph.Nodes = append(g.graph.Nodes, node)
+}
+
+// node adds one node, where its operands are there.
+func (g *graphMaker) node() {
+	makers := []func(){
+		g.binary, g.unary, g.compare, g.logic, g.where, g.matMul, g.gemm, g.reduce, g.arg, g.topK,
+		g.gather, g.slice, g.transpose, g.concat, g.softmax, g.reshape, g.expand, g.tile, g.split,
+	}
+	makers[g.next(len(makers))]()
+}
+
+func (g *graphMaker) binary() {
+	op := pickKey(g, refBinary)
+	a, b := g.pick(Float, false, 0), g.pick(Float, false, 0)
+	va, vb := g.values[a], g.values[b]
+	shape, ok := refBroadcast(va.shape, vb.shape)
+	if !ok {
+		return
+	}
+	if op == "Div" && slices.Contains(vb.data, 0) && !vb.exact { // the sign of a zero may be rounding
+		return
+	}
+	of := refBinary[op]
+	g.emit(op, []string{a, b}, nil, fill(Float, va.exact && vb.exact && op != "Div", shape, func(c []int) float64 {
+		return of(va.spread(c), vb.spread(c))
+	}))
+}
+
+func (g *graphMaker) unary() {
+	op := pickKey(g, refUnary)
+	continuous := op != "Log" && op != "Sqrt" // those blow up roundings near zero
+	a := g.pick(Float, !continuous, 0)
+	if a == "" {
+		return
+	}
+	v, of := g.values[a], refUnary[op]
+	exact := v.exact && (op == "Abs" || op == "Neg" || op == "Relu")
+	g.emit(op, []string{a}, nil, fill(Float, exact, v.shape, func(c []int) float64 { return of(v.at(c)) }))
+}
+
+func (g *graphMaker) compare() {
+	op := pickKey(g, refCompare)
+	a, b := g.pick(Float, true, 0), g.pick(Float, true, 0)
+	if a == "" {
+		return
+	}
+	va, vb := g.values[a], g.values[b]
+	if shape, ok := refBroadcast(va.shape, vb.shape); ok {
+		g.emit(op, []string{a, b}, nil, fill(Bool, true, shape, func(c []int) float64 {
+			return boolTo(refCompare[op](va.spread(c), vb.spread(c)))
+		}))
+	}
+}
+
+func (g *graphMaker) logic() {
+	a, b := g.pick(Bool, true, 0), g.pick(Bool, true, 0)
+	if a == "" {
+		return
+	}
+	va, vb := g.values[a], g.values[b]
+	if g.next(3) == 0 {
+		g.emit("Not", []string{a}, nil, fill(Bool, true, va.shape, func(c []int) float64 { return 1 - va.at(c) }))
+		return
+	}
+	op := pickKey(g, refLogic)
+	if shape, ok := refBroadcast(va.shape, vb.shape); ok {
+		g.emit(op, []string{a, b}, nil, fill(Bool, true, shape, func(c []int) float64 {
+			return boolTo(refLogic[op](va.spread(c) != 0, vb.spread(c) != 0))
+		}))
+	}
+}
+
+func (g *graphMaker) where() {
+	c, a, b := g.pick(Bool, true, 0), g.pick(Float, false, 0), g.pick(Float, false, 0)
+	if c == "" {
+		return
+	}
+	vc, va, vb := g.values[c], g.values[a], g.values[b]
+	shape, ok := refBroadcast(va.shape, vb.shape)
+	if ok {
+		shape, ok = refBroadcast(shape, vc.shape)
+	}
+	if !ok {
+		return
+	}
+	g.emit("Where", []string{c, a, b}, nil, fill(Float, va.exact && vb.exact, shape, func(coord []int) float64 {
+		if vc.spread(coord) != 0 {
+			return va.spread(coord)
+		}
+		return vb.spread(coord)
+	}))
+}
+
+func (g *graphMaker) matMul() {
+	a, b := g.pick(Float, false, 2), g.pick(Float, false, 2)
+	if a == "" {
+		return
+	}
+	va, vb := g.values[a], g.values[b]
+	if va.shape[len(va.shape)-1] != vb.shape[max(0, len(vb.shape)-2)] { // make one that fits
+		vb = g.numbers([]int{va.shape[len(va.shape)-1], 1 + g.next(9)})
+		b = g.constant(vb)
+	}
+	if out, ok := refMatMul(va, vb); ok {
+		g.emit("MatMul", []string{a, b}, nil, out)
+	}
+}
+
+func (g *graphMaker) gemm() {
+	a := g.pick(Float, false, 2)
+	va := g.values[a]
+	if a == "" || len(va.shape) != 2 {
+		return
+	}
+	transA, transB := g.next(2), g.next(2)
+	left := va
+	if transA == 1 {
+		left = refTranspose(va, []int{1, 0})
+	}
+	right := g.numbers([]int{left.shape[1], 1 + g.next(9)})
+	given := right
+	if transB == 1 {
+		given = refTranspose(right, []int{1, 0})
+	}
+	alpha, beta := float64(g.next(5)-2)/2, float64(g.next(5)-2)/2
+	out, _ := refMatMul(left, right)
+	inputs := []string{a, g.constant(given)}
+	bias := refValue{data: []float64{0}, exact: true}
+	if g.next(3) > 0 {
+		bias = g.numbers([][]int{{1}, {out.shape[1]}, {1, out.shape[1]}, {out.shape[0], 1}, out.shape}[g.next(5)])
+		inputs = append(inputs, g.constant(bias))
+	}
+	g.emit("Gemm", inputs, []Attribute{
+		IntAttribute("transA", int64(transA)), IntAttribute("transB", int64(transB)),
+		FloatAttribute("alpha", float32(alpha)), FloatAttribute("beta", float32(beta)),
+	}, fill(Float, left.exact, out.shape, func(c []int) float64 { return alpha*out.at(c) + beta*bias.spread(c) }))
+}
+
+func (g *graphMaker) reduce() {
+	op := pickKey(g, refReduce)
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v, keep := g.values[a], g.next(2)
+	axis := g.next(len(v.shape))
+	inputs, attributes := []string{a}, []Attribute{IntAttribute("keepdims", int64(keep))}
+	given := axis - g.next(2)*len(v.shape) // from the front or from the back
+	if op == "ReduceSum" {
+		inputs = append(inputs, g.ints(given))
+	} else {
+		attributes = append(attributes, IntsAttribute("axes", int64(given)))
+	}
+	g.emit(op, inputs, attributes, refReduceAxis(v, Float, axis, keep == 1, refReduce[op]))
+}
+
+func (g *graphMaker) arg() {
+	a := g.pick(Float, true, 1)
+	if a == "" {
+		return
+	}
+	v, keep, last, largest := g.values[a], g.next(2), g.next(2), g.next(2) == 1
+	axis := g.next(len(v.shape))
+	op := "ArgMin"
+	if largest {
+		op = "ArgMax"
+	}
+	g.emit(op, []string{a}, []Attribute{
+		IntAttribute("axis", int64(axis)), IntAttribute("keepdims", int64(keep)), IntAttribute("select_last_index", int64(last)),
+	}, refReduceAxis(v, Int64, axis, keep == 1, func(list []float64) float64 {
+		best := refOrder(list, largest)[0]
+		for i := range list {
+			if last == 1 && list[i] == list[best] {
+				best = max(best, i)
+			}
+		}
+		return float64(best)
+	}))
+}
+
+func (g *graphMaker) topK() {
+	a := g.pick(Float, true, 1)
+	if a == "" {
+		return
+	}
+	v, largest := g.values[a], g.next(2)
+	axis := g.next(len(v.shape))
+	k := 1 + g.next(v.shape[axis])
+	values, indices := refTopK(v, axis, k, largest == 1)
+	g.emit("TopK", []string{a, g.ints(k)}, []Attribute{IntAttribute("axis", int64(axis)), IntAttribute("largest", int64(largest))}, values, indices)
+}
+
+func (g *graphMaker) gather() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	axis := g.next(len(v.shape))
+	index := make([]int, 1+g.next(4))
+	for i := range index {
+		index[i] = g.next(2*v.shape[axis]) - v.shape[axis]
+	}
+	g.emit("Gather", []string{a, g.ints(index...)}, []Attribute{IntAttribute("axis", int64(axis))}, refGather(v, axis, index))
+}
+
+func (g *graphMaker) slice() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	axis := g.next(len(v.shape))
+	start, end, step := g.next(13)-6, g.next(13)-6, []int{1, 2, 3, -1, -2}[g.next(5)]
+	if end == 6 {
+		end = math.MaxInt64
+	}
+	places := refSlice(v.shape[axis], start, end, step)
+	g.emit("Slice", []string{a, g.ints(start), g.ints(end), g.ints(axis), g.ints(step)}, nil, refGather(v, axis, places))
+}
+
+func (g *graphMaker) transpose() {
+	a := g.pick(Float, false, 0)
+	v := g.values[a]
+	perm := make([]int, len(v.shape))
+	var wide []int64
+	for i := range perm {
+		perm[i] = i
+	}
+	for i := range perm {
+		j := i + g.next(len(perm)-i)
+		perm[i], perm[j] = perm[j], perm[i]
+	}
+	for _, p := range perm {
+		wide = append(wide, int64(p))
+	}
+	if len(perm) == 0 {
+		return
+	}
+	g.emit("Transpose", []string{a}, []Attribute{IntsAttribute("perm", wide...)}, refTranspose(v, perm))
+}
+
+func (g *graphMaker) concat() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	axis := g.next(len(v.shape))
+	shape := slices.Clone(v.shape)
+	shape[axis] = 1 + g.next(3)
+	other := g.numbers(shape)
+	g.emit("Concat", []string{a, g.constant(other)}, []Attribute{IntAttribute("axis", int64(axis))}, refConcat(v, other, axis))
+}
+
+func (g *graphMaker) softmax() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v, log := g.values[a], g.next(2) == 1
+	axis := g.next(len(v.shape))
+	op := "Softmax"
+	if log {
+		op = "LogSoftmax"
+	}
+	g.emit(op, []string{a}, []Attribute{IntAttribute("axis", int64(axis))}, refSoftmax(v, axis, log))
+}
+
+func (g *graphMaker) reshape() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	out := v
+	switch axis := g.next(len(v.shape)); g.next(4) {
+	case 0:
+		out.shape = []int{product(v.shape[:axis]), product(v.shape[axis:])}
+		g.emit("Flatten", []string{a}, []Attribute{IntAttribute("axis", int64(axis))}, out)
+	case 1:
+		out.shape = slices.Insert(slices.Clone(v.shape), axis, 1)
+		g.emit("Unsqueeze", []string{a, g.ints(axis)}, nil, out)
+	case 2:
+		if v.shape[axis] == 1 {
+			out.shape = slices.Delete(slices.Clone(v.shape), axis, axis+1)
+			g.emit("Squeeze", []string{a, g.ints(axis)}, nil, out)
+		}
+	default: // 0 keeps a size, −1 takes what is left
+		out.shape = []int{v.shape[0], product(v.shape[1:])}
+		g.emit("Reshape", []string{a, g.ints(0, -1)}, nil, out)
+	}
+}
+
+func (g *graphMaker) expand() {
+	a := g.pick(Float, false, 0)
+	v := g.values[a]
+	target := g.shape()
+	if shape, ok := refBroadcast(v.shape, target); ok && len(target) > 0 {
+		g.emit("Expand", []string{a, g.ints(target...)}, nil, fill(Float, v.exact, shape, v.spread))
+	}
+}
+
+func (g *graphMaker) tile() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	times, shape := make([]int, len(v.shape)), slices.Clone(v.shape)
+	for i := range times {
+		times[i] = 1 + g.next(3)
+		shape[i] *= times[i]
+	}
+	g.emit("Tile", []string{a, g.ints(times...)}, nil, fill(Float, v.exact, shape, func(c []int) float64 {
+		from := slices.Clone(c)
+		for i := range from {
+			from[i] %= v.shape[i]
+		}
+		return v.at(from)
+	}))
+}
+
+func (g *graphMaker) split() {
+	a := g.pick(Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	axis := g.next(len(v.shape))
+	first := g.next(v.shape[axis] + 1)
+	var parts []refValue
+	for _, span := range [][2]int{{0, first}, {first, v.shape[axis]}} {
+		parts = append(parts, refGather(v, axis, refSlice(v.shape[axis], span[0], span[1], 1)))
+	}
+	g.emit("Split", []string{a, g.ints(first, v.shape[axis]-first)}, []Attribute{IntAttribute("axis", int64(axis))}, parts...)
+}
