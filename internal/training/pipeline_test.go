@@ -207,15 +207,26 @@ func TestTrain(t *testing.T) {
 }
 
 func TestTrainIsTheSameForAnyNumberOfWorkers(t *testing.T) {
-	var files [][]byte
-	for _, workers := range []int{1, 2, 5} {
-		b := newBench(t, func(c *Config) { c.Workers = workers })
-		_, err := b.trainer.Train(t.Context(), b.irisRequest(t))
-		require.NoError(t, err)
-		files = append(files, b.modelFile(t, b.champion(t)))
+	for _, spec := range []Spec{
+		{Estimator: "LogisticRegression"},
+		{Estimator: "RandomForestClassifier", Params: map[string]any{"n_estimators": 20, "max_depth": 4}},
+		{Estimator: "HistGradientBoostingClassifier", Params: map[string]any{"max_iter": 10}},
+	} {
+		t.Run(spec.Estimator, func(t *testing.T) {
+			train := func(workers int, data string) []byte {
+				b := newBench(t, func(c *Config) { c.Workers = workers })
+				req := b.request(t, "noisy.csv", data)
+				req.Params.Candidates, req.Params.NSplits = []Spec{spec}, 2
+				_, err := b.trainer.Train(t.Context(), req)
+				require.NoError(t, err)
+				return b.modelFile(t, b.champion(t))
+			}
+			file := train(1, noisy(300, 1))
+			assert.Equal(t, file, train(2, noisy(300, 1)))
+			assert.Equal(t, file, train(5, noisy(300, 1)))
+			assert.NotEqual(t, file, train(2, noisy(300, 2)), "other data give another model")
+		})
 	}
-	assert.Equal(t, files[0], files[1])
-	assert.Equal(t, files[0], files[2])
 }
 
 func TestTrainChoosesTheBestCandidate(t *testing.T) {

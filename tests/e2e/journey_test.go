@@ -50,6 +50,13 @@ func TestJourneyWithMLflow(t *testing.T) {
 	require.Greater(t, load.answered.Load(), int64(100), "the stream was no stream")
 	requireSamples(t, api, "2")
 
+	for _, version := range []string{"1", "2"} { // back, and forth again
+		result := petal.Trainer("rollback")
+		require.Zero(t, result.Code, result.Output)
+		require.Eventually(t, func() bool { return api.Predict(samples[0].row...).Model.Version == version },
+			30*time.Second, 100*time.Millisecond, "the API follows a rollback")
+	}
+
 	server.Kill()
 	requireSamples(t, api, "2")
 	require.Equal(t, http.StatusOK, api.Do(http.MethodGet, "/ready", "", "", "").Status, "ready without MLflow")

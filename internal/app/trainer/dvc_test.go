@@ -17,7 +17,7 @@ import (
 )
 
 // dvcHome is a Git repository with the pipeline of this one, and a bin/trainer.
-func dvcHome(t *testing.T) (h *home, dvc func(args ...string) string) {
+func dvcHome(t *testing.T) (h *home, dvc func(args ...string) string, commit func()) {
 	t.Helper()
 	h = newHome(t)
 	root := testenv.Root(t)
@@ -41,10 +41,13 @@ func dvcHome(t *testing.T) (h *home, dvc func(args ...string) string) {
 	build.Dir = root
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
+	commit = func() {
+		command("git", "add", ".")
+		command("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "here")
+	}
 	command("git", "init", "-q")
-	command("git", "add", ".")
-	command("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start")
-	return h, func(args ...string) string { t.Helper(); return command(tool, args...) }
+	commit()
+	return h, func(args ...string) string { t.Helper(); return command(tool, args...) }, commit
 }
 
 // The real DVC runs our stages: a second time it has nothing to do, and a changed
@@ -53,7 +56,7 @@ func TestDVCRepro(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts DVC several times")
 	}
-	h, dvc := dvcHome(t)
+	h, dvc, commit := dvcHome(t)
 	dvc("pull", "-q")
 	first := dvc("repro")
 	assert.Contains(t, first, "Running stage 'check'")
@@ -71,14 +74,20 @@ func TestDVCRepro(t *testing.T) {
 	assert.NotContains(t, second, "Running stage")
 	assert.Contains(t, second, "Data and pipelines are up to date")
 
+	commit()
 	params, err := os.ReadFile(filepath.Join(h.dir, "params.yaml"))
 	require.NoError(t, err)
-	h.write("params.yaml", strings.Replace(string(params), "n_neighbors: 5", "n_neighbors: 7", 1))
+	before := "param_grid: {C: [1.0, 0.1, 10.0]}"
+	require.Contains(t, string(params), before)
+	h.write("params.yaml", strings.Replace(string(params), before, "param_grid: {C: [1.0]}", 1))
 	third := dvc("repro")
 	assert.Contains(t, third, "Stage 'check' didn't change, skipping")
 	assert.Contains(t, third, "Running stage 'train'")
-	assert.Contains(t, dvc("params", "diff"), "params.yaml")
-	assert.Contains(t, dvc("metrics", "show"), "test_log_loss")
-	dvc("plots", "show", "-o", "dvc_plots")
-	assert.FileExists(t, filepath.Join(h.dir, "dvc_plots", "index.html"))
+	assert.Regexp(t, `params\.yaml +candidates .*10\.0`, dvc("params", "diff"))
+	assert.Regexp(t, `metrics\.json +test_log_loss +0\.08\d+ +0\.1\d+ +0\.\d+`, dvc("metrics", "diff"))
+	dvc("plots", "diff", "-o", "dvc_plots")
+	page, err := os.ReadFile(filepath.Join(h.dir, "dvc_plots", "index.html"))
+	require.NoError(t, err)
+	assert.Contains(t, string(page), `"rev": "HEAD"`)
+	assert.Contains(t, string(page), `"rev": "workspace"`)
 }
