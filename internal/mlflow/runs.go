@@ -21,6 +21,8 @@ const (
 	TagGitCommit  = "mlflow.source.git.commit"
 	TagNote       = "mlflow.note.content"
 	TagParentRun  = "mlflow.parentRunId"
+	// TagTables names files that are shown as tables.
+	TagTables = "mlflow.loggedArtifacts"
 )
 
 // Run statuses in MLflow's spelling. The server answers 200 to any other and

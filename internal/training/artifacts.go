@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -53,11 +54,12 @@ func (t *Trainer) logCandidate(ctx context.Context, child registry.Run, v valida
 	add := func(key string, value float64, step int) {
 		points = append(points, registry.Metric{Key: key, Value: value, Step: int64(step), Time: t.cfg.Now()})
 	}
-	for fold := range v.logLoss {
-		add("fold_log_loss", v.logLoss[fold], fold)
-		add("fold_accuracy_score", v.accuracy[fold], fold)
+	for _, name := range []string{"log_loss", "accuracy_score"} {
+		for fold, value := range v.fold(name) {
+			add("fold_"+name, value, fold)
+		}
 	}
-	values := v.figures()
+	values := finite(v.figures())
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		add("val_"+name, values[name], 0)
 	}
@@ -69,10 +71,11 @@ func (t *Trainer) logCandidate(ctx context.Context, child registry.Run, v valida
 
 // figures are mean and spread over the folds.
 func (v validation) figures() map[string]float64 {
-	return map[string]float64{
-		"log_loss": mean(v.logLoss), "log_loss_std": deviation(v.logLoss),
-		"accuracy_score": mean(v.accuracy), "accuracy_score_std": deviation(v.accuracy),
+	values := map[string]float64{}
+	for name := range v.folds[0] {
+		values[name], values[name+"_std"] = mean(v.fold(name)), deviation(v.fold(name))
 	}
+	return values
 }
 
 // Bounds of the permutation importance: it predicts rows × features × repeats
@@ -114,7 +117,7 @@ func (t *Trainer) logFiles(ctx context.Context, run registry.Run, j *job, f *fit
 	if err != nil {
 		return fmt.Errorf("write the profile: %w", err)
 	}
-	files := []pictures.Picture{{Name: "params.yaml", Content: params}, {Name: "data_profile.json", Content: profile}, {Name: "modules.txt", Content: modules()}}
+	files := []pictures.Picture{{Name: "params.yaml", Content: params}, {Name: "data_profile.json", Content: profile}, {Name: "modules.txt", Content: modules()}, {Name: classFile, Content: f.classTable(j)}}
 	if f.importance != nil {
 		files = append(files, pictures.Picture{Name: "importance.json", Content: f.importanceJSON(j)})
 	}
@@ -145,6 +148,30 @@ func modules() []byte {
 		fmt.Fprintf(&b, "%s %s %s\n", m.Path, m.Version, m.Sum)
 	}
 	return []byte(b.String())
+}
+
+// classFile is a table that MLflow shows: the run's tag says so.
+const classFile = "test_classes.json"
+
+// classTable has the figures of each class on the hold-out.
+func (f *fitted) classTable(j *job) []byte {
+	rows := make([][]any, len(f.test.Classes))
+	for k, c := range f.test.Classes {
+		rows[k] = []any{j.data.Classes.Text(k)}
+		for _, v := range []float64{c.Precision, c.Recall, c.F1, c.ROCAUC, c.PRAUC} {
+			if math.IsNaN(v) { // JSON has none
+				rows[k] = append(rows[k], nil)
+				continue
+			}
+			rows[k] = append(rows[k], v)
+		}
+		rows[k] = append(rows[k], c.Support)
+	}
+	text, _ := json.Marshal(map[string]any{ // texts, finite numbers and nulls
+		"columns": []string{"class", "precision_score", "recall_score", "f1_score", "roc_auc", "average_precision_score", "support"},
+		"data":    rows,
+	})
+	return text
 }
 
 func (f *fitted) importanceJSON(j *job) []byte {

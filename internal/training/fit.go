@@ -33,9 +33,20 @@ func (p part) take(rows []int) part {
 // A validation is how a candidate did in the cross-validation.
 type validation struct {
 	candidate Candidate
-	logLoss   []float64 // of each fold
-	accuracy  []float64
+	folds     []map[string]float64 // the figures of each fold, by name
 }
+
+// fold returns a figure of each fold.
+func (v validation) fold(name string) []float64 {
+	values := make([]float64, len(v.folds))
+	for i, figures := range v.folds {
+		values[i] = figures[name]
+	}
+	return values
+}
+
+// logLoss is what candidates are compared by.
+func (v validation) logLoss() []float64 { return v.fold("log_loss") }
 
 // A fitted model with what is known about it.
 type fitted struct {
@@ -109,8 +120,11 @@ func crossValidate(ctx context.Context, c Candidate, rows part, classes int, p P
 		if err != nil {
 			return v, fmt.Errorf("cross-validate %s: %w", c.Name, err)
 		}
-		v.logLoss = append(v.logLoss, metrics.LogLoss(y, proba))
-		v.accuracy = append(v.accuracy, metrics.Accuracy(y, learn.Predict(proba)))
+		report, err := metrics.Evaluate(y, proba)
+		if err != nil {
+			return v, fmt.Errorf("cross-validate %s: %w", c.Name, err)
+		}
+		v.folds = append(v.folds, figures(report))
 		done()
 	}
 	return v, nil
@@ -122,7 +136,7 @@ func best(all []validation) int {
 	first := 0
 	least := math.Inf(1)
 	for i, v := range all {
-		if loss := mean(v.logLoss); loss < least {
+		if loss := mean(v.logLoss()); loss < least {
 			first, least = i, loss
 		}
 	}

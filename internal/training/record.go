@@ -45,6 +45,8 @@ func figures(r *metrics.Report) map[string]float64 {
 		"precision_score":            r.Weighted.Precision,
 		"recall_score":               r.Weighted.Recall,
 		"f1_score":                   r.Weighted.F1,
+		"precision_score_macro":      r.Macro.Precision,
+		"recall_score_macro":         r.Macro.Recall,
 		"f1_score_macro":             r.Macro.F1,
 		"log_loss":                   r.LogLoss,
 		"roc_auc":                    r.ROCAUC,
@@ -167,6 +169,7 @@ func (j *job) runTags(f *fitted) map[string]string {
 		tagSeed:                 strconv.FormatInt(j.params.RandomState, 10),
 		tagGo:                   runtime.Version() + " " + runtime.GOARCH,
 		registry.TagFingerprint: j.fingerprint,
+		mlflow.TagTables:        `[{"path": "` + classFile + `", "type": "table"}]`, // the client searches for these very blanks
 	}
 	maps.Copy(tags, j.dvcTags())
 	return tags
@@ -343,7 +346,7 @@ func (j *job) describe(f *fitted, verdict Verdict) string {
 			"Hold-out of %d rows: accuracy %.4f, log-loss %.4f. Cross-validated log-loss %.4f ± %.4f over %d folds%s.\n"+
 			"Gate: %s. %s",
 		f.candidate.Describe(), len(j.training.y), j.data.Rows(), j.source.path, j.data.MD5, len(j.data.Features), j.data.Classes.Len(),
-		len(j.test.y), f.test.Accuracy, f.test.LogLoss, mean(f.logLoss), deviation(f.logLoss), len(f.logLoss), f.runnerUp(),
+		len(j.test.y), f.test.Accuracy, f.test.LogLoss, mean(f.logLoss()), deviation(f.logLoss()), len(f.folds), f.runnerUp(),
 		verdict, champion,
 	)
 }
@@ -356,5 +359,5 @@ func (f *fitted) runnerUp() string {
 	}
 	second := others[best(others)]
 	return fmt.Sprintf(", the best of %d candidates before %s with %.4f ± %.4f",
-		len(f.validations), second.candidate.Describe(), mean(second.logLoss), deviation(second.logLoss))
+		len(f.validations), second.candidate.Describe(), mean(second.logLoss()), deviation(second.logLoss()))
 }

@@ -67,14 +67,16 @@ func TestEveryCandidateInPython(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "question.json")
 	require.NoError(t, os.WriteFile(path, question, 0o600))
 	var answers map[string]struct {
-		Pyfunc      opinion `json:"pyfunc"`
-		ONNXRuntime opinion `json:"onnxruntime"`
-		Model       []byte  `json:"model"`
+		Pyfunc      opinion  `json:"pyfunc"`
+		ONNXRuntime opinion  `json:"onnxruntime"`
+		Model       []byte   `json:"model"`
+		Classes     []string `json:"classes"`
 	}
 	require.NoError(t, json.Unmarshal(testenv.RunPython(t, candidatesScript, []string{uri}, path), &answers))
 	for _, c := range candidates {
 		t.Run(c.estimator, func(t *testing.T) {
 			answer := answers[c.estimator]
+			require.Equal(t, []string{"x", "y", "z"}, answer.Classes, "MLflow shows the table")
 			ours := evaluate(t, answer.Model, rows)
 			requireSame(t, "onnxruntime", ours, answer.ONNXRuntime, c.tolerance)
 			requireSame(t, "pyfunc", ours, answer.Pyfunc, c.tolerance)
