@@ -1,7 +1,6 @@
 package account_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/credential"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 const (
@@ -36,7 +36,7 @@ type house struct {
 	store    *sqlstore.Store
 	database string
 	stateDir string
-	log      *safeBuffer
+	log      *testenv.Buffer
 
 	mu  sync.Mutex
 	now time.Time
@@ -53,7 +53,7 @@ func openHouse(t testing.TB, database, stateDir string) *house {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	h := &house{
-		store: store, database: database, stateDir: stateDir, log: &safeBuffer{},
+		store: store, database: database, stateDir: stateDir, log: &testenv.Buffer{},
 		now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
 	}
 	h.Service = account.New(account.Config{
@@ -73,23 +73,6 @@ func (h *house) wait(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now = h.now.Add(d)
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func TestAuthenticate(t *testing.T) {

@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +36,7 @@ import (
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 const (
@@ -56,7 +55,7 @@ type fixture struct {
 	guard    *account.Guard
 	keys     *token.Keyring
 	metrics  *prometheus.Registry
-	log      *logBuffer
+	log      *testenv.Buffer
 	token    string
 	handler  http.Handler // behind the socket
 }
@@ -66,26 +65,9 @@ type holder struct{ atomic.Pointer[serving.Model] }
 
 func (h *holder) Current() *serving.Model { return h.Load() }
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fixture {
 	t.Helper()
-	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: &logBuffer{}}
+	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: new(testenv.Buffer)}
 	log := slog.New(slog.NewTextHandler(f.log, nil))
 	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, filepath.Join(t.TempDir(), "users.db"))
 	require.NoError(t, err)

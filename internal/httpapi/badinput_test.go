@@ -26,6 +26,7 @@ import (
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 // A badInput is something that clients and attackers send, and the only right
@@ -56,7 +57,7 @@ func TestBadInputs(t *testing.T) {
 	for path, level := range map[string]slog.Level{"fast": slog.LevelInfo, "strict": slog.LevelDebug} {
 		t.Run(path, func(t *testing.T) {
 			f := newFixture(t, func(c *httpapi.Config, s *http.Server) {
-				c.Log = slog.New(slog.NewTextHandler(&logBuffer{}, &slog.HandlerOptions{Level: level}))
+				c.Log = slog.New(slog.NewTextHandler(new(testenv.Buffer), &slog.HandlerOptions{Level: level}))
 				s.ReadHeaderTimeout, s.ReadTimeout = 300*time.Millisecond, 300*time.Millisecond
 			})
 			require.Equal(t, 200, f.raw(t, f.predictRequest(setosaRow)).status)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/httpapi"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 // The log at debug level takes every request the long way. Both ways give the
@@ -21,7 +22,7 @@ import (
 func TestBothPathsAgree(t *testing.T) {
 	fast := newFixture(t)
 	strict := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
-		c.Log = slog.New(slog.NewTextHandler(&logBuffer{}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Log = slog.New(slog.NewTextHandler(new(testenv.Buffer), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	id := regexp.MustCompile(`"request_id":"[^"]*"`)
 	for _, body := range []string{

@@ -27,6 +27,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv"
 )
 
 // A fixture is a follower of a real directory registry that can be made to
@@ -36,7 +37,7 @@ type fixture struct {
 	reader   *flaky
 	follower *serving.Follower
 	metrics  *prometheus.Registry
-	log      *logBuffer
+	log      *testenv.Buffer
 	cacheDir string
 }
 
@@ -68,23 +69,6 @@ func (f *flaky) Open(ctx context.Context, v registry.Version, path string) (io.R
 	return io.NopCloser(bytes.NewReader(data)), err
 }
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	store, err := directory.Open(directory.Options{Root: filepath.Join(t.TempDir(), "mlruns"), Experiment: "test"})
@@ -97,7 +81,7 @@ func newFixture(t *testing.T) *fixture {
 // restart makes a new follower, as a new process would.
 func (f *fixture) restart(t *testing.T) {
 	t.Helper()
-	f.metrics, f.log = prometheus.NewPedanticRegistry(), &logBuffer{}
+	f.metrics, f.log = prometheus.NewPedanticRegistry(), new(testenv.Buffer)
 	var err error
 	f.follower, err = serving.New(f.reader, serving.Config{
 		Name: "iris", Alias: "champion", PollInterval: 5 * time.Millisecond, CacheDir: f.cacheDir, MaxModelSize: 1 << 20,

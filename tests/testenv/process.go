@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +30,7 @@ type Command struct {
 type Process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
-	output *safeBuffer
+	output *Buffer
 	done   chan struct{}
 }
 
@@ -56,7 +55,7 @@ func Start(t testing.TB, command Command) *Process {
 		cmd.Stdin = strings.NewReader(command.Stdin)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	process := &Process{t: t, cmd: cmd, output: new(safeBuffer), done: make(chan struct{})}
+	process := &Process{t: t, cmd: cmd, output: new(Buffer), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = process.output, process.output
 	// A grandchild that outlives the program must not hold Wait by its pipe.
 	cmd.WaitDelay = 5 * time.Second
@@ -242,22 +241,4 @@ func probe(ctx context.Context, url string) error {
 		return fmt.Errorf("status %s", response.Status)
 	}
 	return nil
-}
-
-// safeBuffer collects output while the test reads it.
-type safeBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -244,24 +243,6 @@ func TestHelp(t *testing.T) {
 	assert.Regexp(t, `^trainer .+, training version \d+\n$`, stdout)
 }
 
-// locked is a buffer that two goroutines may use.
-type locked struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 func TestServe(t *testing.T) {
 	address := testenv.FreeAddress(t)
 	h := newHome(t, "TRAINER_ADDRESS="+address)
@@ -271,7 +252,7 @@ func TestServe(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var log locked
+	var log testenv.Buffer
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Run(ctx, []string{"serve"}, Process{Dir: h.dir, Environ: h.env, Stdout: io.Discard, Stderr: &log})
