@@ -93,6 +93,8 @@ func findFastPath(p *Predictor) (fast *fastPath, why string) {
 		return nil, "the input is " + s.inputs[0].Type.Element.String() + ", not float"
 	case p.layout == layoutColumns:
 		return nil, "the scores stand in one output a class"
+	case p.single:
+		return nil, "one score stands for two classes"
 	}
 	f := &fastPath{}
 	scores := s.outputSlots[len(s.outputSlots)-1]

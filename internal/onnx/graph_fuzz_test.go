@@ -33,16 +33,9 @@ func (g *graphMaker) next(n int) int {
 // the reference evaluator. Every value of a graph is one of its outputs; operands
 // are constants too, so that folding is tried as well.
 func FuzzGraph(f *testing.F) {
-	r := rand.New(rand.NewPCG(11, 12))
-	for range 60 {
-		seed := make([]byte, 120)
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
-		f.Add(seed)
-	}
+	addSeeds(f, 60)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		g := &graphMaker{data: data, graph: &Graph{Name: "g"}, values: map[string]refValue{}}
+		g := newGraphMaker(data)
 		x := g.numbers([]int{1 + g.next(4), 1 + g.next(4)})
 		g.graph.Inputs = []ValueInfo{{Name: "x", Type: TensorType(Float, Symbolic("N"), Fixed(x.shape[1]))}}
 		g.add("x", x)
@@ -70,6 +63,22 @@ func FuzzGraph(f *testing.F) {
 	})
 }
 
+// addSeeds gives the fuzzer random bytes to begin with.
+func addSeeds(f *testing.F, n int) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for range n {
+		seed := make([]byte, 120)
+		for i := range seed {
+			seed[i] = byte(r.Uint32())
+		}
+		f.Add(seed)
+	}
+}
+
+func newGraphMaker(data []byte) *graphMaker {
+	return &graphMaker{data: data, graph: &Graph{Name: "g"}, values: map[string]refValue{}}
+}
+
 func describe(g *Graph) string {
 	text := ""
 	for _, n := range g.Nodes {
@@ -80,28 +89,49 @@ func describe(g *Graph) string {
 
 func requireAlike(t *testing.T, want refValue, v Value, what string) {
 	t.Helper()
+	if maps, ok := v.(*ProbabilityMaps); ok {
+		v = maps.Scores
+	}
 	got, err := tensorOf(v)
 	require.NoError(t, err)
 	require.Equal(t, want.kind, got.Type(), what)
 	require.Equal(t, fmt.Sprint(want.shape), fmt.Sprint(got.Shape), what)
-	if want.kind == Bool {
-		for i, b := range got.Data.([]bool) {
+	switch data := got.Data.(type) {
+	case []bool:
+		for i, b := range data {
 			require.Equal(t, want.data[i] != 0, b, what)
 		}
-		return
-	}
-	double, err := castTensor(&env{memory: 1 << 30}, got, Double)
-	require.NoError(t, err)
-	for i, x := range double.Data.([]float64) {
-		w := want.data[i]
-		switch {
-		case math.IsNaN(w) || math.IsInf(w, 0):
-			require.Equal(t, fmt.Sprint(w), fmt.Sprint(x), what)
-		case want.exact:
-			require.Equal(t, w, x, what)
-		default:
-			require.InDelta(t, w, x, 1e-4*max(1, math.Abs(w)), what)
+	case []string:
+		for i, text := range data {
+			if !math.IsNaN(want.data[i]) {
+				require.Equal(t, textOf(want.data[i]), text, what)
+			}
 		}
+	default:
+		double, err := castTensor(&env{memory: 1 << 30}, got, Double)
+		require.NoError(t, err)
+		for i, x := range double.Data.([]float64) {
+			if want.kind != Int64 || !math.IsNaN(want.data[i]) {
+				requireNear(t, want, want.data[i], x, what)
+			}
+		}
+	}
+}
+
+// textOf is the text that stands for a number in values of strings.
+func textOf(v float64) string { return fmt.Sprintf("é%v", v) }
+
+// requireNear compares one number.
+func requireNear(t *testing.T, of refValue, want, got float64, what string) {
+	t.Helper()
+	switch {
+	case math.IsNaN(want) || math.IsInf(want, 0):
+		require.Equal(t, fmt.Sprint(want), fmt.Sprint(got), what)
+	case of.exact:
+		require.Equal(t, want, got, what)
+	default:
+		slack := max(of.slack, 1e-4)
+		require.InDelta(t, want, got, slack*max(1, math.Abs(want)), what)
 	}
 }
 
@@ -109,7 +139,7 @@ func requireAlike(t *testing.T, want refValue, v Value, what string) {
 func (g *graphMaker) add(name string, v refValue) {
 	g.values[name] = v
 	for _, x := range v.data {
-		if v.exact && v.kind == Float && float64(float32(x)) != x {
+		if v.exact && v.kind == Float && x == x && float64(float32(x)) != x {
 			v.exact = false
 			g.values[name] = v
 		}
@@ -136,11 +166,26 @@ func (g *graphMaker) numbers(shape []int) refValue {
 }
 
 func (g *graphMaker) tensor(name string, v refValue) *Tensor {
-	data := make([]float32, len(v.data))
-	for i, x := range v.data {
-		data[i] = float32(x)
+	switch v.kind {
+	case Double:
+		return NamedTensor(name, v.shape, slices.Clone(v.data))
+	case Int64:
+		return NamedTensor(name, v.shape, as[int64](v.data))
+	case String:
+		data := make([]string, len(v.data))
+		for i, x := range v.data {
+			data[i] = textOf(x)
+		}
+		return NamedTensor(name, v.shape, data)
+	default:
+		return NamedTensor(name, v.shape, as[float32](v.data))
 	}
-	return NamedTensor(name, v.shape, data)
+}
+
+func as[T float32 | int64](list []float64) []T {
+	out := make([]T, len(list))
+	convert(out, list)
+	return out
 }
 
 func (g *graphMaker) constant(v refValue) string {

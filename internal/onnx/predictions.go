@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -77,8 +78,13 @@ func (p *Predictor) findLabels() error {
 			p.width = found.Len()
 		}
 	}
-	if found.Len() != p.width {
-		found = Labels{}
+	if p.layout == layoutMatrix && p.width == 1 && found.Len() == 2 {
+		p.single, p.width = true, 2
+	}
+	if n := found.Len(); n > 0 && n != p.width {
+		return unsupported("output %q has %d columns of scores for %d classes", s.outputs[1].Name, p.width, n)
+	}
+	if found.Len() == 0 {
 		for i := range p.width {
 			found.Ints = append(found.Ints, int64(i))
 		}
@@ -183,10 +189,23 @@ func (p *Predictor) read(outputs []Value) (Predictions, error) {
 	default:
 		out.Scores, err = p.doubles(outputs[1])
 	}
+	if p.single {
+		out.Scores = bothWays(out.Scores)
+	}
 	if err == nil && len(out.Scores) != len(out.Classes)*p.width {
 		err = at(ErrInput, "%d scores for %d rows of %d classes", len(out.Scores), len(out.Classes), p.width)
 	}
 	return out, err
+}
+
+// bothWays makes scores of two classes of decision scores, which are positive
+// where the second class wins.
+func bothWays(decisions []float64) []float64 {
+	scores := make([]float64, 0, 2*len(decisions))
+	for _, s := range decisions {
+		scores = append(scores, -s, s)
+	}
+	return scores
 }
 
 // columns puts one output a class side by side.
@@ -251,7 +270,7 @@ func (p *Predictor) classes(v Value) ([]int, error) {
 			}
 		}
 		if !ok {
-			return nil, at(ErrInput, "the model's label %.40q is none of its classes", label)
+			return nil, at(ErrInput, "the model's label %.40q is none of its classes", fmt.Sprint(label))
 		}
 		classes[i] = class
 	}

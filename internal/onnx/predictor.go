@@ -15,6 +15,7 @@ type Predictor struct {
 	indices  map[any]int // from label to class
 	width    int         // scores a row
 	layout   scoreLayout
+	single   bool // the graph has one decision score for two classes
 	fast     *fastPath
 	verdict  string
 }
@@ -34,6 +35,7 @@ type Predictions struct {
 	Classes []int
 	// Scores holds [Predictor.NumScores] numbers a row: what the graph gives
 	// by class (probabilities, or decision scores), or a regressor's values.
+	// One decision score s for two classes, as LinearSVC has it, becomes −s, s.
 	Scores []float64
 }
 

@@ -13,11 +13,12 @@ import (
 // A refValue is a tensor of the reference.
 type refValue struct {
 	shape []int
-	data  []float64 // bools are 0 and 1
+	data  []float64 // bools are 0 and 1, strings see textOf
 	kind  ElementType
 	// exact says that float32 holds each element without rounding. What jumps,
 	// such as a comparison, is asked of exact values only.
 	exact bool
+	slack float64 // how far what is not exact may be off; 0 means little
 }
 
 func (v refValue) at(coord []int) float64 {

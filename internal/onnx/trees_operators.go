@@ -257,7 +257,8 @@ func (m *treeModel) finishValues32(s any, scores []float32) {
 	}
 }
 
-// finishValues adds base values to a regressor's sums and transforms them.
+// finishValues adds base values to a regressor's sums and transforms them. As in
+// onnxruntime, a single value is left as it is by all transforms but PROBIT.
 func finishValues[T float32 | float64, O float32 | float64](m *treeModel, s *scratch[T], out []O) {
 	for k := range out {
 		v := s.sums[k]
@@ -269,9 +270,15 @@ func finishValues[T float32 | float64, O float32 | float64](m *treeModel, s *scr
 		}
 		out[k] = O(v)
 	}
-	if floats, ok := any(out).([]float32); ok {
-		if len(floats) > 1 || m.transform == transformProbit {
-			m.transform.apply(floats)
-		}
+	if m.transform == transformNone || len(out) == 1 && m.transform != transformProbit {
+		return
 	}
+	if floats, ok := any(out).([]float32); ok {
+		m.transform.apply(floats)
+		return
+	}
+	floats := make([]float32, len(out))
+	convert(floats, out)
+	m.transform.apply(floats)
+	convert(out, floats)
 }

@@ -72,6 +72,8 @@ func compileTreeEnsemble(n *nodeCompiler) (kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	// onnxruntime counts LOGISTIC as 1 and SOFTMAX as 2, other than the
+	// specification.
 	m.transform, m.output = postTransform(transform), element
 	m.use(f, aggregate(kind), element)
 	if err := m.checkInput(n); err != nil {

@@ -3,6 +3,7 @@ package onnx_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,11 @@ func (c *coverage) markdown() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s\n", key[0], key[1], strings.TrimPrefix(key[2], "Pipeline "), counts(r))
 	}
 	fmt.Fprintf(&b, "| **all** | | | %s\n\n", counts(total))
+	b.WriteString("Not served, though onnxruntime runs them:\n\n")
+	for _, name := range slices.Sorted(maps.Keys(refusals())) {
+		fmt.Fprintf(&b, "- %s: %s\n", strings.Replace(name, "Pipeline ", "", 1), refusals()[name])
+	}
+	b.WriteString("\n")
 	return b.String()
 }
 

@@ -58,6 +58,22 @@ func (v *jsonValue) tensor() (*onnx.Tensor, error) {
 	}
 }
 
+// text is an element of a tensor of labels as text.
+func (v *jsonValue) text(i int) string {
+	t, err := v.tensor()
+	if err != nil {
+		return err.Error()
+	}
+	switch data := t.Data.(type) {
+	case []string:
+		return data[i]
+	case []int64:
+		return strconv.FormatInt(data[i], 10)
+	default:
+		return fmt.Sprintf("a label of type %v", t.Type())
+	}
+}
+
 func decode[T onnx.Element](shape []int, data []byte, width int, load func([]byte) T) (*onnx.Tensor, error) {
 	out := make([]T, 0, len(data)/width)
 	for ; len(data) >= width; data = data[width:] {
