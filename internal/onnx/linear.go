@@ -41,7 +41,7 @@ func (l *linear) predict(row, scores []float32) int {
 		return l.classify(row, scores)
 	}
 	l.raw(row, scores)
-	l.transform.apply(scores)
+	l.transform.applyToValues(scores)
 	return 0
 }
 
@@ -210,7 +210,7 @@ func (l *linear) regressorKernel(e *env, in []Value) ([]Value, error) {
 	for i := range rows {
 		s := scores[i*l.targets : (i+1)*l.targets]
 		l.raw(x[i*columns:(i+1)*columns], s)
-		l.transform.apply(s)
+		l.transform.applyToValues(s)
 	}
 	return []Value{out}, nil
 }

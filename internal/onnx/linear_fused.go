@@ -91,7 +91,7 @@ func (f *fusedLinear) predict(row, scores []float32) int {
 	if f.classes.Len() > 0 {
 		return f.finish(scores)
 	}
-	f.transform.apply(scores)
+	f.transform.applyToValues(scores)
 	return 0
 }
 
@@ -165,7 +165,7 @@ func (f *fusedLinear) predictBlock(x []float32, classes []int, scores []float32)
 		if f.classes.Len() > 0 {
 			classes[i] = f.finish(row)
 		} else {
-			f.transform.apply(row)
+			f.transform.applyToValues(row)
 			classes[i] = 0
 		}
 	}

@@ -287,7 +287,7 @@ func (m *modelMaker) linearClassifier(from string) {
 func (m *modelMaker) linearRegressor(from string) {
 	v := m.values[from]
 	l := m.linear(v, 1+m.next(3))
-	out := transformed(refRows(v, func(row []float64) []float64 { return refTransform(l.transform, l.raw(row)) }), l.transform)
+	out := transformed(refRows(v, func(row []float64) []float64 { return refValues(l.transform, l.raw(row)) }), l.transform)
 	attributes := append(l.attributes(), IntAttribute("targets", int64(len(l.intercepts))), StringAttribute("post_transform", l.transform))
 	m.emitML("LinearRegressor", []string{from}, attributes, out)
 }

@@ -195,14 +195,22 @@ func (f *refForest) collect(row []float64) (sums []float64, has []bool) {
 
 // values is what a regressor says of a row.
 func (f *refForest) values(row []float64) []float64 {
-	sums, _ := f.collect(row)
+	sums, has := f.collect(row)
 	for k := range f.base {
-		sums[k] += f.base[k]
+		if has[k] || f.targets == 1 {
+			sums[k] += f.base[k]
+		}
 	}
-	if f.targets > 1 || f.transform == "PROBIT" {
-		return refTransform(f.transform, sums)
+	return refValues(f.transform, sums)
+}
+
+// refValues is a post_transform of a regressor: one value is transformed by
+// PROBIT only.
+func refValues(name string, values []float64) []float64 {
+	if len(values) == 1 && name != "PROBIT" {
+		return values
 	}
-	return sums
+	return refTransform(name, values)
 }
 
 // only returns the class that all weights are for, −1 where there are several.

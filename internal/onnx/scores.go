@@ -43,6 +43,14 @@ func (p postTransform) apply(scores []float32) {
 	}
 }
 
+// applyToValues transforms what a regressor says of one row. As in onnxruntime, a
+// single value is left as it is by all transforms but PROBIT.
+func (p postTransform) applyToValues(values []float32) {
+	if len(values) > 1 || p == transformProbit {
+		p.apply(values)
+	}
+}
+
 // logistic is 1/(1+exp(−x)), with the exponential of a number that is not
 // positive, so that it cannot overflow.
 func logistic(x float32) float32 {

@@ -54,8 +54,10 @@ func (m *modelMaker) weigher(targets int) func() []refWeight {
 				list = append(list, refWeight{k, weight()})
 			}
 		default:
-			for range m.next(3) {
-				list = append(list, refWeight{m.next(targets), weight()})
+			for k := range targets {
+				if m.next(2) == 0 {
+					list = append(list, refWeight{k, weight()})
+				}
 			}
 		}
 		return list

@@ -258,11 +258,12 @@ func (m *treeModel) finishValues32(s any, scores []float32) {
 }
 
 // finishValues adds base values to a regressor's sums and transforms them. As in
-// onnxruntime, a single value is left as it is by all transforms but PROBIT.
+// onnxruntime, a target that no leaf has a weight for stays zero.
 func finishValues[T float32 | float64, O float32 | float64](m *treeModel, s *scratch[T], out []O) {
 	for k := range out {
 		v := s.sums[k]
 		switch {
+		case !s.has[k] && len(out) > 1:
 		case len(m.base) == len(out):
 			v += T(m.base[k])
 		case len(m.base) == 1 && len(out) == 1:
@@ -270,15 +271,12 @@ func finishValues[T float32 | float64, O float32 | float64](m *treeModel, s *scr
 		}
 		out[k] = O(v)
 	}
-	if m.transform == transformNone || len(out) == 1 && m.transform != transformProbit {
-		return
-	}
 	if floats, ok := any(out).([]float32); ok {
-		m.transform.apply(floats)
-		return
+		m.transform.applyToValues(floats)
+	} else if m.transform != transformNone {
+		floats := make([]float32, len(out))
+		convert(floats, out)
+		m.transform.applyToValues(floats)
+		convert(out, floats)
 	}
-	floats := make([]float32, len(out))
-	convert(floats, out)
-	m.transform.apply(floats)
-	convert(out, floats)
 }
