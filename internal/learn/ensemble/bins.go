@@ -38,14 +38,14 @@ type cut struct {
 
 // A lookup finds bins: the ends as whole numbers that order as they do, filled up
 // with the largest.
-type lookup [256]int64
+type lookup [256]uint32
 
 func (c *cut) lookup() *lookup {
 	var l lookup
 	for b := range l {
-		l[b] = math.MaxInt64
+		l[b] = math.MaxUint32
 		if b < len(c.ends) {
-			l[b] = int64(ordered(c.ends[b]))
+			l[b] = ordered(c.ends[b])
 		}
 	}
 	return &l
@@ -60,7 +60,7 @@ func (l *lookup) bin(v float32) uint32 {
 	key := int64(ordered(v))
 	at := uint8(0)
 	for step := uint8(128); step > 0; step >>= 1 {
-		below := uint8((l[at+step-1] - key) >> 63) // all bits where the end is below the value
+		below := uint8((int64(l[at+step-1]) - key) >> 63) // all bits where the end is below the value
 		at += step & below
 	}
 	return uint32(at)
@@ -143,7 +143,7 @@ func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int)
 // (numpy's averaged_inverted_cdf) otherwise, as scikit-learn does. Ends are
 // rounded down to float32, which changes no comparison with a float32.
 func binEnds(values []float32, maxBins int) []float32 {
-	slices.Sort(values)
+	sortValues(values)
 	distinct := slices.Compact(slices.Clone(values))
 	var ends []float32
 	if len(distinct) <= maxBins {
@@ -164,4 +164,14 @@ func binEnds(values []float32, maxBins int) []float32 {
 		ends = append(ends, trees.RoundDown(end))
 	}
 	return slices.Compact(ends)
+}
+
+func sortValues(values []float32) {
+	keys := make([]uint64, len(values))
+	for i, v := range values {
+		keys[i] = uint64(ordered(v))<<32 | uint64(math.Float32bits(v))
+	}
+	for i, key := range sortKeys(keys, make([]uint64, len(keys)), 32) {
+		values[i] = math.Float32frombits(uint32(key))
+	}
 }

@@ -135,14 +135,25 @@ func (b *booster) probabilities(ctx context.Context) error {
 	return err
 }
 
+// softmaxRows keeps the rows that softmaxChunk takes at a time in the cache.
+const softmaxRows = 512
+
 func (b *booster) softmaxChunk(from, to int) (loss float64) {
-	top := append([]float64(nil), b.raw[0][from:to]...)
+	for ; from < to; from += softmaxRows {
+		loss += b.softmaxRows(from, min(from+softmaxRows, to))
+	}
+	return loss
+}
+
+func (b *booster) softmaxRows(from, to int) (loss float64) {
+	var tops, totals [softmaxRows]float64
+	top, total := tops[:to-from], totals[:to-from]
+	copy(top, b.raw[0][from:to])
 	for _, raw := range b.raw[1:] {
 		for i, v := range raw[from:to] {
 			top[i] = max(top[i], v)
 		}
 	}
-	total := make([]float64, to-from)
 	for k, raw := range b.raw {
 		proba := b.proba[k][from:to]
 		for i, v := range raw[from:to] {

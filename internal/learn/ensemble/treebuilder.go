@@ -84,14 +84,16 @@ func (t *treeBuilder) grow(ctx context.Context, raw []float64) (*trees.Tree, err
 	}
 	for _, leaf := range leaves {
 		t.release(leaf)
-		value := leaf.value * t.model.LearningRate
 		tree.Nodes[leaf.node] = trees.Node{Feature: trees.Leaf, Left: int32(len(tree.Values))}
-		tree.Values = append(tree.Values, value)
+		tree.Values = append(tree.Values, leaf.value*t.model.LearningRate)
+	}
+	err = parallel.Do(ctx, t.workers, len(leaves), func(k int) {
+		leaf, value := leaves[k], tree.Values[k]
 		for _, i := range t.order[leaf.from:leaf.to] {
 			raw[i] += value
 		}
-	}
-	return tree, nil
+	})
+	return tree, err
 }
 
 // mostGain returns the leaf to split next, or −1.
