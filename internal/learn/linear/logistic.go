@@ -2,6 +2,7 @@
 package linear
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -83,7 +84,7 @@ func (m *LogisticRegression) Fit(ctx context.Context, x *mat.Dense, y []int, cla
 // FitRows is Fit for rows that are transformed as they are read. It needs no
 // memory in proportion to their number.
 func (m *LogisticRegression) FitRows(ctx context.Context, rows learn.Rows, y []int, classes int, opt learn.Options) error {
-	if err := m.check(rows, y, classes); err != nil {
+	if err := m.check(ctx, rows, y, classes, opt.Workers); err != nil {
 		return fmt.Errorf("fit LogisticRegression: %w", err)
 	}
 	m.Coef, m.Intercept, m.classes = nil, nil, 0
@@ -102,7 +103,7 @@ func (m *LogisticRegression) FitRows(ctx context.Context, rows learn.Rows, y []i
 	return nil
 }
 
-func (m *LogisticRegression) check(rows learn.Rows, y []int, classes int) error {
+func (m *LogisticRegression) check(ctx context.Context, rows learn.Rows, y []int, classes, workers int) error {
 	switch {
 	case !(m.C > 0):
 		return fmt.Errorf("parameter C is %v, it must be above 0: %w", m.C, learn.ErrParameter)
@@ -114,17 +115,27 @@ func (m *LogisticRegression) check(rows learn.Rows, y []int, classes int) error 
 	if err := learn.CheckTraining(rows.X, y, classes); err != nil {
 		return err
 	}
+	return checkFinite(ctx, rows, workers)
+}
+
+// checkFinite reports the first value that is NaN or infinite.
+func checkFinite(ctx context.Context, rows learn.Rows, workers int) error {
 	n, p := rows.Dims()
-	row := make([]float64, p)
-	for i := range n {
-		rows.Read(row, i)
-		for j, v := range row {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("row %d, column %d is %v, the model takes finite values only: %w", i, j, v, learn.ErrValue)
+	faults := make([]error, maxChunks)
+	err := parallel.Do(ctx, workers, len(faults), func(piece int) {
+		row := make([]float64, p)
+		from, to := parallel.Range(n, len(faults), piece)
+		for i := from; i < to; i++ {
+			rows.Read(row, i)
+			for j, v := range row {
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					faults[piece] = fmt.Errorf("row %d, column %d is %v, the model takes finite values only: %w", i, j, v, learn.ErrValue)
+					return
+				}
 			}
 		}
-	}
-	return nil
+	})
+	return cmp.Or(err, cmp.Or(faults...))
 }
 
 // centre fixes the constant that softmax leaves free. A single sigmoid has none.

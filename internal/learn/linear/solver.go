@@ -84,8 +84,8 @@ func (s *solver) lbfgs(ctx context.Context) ([]float64, error) {
 		return nil, fmt.Errorf("minimise with L-BFGS: %w", err)
 	}
 	theta := result.X
-	s.loss = s.objective.evaluate(theta, gradient)
-	s.largestGradient = largest(gradient)
+	evaluate(theta)
+	s.loss, s.largestGradient = value, largest(gradient)
 	return theta, ctx.Err()
 }
 
