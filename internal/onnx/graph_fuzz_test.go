@@ -29,8 +29,8 @@ func (g *graphMaker) next(n int) int {
 	return b % n
 }
 
-// FuzzGraph compares small graphs of tensor operators that the bytes describe with
-// the reference evaluator. Every value of a graph is one of its outputs; operands
+// FuzzGraph compares small graphs of tensor operators and encoders with the
+// reference evaluator. Every value of a graph is one of its outputs; operands
 // are constants too, so that folding is tried as well.
 func FuzzGraph(f *testing.F) {
 	addSeeds(f, 60)
@@ -53,7 +53,7 @@ func FuzzGraph(f *testing.F) {
 		if len(g.graph.Outputs) == 0 {
 			return
 		}
-		s, err := NewSession(&Model{IRVersion: 8, Opsets: []Opset{{Version: 15}}, Graph: g.graph})
+		s, err := NewSession(&Model{IRVersion: 8, Opsets: []Opset{{Version: 15}, {Domain: DomainML, Version: 3}}, Graph: g.graph})
 		require.NoError(t, err, "%s", describe(g.graph))
 		out, err := s.Run(map[string]Value{"x": g.tensor("", x)})
 		require.NoError(t, err, "%s", describe(g.graph))
@@ -241,10 +241,10 @@ func (g *graphMaker) emit(operator string, inputs []string, attributes []Attribu
 
 // node adds one node, where its operands are there.
 func (g *graphMaker) node() {
-	makers := []func(){
+	makers := append(g.encoderMakers(), []func(){
 		g.binary, g.unary, g.compare, g.logic, g.where, g.matMul, g.gemm, g.reduce, g.arg, g.topK,
 		g.gather, g.slice, g.transpose, g.concat, g.softmax, g.reshape, g.expand, g.tile, g.split,
-	}
+	}...)
 	makers[g.next(len(makers))]()
 }
 

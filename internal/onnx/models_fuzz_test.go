@@ -105,14 +105,6 @@ func (m *modelMaker) input() refValue {
 	})
 }
 
-// emitML adds a node of ai.onnx.ml and returns the name of its last output.
-func (m *modelMaker) emitML(operator string, inputs []string, attributes []Attribute, outputs ...refValue) string {
-	m.emit(operator, inputs, attributes, outputs...)
-	node := &m.graph.Nodes[len(m.graph.Nodes)-1]
-	node.Domain = DomainML
-	return node.Outputs[len(node.Outputs)-1]
-}
-
 // prepare adds one step of preparation.
 func (m *modelMaker) prepare(from string) string {
 	v := m.values[from]
