@@ -284,11 +284,16 @@ func (m *modelMaker) linearRegressor(from string) {
 	m.emitML("LinearRegressor", []string{from}, attributes, out)
 }
 
-func (m *modelMaker) svm() *refSVM {
-	return &refSVM{
+func (m *modelMaker) svm(v refValue) *refSVM {
+	s := &refSVM{
 		kernel: []string{"LINEAR", "POLY", "RBF", "SIGMOID"}[m.next(4)],
 		gamma:  0.25, coef0: m.half(), degree: float64(1 + m.next(3)), transform: "NONE",
 	}
+	// Powers of large numbers round by more than what is compared.
+	if s.kernel == "POLY" && slices.ContainsFunc(v.data, func(x float64) bool { return !(math.Abs(x) <= 10) }) {
+		s.kernel = "LINEAR"
+	}
+	return s
 }
 
 func (s *refSVM) attributes(vectors [][]float64, coefficients []float64) []Attribute {
@@ -303,7 +308,7 @@ func (s *refSVM) attributes(vectors [][]float64, coefficients []float64) []Attri
 
 func (m *modelMaker) svmClassifier(from string) {
 	features, k := m.values[from].shape[1], 2+m.next(3)
-	s := m.svm()
+	s := m.svm(m.values[from])
 	s.transform = []string{"NONE", "LOGISTIC", "SOFTMAX"}[m.next(3)]
 	m.chooseLabels(k)
 	var vectors [][]float64
@@ -348,12 +353,15 @@ func (m *modelMaker) loosen(s *refSVM, coupled float64) {
 	if len(s.probA) > 0 {
 		v.slack = coupled
 	}
+	if s.kernel == "POLY" {
+		v.slack = max(v.slack, 5e-3)
+	}
 	m.values[name] = v
 }
 
 func (m *modelMaker) svmRegressor(from string) {
 	v := m.values[from]
-	s := m.svm()
+	s := m.svm(v)
 	s.rho = []float64{m.half()}
 	var vectors [][]float64
 	for range 1 + m.next(3) {
