@@ -79,12 +79,14 @@ func globalConfigDir(getenv func(string) string) string {
 	return ""
 }
 
+const maxConfigBytes = 1 << 20
+
 // remoteSection is how DVC writes the name of a remote into a section's name.
 var remoteSection = regexp.MustCompile(`^'?\s*remote\s*"(.*)"\s*'?$`)
 
 // merge lays what a file says over what is known; a missing file says nothing.
 func (c *config) merge(file string) error {
-	data, err := os.ReadFile(file)
+	data, err := readRegular(file, maxConfigBytes)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

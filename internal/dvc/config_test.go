@@ -84,7 +84,7 @@ func TestConfigFaults(t *testing.T) {
 		"no default":      {"", "names no default remote; choose one by dvc remote default NAME"},
 		"unknown remote":  {"[core]\nremote = storage\n", `there is no remote "storage" with a url; add it by dvc remote add storage URL`},
 		"remote, no url":  {"[core]\nremote = a\n['remote \"a\"']\nverify = true\n", `there is no remote "a" with a url`},
-		"other kinds":     {"[core]\nremote = a\n['remote \"a\"']\nurl = gs://key:secret@bucket\n", `remote "a" is of the kind gs://, which Petal cannot pull from; pull the file by dvc pull, or choose a remote in a folder or in S3`},
+		"other kinds":     {"[core]\nremote = a\n['remote \"a\"']\nurl = gs://key:secret@bucket\n", `remote "a" is of the kind gs://, which Petal cannot pull from; pull the file by dvc pull, or choose a remote in a folder, in S3 or behind HTTP(S)`},
 		"chained remotes": {"[core]\nremote = a\n['remote \"a\"']\nurl = remote://b/x\n", `remote "a" is of the kind remote://`},
 	}
 	for name, c := range cases {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC names objects by their MD5
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
 )
@@ -27,19 +29,48 @@ func (d digest) String() string { return fmt.Sprintf("%s (%d bytes)", d.md5, d.s
 
 // digestFile hashes a file; a folder or a device in its place is an error.
 func digestFile(ctx context.Context, path string) (digest, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return digest{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return digest{}, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return digest{}, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	return copyDigest(ctx, io.Discard, f)
+}
+
+// openRegular opens a file to read, and nothing else: a named pipe would wait for
+// its writer.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readRegular reads a file of few bytes.
+func readRegular(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return readAll(f, limit)
+}
+
+// readAll reads up to a limit; more is an error.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return data, err
 }
 
 // copyDigest copies all of src and hashes it on the way.

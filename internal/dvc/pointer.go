@@ -2,8 +2,6 @@ package dvc
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -11,12 +9,14 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A Pointer is what a .dvc file says of the one file that it tracks.
+// A Pointer is what a .dvc file says of the one file or directory that it tracks.
 type Pointer struct {
-	MD5    string // 32 lower-case hex digits
-	Size   int64  // in bytes; -1 where the pointer does not say
-	Path   string // of the file, slash-separated, relative to the pointer's folder
+	MD5    string // 32 lower-case hex digits: of the file, or of the directory's listing
+	Size   int64  // in bytes, of a directory those of all files; -1 where the pointer does not say
+	Path   string // slash-separated, relative to the pointer's folder
 	Remote string // the remote to take it from; empty for the default one
+	Dir    bool   // a directory is tracked
+	Files  int    // how many files are in the directory; 0 where the pointer does not say
 }
 
 // maxPointerBytes is far above any pointer to a file.
@@ -63,14 +63,9 @@ var hexMD5 = regexp.MustCompile(`^[0-9a-f]{32}$`)
 // ReadPointer reads and checks the .dvc file at path. Its faults are
 // [ErrPointer].
 func ReadPointer(path string) (Pointer, error) {
-	f, err := os.Open(path)
+	data, err := readRegular(path, maxPointerBytes)
 	if err != nil {
-		return Pointer{}, &Error{File: path, Problem: "cannot be opened: " + plain(err), Remedy: "name an existing .dvc file", Kind: ErrPointer}
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	data, err := io.ReadAll(io.LimitReader(f, maxPointerBytes+1))
-	if err != nil {
-		return Pointer{}, fmt.Errorf("read pointer: %w", err)
+		return Pointer{}, &Error{File: path, Problem: "cannot be read: " + plain(err), Remedy: "name an existing .dvc file", Kind: ErrPointer}
 	}
 	p, err := ParsePointer(data)
 	if err != nil {
@@ -79,8 +74,8 @@ func ReadPointer(path string) (Pointer, error) {
 	return p, nil
 }
 
-// ParsePointer reads the content of a .dvc file that tracks one file. Its
-// faults are [ErrPointer].
+// ParsePointer reads the content of a .dvc file that tracks one file or
+// directory. Its faults are [ErrPointer].
 func ParsePointer(data []byte) (Pointer, error) {
 	if len(data) > maxPointerBytes {
 		return Pointer{}, refuse("is too large for a .dvc file", "write it anew by dvc add")
@@ -99,9 +94,8 @@ func ParsePointer(data []byte) (Pointer, error) {
 }
 
 func (o pointerOut) pointer() (Pointer, error) {
+	md5, dir := strings.CutSuffix(o.MD5, ".dir")
 	switch {
-	case strings.HasSuffix(o.MD5, ".dir") || o.NFiles != nil:
-		return Pointer{}, refuse("tracks a directory", "track the CSV file itself by dvc add")
 	case o.MD5 == "":
 		return Pointer{}, refuse(`has no "md5"`, "write it anew by dvc add")
 	case o.Hash == "":
@@ -109,17 +103,22 @@ func (o pointerOut) pointer() (Pointer, error) {
 		return Pointer{}, refuse(`has no "hash: md5", so DVC 2 wrote it`, "run dvc cache migrate --dvc-files with DVC 3")
 	case o.Hash != "md5":
 		return Pointer{}, refuse(fmt.Sprintf("has the unknown hash %q", o.Hash), "write it anew by dvc add with DVC 3")
-	case !hexMD5.MatchString(o.MD5):
+	case !hexMD5.MatchString(md5):
 		return Pointer{}, refuse(fmt.Sprintf("%q is not an MD5 of 32 lower-case hex digits", o.MD5), "write it anew by dvc add")
 	case o.Size != nil && *o.Size < 0:
 		return Pointer{}, refuse(fmt.Sprintf("has the size %d", *o.Size), "write it anew by dvc add")
+	case o.NFiles != nil && (!dir || *o.NFiles < 0):
+		return Pointer{}, refuse(fmt.Sprintf(`has %d files ("nfiles") below the MD5 %q`, *o.NFiles, o.MD5), "write it anew by dvc add")
 	}
 	if err := checkPath(o.Path); err != nil {
 		return Pointer{}, err
 	}
-	p := Pointer{MD5: o.MD5, Size: -1, Path: o.Path, Remote: o.Remote}
+	p := Pointer{MD5: md5, Size: -1, Path: o.Path, Remote: o.Remote, Dir: dir}
 	if o.Size != nil {
 		p.Size = *o.Size
+	}
+	if o.NFiles != nil {
+		p.Files = *o.NFiles
 	}
 	return p, nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,7 +61,8 @@ func TestParsePointerRefuses(t *testing.T) {
 		"a list":             {"- a\n", "is not a .dvc file"},
 		"unknown key":        {pointer + "  shape: round\n", "is not a .dvc file"},
 		"repeated key":       {pointer + "  size: 1\n", "is not a .dvc file"},
-		"folder":             {replace(irisMD5, irisMD5+".dir") + "  nfiles: 2\n", "tracks a directory; track the CSV file itself"},
+		"files of a file":    {pointer + "  nfiles: 2\n", `has 2 files ("nfiles") below the MD5`},
+		"negative files":     {replace(irisMD5, irisMD5+".dir") + "  nfiles: -2\n", "has -2 files"},
 		"written by DVC 2":   {replace("  hash: md5\n", ""), "run dvc cache migrate --dvc-files with DVC 3"},
 		"other hash":         {replace("hash: md5", "hash: sha256"), `has the unknown hash "sha256"`},
 		"no digest":          {replace("- md5: "+irisMD5+"\n ", "-"), `has no "md5"`},
@@ -94,15 +96,39 @@ func TestParsePointerRefuses(t *testing.T) {
 func TestReadPointerNamesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "iris.csv.dvc")
 	_, err := ReadPointer(path)
-	require.EqualError(t, err, path+": cannot be opened: no such file or directory; name an existing .dvc file")
+	require.EqualError(t, err, path+": cannot be read: no such file or directory; name an existing .dvc file")
 	require.NoError(t, os.WriteFile(path, []byte("outs: []"), 0o600))
 	_, err = ReadPointer(path)
 	require.EqualError(t, err, path+": tracks 0 outputs, not one; track the file alone by dvc add")
 }
 
+// What waits for a writer is refused, wherever it stands.
+func TestNamedPipes(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".dvc"), 0o750))
+	pipe := filepath.Join(dir, "iris.csv.dvc")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	_, err := ReadPointer(pipe)
+	require.EqualError(t, err, pipe+": cannot be read: not a regular file; name an existing .dvc file")
+	config := filepath.Join(dir, ".dvc", "config")
+	require.NoError(t, syscall.Mkfifo(config, 0o600))
+	_, err = Open(dir, Options{Getenv: environment(dir)})
+	require.EqualError(t, err, config+": cannot be read: not a regular file; make it readable or remove it")
+
+	c := newCheckout(t)
+	require.NoError(t, os.Remove(c.object))
+	require.NoError(t, syscall.Mkfifo(c.object, 0o600))
+	_, err = c.pull(t)
+	require.ErrorContains(t, err, ": not a regular file")
+	require.NoError(t, syscall.Mkfifo(c.target, 0o600))
+	_, err = c.pull(t)
+	require.ErrorContains(t, err, ": not a regular file")
+}
+
 func FuzzParsePointer(f *testing.F) {
 	f.Add(pointer)
 	f.Add("outs: [{md5: &a x, path: *a}]")
+	f.Add("outs:\n- md5: 013d0da08d6506664ce640459139176b.dir\n  nfiles: 2\n  hash: md5\n  path: set\n")
 	f.Fuzz(func(t *testing.T, content string) {
 		p, err := ParsePointer([]byte(content))
 		if err != nil {

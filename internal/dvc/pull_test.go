@@ -186,7 +186,7 @@ func TestPullChecksThePlace(t *testing.T) {
 	c := newCheckout(t)
 	require.NoError(t, os.Mkdir(c.target, 0o750))
 	_, err := c.pull(t)
-	require.ErrorContains(t, err, "iris.csv is not a regular file")
+	require.ErrorContains(t, err, "iris.csv: not a regular file")
 	require.NoError(t, os.Remove(c.target))
 
 	repo, err := Open(c.dir, Options{Getenv: environment(c.dir)})

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
 
 // A Remote keeps objects by their MD5.
 type Remote interface {
-	// Open streams the object with that MD5. One that is not there is
-	// [os.ErrNotExist].
+	// Open streams the object with that MD5, which ends in .dir for the listing
+	// of a directory. One that is not there is [os.ErrNotExist].
 	Open(ctx context.Context, md5 string) (io.ReadCloser, error)
 	// String names the remote in messages, without secrets.
 	String() string
@@ -42,10 +41,17 @@ func (r *Repo) remote(name string) (Remote, error) {
 		}
 		return remote, nil
 	}
+	if strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://") {
+		remote, err := newWeb(shown, url, r.config.remotes[name])
+		if err != nil {
+			return fail(shown+": "+err.Error(), "correct it by dvc remote modify "+name)
+		}
+		return remote, nil
+	}
 	path := strings.TrimPrefix(url, "file://")
 	if kind := scheme.FindString(path); kind != "" {
 		return fail(fmt.Sprintf("remote %q is of the kind %s, which Petal cannot pull from", name, kind),
-			"pull the file by dvc pull, or choose a remote in a folder or in S3")
+			"pull the file by dvc pull, or choose a remote in a folder, in S3 or behind HTTP(S)")
 	}
 	return folder{name: shown, dir: path}, nil
 }
@@ -55,7 +61,7 @@ type folder struct{ name, dir string }
 
 // Open opens the object's file.
 func (f folder) Open(_ context.Context, md5 string) (io.ReadCloser, error) {
-	return os.Open(f.path(md5))
+	return openRegular(f.path(md5))
 }
 
 // path is where DVC 3 keeps an object.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // DefaultMaxBytes is the largest object that is fetched when Options say
@@ -39,6 +40,7 @@ type Repo struct {
 	limit   int64
 	scratch string              // Options.Scratch
 	getenv  func(string) string // Options.Getenv
+	pause   time.Duration       // before a second try; it grows
 	// writable tells whether files can be made in a folder; tests replace it.
 	writable func(dir string) bool
 }
@@ -80,7 +82,7 @@ func Open(dir string, opts Options) (*Repo, error) {
 			return nil, fmt.Errorf("open DVC repository: %w", err)
 		}
 	}
-	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, getenv: opts.Getenv, writable: writable}
+	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, getenv: opts.Getenv, pause: time.Second, writable: writable}
 	if r.config, err = loadConfig(r.dvcDir, opts.Getenv); err != nil {
 		return nil, err
 	}
@@ -119,6 +121,14 @@ func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
 	if err != nil {
 		return Pulled{}, err
 	}
+	if p.Dir {
+		return Pulled{}, &Error{File: pointer, Problem: "tracks a directory", Remedy: "name a file in it, such as " + filepath.Join(filepath.Dir(pointer), p.Path, "FILE.csv"), Kind: ErrPointer}
+	}
+	return r.pull(ctx, p, pointer)
+}
+
+// pull is Pull for one file; its path is relative to the pointer's folder.
+func (r *Repo) pull(ctx context.Context, p Pointer, pointer string) (Pulled, error) {
 	target, err := filepath.Abs(filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)))
 	if err != nil {
 		return Pulled{}, fmt.Errorf("pull %s: %w", pointer, err)
@@ -200,7 +210,7 @@ func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string
 	if err != nil {
 		return "", 0, err
 	}
-	size, err = r.install(ctx, remote, p, target, 0o666)
+	size, err = persist(ctx, r.pause, func() (int64, error) { return r.install(ctx, remote, p, target, 0o666) })
 	switch {
 	case errors.Is(err, ErrCorrupt):
 		return "", 0, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC's and MLflow's digest of data; nothing is trusted because of it
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,23 +27,25 @@ type source struct {
 	dvcPath, dvcRemote string
 }
 
-// locate brings the data into place. name is a CSV file or a .dvc pointer; a CSV
-// with a pointer beside it is pulled by that.
+// locate brings the data into place. name is a CSV file or a .dvc pointer to one; a
+// CSV with a pointer beside it, or in a directory with one, is pulled by that.
 func locate(ctx context.Context, name string, opts dvc.Options) (source, error) {
-	pointer := name
-	if !strings.HasSuffix(name, ".dvc") {
-		pointer = name + ".dvc"
-		if _, err := os.Stat(pointer); errors.Is(err, os.ErrNotExist) {
-			return untracked(ctx, name)
-		}
+	pointer, inside := pointerOf(name)
+	if pointer == "" {
+		return untracked(ctx, name)
 	}
 	repo, err := dvc.Open(filepath.Dir(pointer), opts)
 	if err != nil {
 		return source{}, err
 	}
-	path := strings.TrimSuffix(pointer, ".dvc")
+	path := strings.TrimSuffix(name, ".dvc")
 	before, _ := os.Stat(path)
-	pulled, err := repo.Pull(ctx, pointer)
+	var pulled dvc.Pulled
+	if inside != "" {
+		pulled, err = repo.PullFile(ctx, pointer, inside)
+	} else {
+		pulled, err = repo.Pull(ctx, pointer)
+	}
 	if err != nil {
 		return source{}, err
 	}
@@ -59,6 +60,28 @@ func locate(ctx context.Context, name string, opts dvc.Options) (source, error) 
 		path: path, file: pulled.File, info: info,
 		md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote,
 	}, nil
+}
+
+// pointerOf finds the pointer that tracks a file: the file's own, or that of a
+// directory above it; then inside is the file's name in there.
+func pointerOf(name string) (pointer, inside string) {
+	if strings.HasSuffix(name, ".dvc") {
+		return name, ""
+	}
+	for at := filepath.Clean(name); ; at = filepath.Dir(at) {
+		if at == filepath.Dir(at) || filepath.Base(at) == ".." {
+			return "", ""
+		}
+		// Whatever has that name: what is no pointer is refused as such.
+		if info, err := os.Stat(at + ".dvc"); err != nil || info.IsDir() {
+			continue
+		}
+		if at == filepath.Clean(name) {
+			return name + ".dvc", ""
+		}
+		inside, _ = filepath.Rel(at, name) // below it
+		return at + ".dvc", filepath.ToSlash(inside)
+	}
 }
 
 // untracked hashes a file that no pointer describes.

@@ -1,6 +1,8 @@
 package training
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,4 +28,59 @@ func TestDataThatChange(t *testing.T) {
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
 	_, err = found.read(t.Context(), params, false)
 	require.EqualError(t, err, path+": changed while it was read; train again once nobody writes to it")
+}
+
+// TestDataInADirectory: params.yaml names the file; the pointer is that of the
+// directory.
+func TestDataInADirectory(t *testing.T) {
+	dir := t.TempDir()
+	put := func(content []byte, suffix string) string {
+		sum := md5.Sum(content)
+		name := hex.EncodeToString(sum[:]) + suffix
+		path := filepath.Join(dir, "store", "files", "md5", name[:2], name[2:])
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return name
+	}
+	object := put([]byte("a,y\n1,x\n2,z\n"), "")
+	listing := put([]byte(`[{"md5": "`+object+`", "relpath": "deep/train.csv"}]`), ".dir")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, ".dvc"), 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".dvc", "config"), []byte("[core]\nremote = s\n['remote \"s\"']\nurl = ../store\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "set.dvc"), []byte("outs:\n- md5: "+listing+"\n  nfiles: 1\n  hash: md5\n  path: set\n"), 0o600))
+
+	name := filepath.Join(dir, "set", "deep", "train.csv")
+	for _, from := range []string{"remote", "workspace"} {
+		found, err := locate(t.Context(), name, dvc.Options{})
+		require.NoError(t, err)
+		require.Equal(t, from, found.from)
+		require.Equal(t, object, found.md5, "the digest of the file, not of the directory")
+		require.Equal(t, "set/deep/train.csv", found.dvcPath)
+		d, err := found.read(t.Context(), Params{Label: "y"}, false)
+		require.NoError(t, err)
+		require.Equal(t, 2, d.Rows())
+	}
+	_, err := locate(t.Context(), filepath.Join(dir, "set.dvc"), dvc.Options{})
+	require.ErrorContains(t, err, "tracks a directory; name a file in it, such as "+filepath.Join(dir, "set", "FILE.csv"))
+}
+
+func TestPointerOf(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.MkdirAll(filepath.Join("data", "set", "deep"), 0o750))
+	require.NoError(t, os.MkdirAll("data.dvc", 0o750)) // no pointer, though of that name
+	for _, name := range []string{"iris.csv.dvc", "data/set.dvc", "data/set/own.csv.dvc"} {
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+	}
+	for name, want := range map[string][2]string{
+		"iris.csv":               {"iris.csv.dvc", ""},
+		"iris.csv.dvc":           {"iris.csv.dvc", ""},
+		"data/set.dvc":           {"data/set.dvc", ""},
+		"data/set/train.csv":     {"data/set.dvc", "train.csv"},
+		"data/set/deep/test.csv": {"data/set.dvc", "deep/test.csv"},
+		"data/set/own.csv":       {"data/set/own.csv.dvc", ""},
+		"data/other.csv":         {"", ""},
+		"../elsewhere.csv":       {"", ""},
+	} {
+		pointer, inside := pointerOf(name)
+		require.Equal(t, want, [2]string{pointer, inside}, name)
+	}
 }

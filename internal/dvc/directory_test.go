@@ -1,0 +1,137 @@
+package dvc
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The real DVC adds and pushes a directory; a clone pulls it by PullFile.
+func TestRealDirectory(t *testing.T) {
+	r := newReal(t)
+	origin := r.repository()
+	train := writeFile(t, origin, "data/set/train.csv", "a,y\n1,x\n2,z\n")
+	writeFile(t, origin, "data/set/deep/test.csv", "a,y\n3,x\n")
+	r.run(origin, r.dvc, "add", "--quiet", "data/set")
+	r.run(origin, r.dvc, "push", "--quiet")
+	pointer := filepath.Join(origin, "data", "set.dvc")
+	p, err := ReadPointer(pointer)
+	require.NoError(t, err)
+	require.Equal(t, Pointer{MD5: p.MD5, Size: 20, Path: "set", Dir: true, Files: 2}, p)
+	object := filepath.Join(origin, "data", "remote", "files", "md5", p.MD5[:2], p.MD5[2:]+".dir")
+
+	clean := func() {
+		require.NoError(t, os.RemoveAll(filepath.Join(origin, "data", "set")))
+		require.NoError(t, os.RemoveAll(filepath.Join(origin, ".dvc", "cache")))
+	}
+	pull := func(file string) (Pulled, error) {
+		repo, err := Open(origin, Options{Getenv: environment(r.home)})
+		require.NoError(t, err)
+		return repo.PullFile(t.Context(), pointer, file)
+	}
+	clean()
+	for _, from := range []string{"remote", "workspace"} {
+		pulled, err := pull("train.csv")
+		require.NoError(t, err)
+		require.Equal(t, Pulled{Path: train, File: train, Tracked: "data/set/train.csv", MD5: digestOf([]byte("a,y\n1,x\n2,z\n")), Size: 12, From: from, Remote: "storage"}, pulled)
+		require.FileExists(t, filepath.Join(origin, "data", "set", "deep", "test.csv"), "all of it is pulled")
+	}
+	assert.Equal(t, upToDate, r.run(origin, r.dvc, "status", "data/set.dvc"))
+	assert.Equal(t, "Cache and remote 'storage' are in sync.\n", r.run(origin, r.dvc, "status", "--cloud", "data/set.dvc"))
+
+	_, err = pull("valid.csv")
+	require.EqualError(t, err, pointer+`: there is no "valid.csv" in the directory set; name a file of it: deep/test.csv, train.csv`)
+	repo, err := Open(origin, Options{Getenv: environment(r.home)})
+	require.NoError(t, err)
+	_, err = repo.Pull(t.Context(), pointer)
+	require.EqualError(t, err, pointer+": tracks a directory; name a file in it, such as "+filepath.Join(origin, "data", "set", "FILE.csv"))
+	_, err = repo.PullFile(t.Context(), filepath.Join(origin, "data", "iris.csv.dvc"), "a")
+	require.ErrorContains(t, err, "tracks a file, not a directory")
+
+	t.Run("a changed file is no work to lose", func(t *testing.T) {
+		writeFile(t, origin, "data/set/deep/test.csv", "mine")
+		_, err := pull("train.csv")
+		require.ErrorIs(t, err, ErrModified)
+	})
+	t.Run("wrong count and size", func(t *testing.T) {
+		clean()
+		content, err := os.ReadFile(pointer)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, os.WriteFile(pointer, content, 0o600)) }()
+		for wrong, want := range map[string]string{
+			"nfiles: 3": "gives 3 files to the directory, whose listing has 2", "size: 21": "gives 21 bytes to the directory, whose files have 20",
+		} {
+			key, _, _ := strings.Cut(wrong, ":")
+			lines := strings.Split(string(content), "\n")
+			for i, line := range lines {
+				if strings.Contains(line, key+":") {
+					lines[i] = "  " + wrong
+				}
+			}
+			require.NoError(t, os.WriteFile(pointer, []byte(strings.Join(lines, "\n")), 0o600))
+			_, err = pull("train.csv")
+			require.ErrorIs(t, err, ErrPointer)
+			require.ErrorContains(t, err, want)
+		}
+	})
+	t.Run("objects that lie", func(t *testing.T) {
+		clean()
+		content, err := os.ReadFile(object)
+		require.NoError(t, err)
+		require.NoError(t, os.Chmod(object, 0o600))
+		require.NoError(t, os.WriteFile(object, []byte(strings.Replace(string(content), "train", "brain", 1)), 0o600))
+		_, err = pull("train.csv")
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.NoDirExists(t, filepath.Join(origin, "data", "set"))
+		require.NoError(t, os.Remove(object))
+		_, err = pull("train.csv")
+		require.ErrorIs(t, err, ErrMissing)
+	})
+}
+
+func TestListingFaults(t *testing.T) {
+	entry := func(md5, path string) string { return `{"md5": "` + md5 + `", "relpath": "` + path + `"}` }
+	good := entry(irisMD5, "a/b.csv")
+	files, err := parseListing([]byte("[" + good + "," + entry(irisMD5, "c.csv") + "]"))
+	require.NoError(t, err)
+	require.Equal(t, []listedFile{{irisMD5, "a/b.csv"}, {irisMD5, "c.csv"}}, files)
+	for content, want := range map[string]string{
+		"":                                  "is not DVC's",
+		"{}":                                "is not DVC's",
+		"[" + good:                          "is not DVC's",
+		"[" + good + "," + good + "]":       `has "a/b.csv" twice`,
+		"[" + entry(irisMD5, "a/./b") + "]": "oddly written",
+		"[" + entry(irisMD5, "../b") + "]":  "leads out of its folder",
+		"[" + entry(irisMD5, "/etc/passwd") + "]":        "leads out of its folder",
+		"[" + entry(irisMD5, ".git/config") + "]":        "leads out of its folder",
+		"[" + entry(irisMD5, `a\\\\..\\\\b`) + "]":       "leads out of its folder",
+		"[" + entry(irisMD5, "") + "]":                   `has no "path"`,
+		"[" + entry("../../x", "a") + "]":                "for an MD5",
+		"[" + entry(irisMD5+".dir", "a") + "]":           "for an MD5",
+		"[" + entry(strings.ToUpper(irisMD5), "a") + "]": "for an MD5",
+	} {
+		_, err := parseListing([]byte(content))
+		require.ErrorIs(t, err, ErrPointer, content)
+		require.ErrorContains(t, err, want, content)
+	}
+}
+
+func FuzzParseListing(f *testing.F) {
+	f.Add(`[{"md5": "` + irisMD5 + `", "relpath": "a/b.csv"}]`)
+	f.Add(`[{"md5": "` + irisMD5 + `", "relpath": "../b.csv"}, null, {}]`)
+	f.Fuzz(func(t *testing.T, content string) {
+		files, err := parseListing([]byte(content))
+		if err != nil {
+			require.ErrorIs(t, err, ErrPointer)
+			return
+		}
+		for _, file := range files {
+			require.True(t, filepath.IsLocal(file.Path), file.Path)
+			require.Len(t, file.MD5, 32)
+		}
+	})
+}
