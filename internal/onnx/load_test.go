@@ -3,6 +3,7 @@ package onnx
 import (
 	"bytes"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -178,4 +179,48 @@ func TestUnknownOperatorIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "Conv (version 15)")
 	require.ErrorContains(t, err, "org.example.Quantum (operator set not imported)")
 	require.Len(t, m.MissingOperators(), 2)
+}
+
+// TestRunsStayWithinMemory asks for 10^9 elements when a model is compiled, since
+// its constants are folded, in the ways that a few bytes can.
+func TestRunsStayWithinMemory(t *testing.T) {
+	ints := func(name string, v ...int64) *Tensor { return NamedTensor(name, []int{len(v)}, v) }
+	scalar := func(name string, v int64) *Tensor { return NamedTensor(name, nil, []int64{v}) }
+	empty := Node{Operator: "ConstantOfShape", Inputs: []string{"empty"}, Outputs: []string{"e"}}
+	tests := map[string][]Node{
+		"ConstantOfShape": {{Operator: "ConstantOfShape", Inputs: []string{"many"}, Outputs: []string{"y"}}},
+		"Expand":          {{Operator: "Expand", Inputs: []string{"one", "many"}, Outputs: []string{"y"}}},
+		"Tile":            {{Operator: "Tile", Inputs: []string{"one", "many"}, Outputs: []string{"y"}}},
+		"Range":           {{Operator: "Range", Inputs: []string{"zero", "billion", "step"}, Outputs: []string{"y"}}},
+		"Tile of Tile": {
+			{Operator: "Tile", Inputs: []string{"one", "some"}, Outputs: []string{"t"}},
+			{Operator: "Tile", Inputs: []string{"t", "some"}, Outputs: []string{"y"}},
+		},
+		"Scan of empty slices": {empty, {
+			Operator: "Scan", Inputs: []string{"e"}, Outputs: []string{"y"},
+			Attributes: []Attribute{IntAttribute("num_scan_inputs", 1), GraphAttribute("body", &Graph{
+				Inputs: []ValueInfo{{Name: "s"}}, Outputs: []ValueInfo{{Name: "r"}},
+				Nodes: []Node{{Operator: "Identity", Inputs: []string{"s"}, Outputs: []string{"r"}}},
+			})},
+		}},
+	}
+	for name, nodes := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := &Model{IRVersion: 8, Opsets: []Opset{{Version: 15}}, Graph: &Graph{
+				Nodes: nodes, Outputs: []ValueInfo{{Name: "y"}},
+				Initializers: []*Tensor{
+					ints("many", 1e9), ints("some", 40_000), ints("empty", 1e9, 0), ints("one", 1),
+					scalar("zero", 0), scalar("billion", 1e9), scalar("step", 1),
+				},
+			}}
+			const limit = 4 << 20
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := NewSession(m, WithLimits(Limits{Memory: limit}))
+			runtime.ReadMemStats(&after)
+			require.ErrorIs(t, err, ErrLimit)
+			require.ErrorContains(t, err, nodes[len(nodes)-1].Operator)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(limit+1<<20))
+		})
+	}
 }

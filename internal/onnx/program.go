@@ -72,6 +72,15 @@ func (p *program) run(e *env, values []Value) error {
 	return nil
 }
 
+// charge takes n things of a size off the memory that is left.
+func (e *env) charge(n int, size int64) error {
+	if int64(n) > e.memory/size {
+		return at(ErrLimit, "the values of the run take more than %d bytes", e.limit)
+	}
+	e.memory -= int64(n) * size
+	return nil
+}
+
 // alloc makes a tensor of zeros within the run's limit. Every kernel whose
 // output can be larger than its inputs goes through it.
 func alloc[T Element](e *env, shape ...int) (*Tensor, []T, error) {
@@ -80,11 +89,9 @@ func alloc[T Element](e *env, shape ...int) (*Tensor, []T, error) {
 		return nil, nil, err
 	}
 	var zero T
-	size := int64(n) * int64(unsafe.Sizeof(zero)) //nolint:gosec // The size of a Go type.
-	if size > e.memory {
-		return nil, nil, at(ErrLimit, "the values of the run take more than %d bytes", e.limit)
+	if err := e.charge(n, int64(unsafe.Sizeof(zero))); err != nil { //nolint:gosec // The size of a Go type.
+		return nil, nil, err
 	}
-	e.memory -= size
 	data := make([]T, n)
 	return &Tensor{Shape: append([]int(nil), shape...), Data: data}, data, nil
 }

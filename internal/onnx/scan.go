@@ -134,6 +134,12 @@ func (s *scan) kernel(e *env, in []Value) ([]Value, error) {
 		}
 		length = slices[i].length
 	}
+	// Slices without elements take memory too: their headers, and the slots of
+	// each step.
+	const header = 256
+	if err := e.charge(length, int64(header*(1+s.body.slots))); err != nil {
+		return nil, err
+	}
 	state := append([]Value(nil), in[:s.states]...)
 	stacks := make([][]*Tensor, len(s.body.outputSlots)-s.states)
 	for step := range length {
