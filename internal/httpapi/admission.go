@@ -30,6 +30,7 @@ var errOverload = failure{
 type admission struct {
 	pending atomic.Int64  // nanoseconds of one processor
 	turns   chan struct{} // a place a batch that is evaluated
+	bodies  atomic.Int64  // bytes of large bodies that are in work
 }
 
 func newAdmission() *admission {

@@ -24,9 +24,16 @@ type binder struct {
 	ignoreExtra bool
 	locate      func(i int) string // names row i of the body
 
-	row   []float64
-	cells []serving.Cell
-	given []bool
+	row     []float64
+	cells   []serving.Cell
+	given   []bool
+	widened []serving.Cell
+
+	// What was added.
+	n     int
+	x     []float32
+	all   []serving.Cell // of a typed model
+	named bool           // the last row was
 }
 
 func newBinder(model *serving.Model, locate func(int) string) *binder {
@@ -37,9 +44,10 @@ func newBinder(model *serving.Model, locate func(int) string) *binder {
 	}
 }
 
-// newBatch makes room for n rows, none of which is there yet.
-func newBatch(model *serving.Model, n int) (*batch, *fieldError) {
-	b := &batch{n: n, x: make([]float32, 0, n*len(model.Info().Features))}
+// newBatch makes a batch of n rows x. Those of a typed model are to be set in its
+// table.
+func newBatch(model *serving.Model, n int, x []float32) (*batch, *fieldError) {
+	b := &batch{n: n, x: x}
 	if !model.IsTyped() {
 		return b, nil
 	}
@@ -52,49 +60,64 @@ func newBatch(model *serving.Model, n int) (*batch, *fieldError) {
 
 // bind makes a batch of rows.
 func (b *binder) bind(rows []instance) (*batch, *fieldError) {
-	out, fault := newBatch(b.model, len(rows))
-	if fault != nil {
-		return nil, fault
-	}
-	for i, in := range rows {
-		row, cells := in.values, in.cells
-		if out.table != nil && cells == nil {
-			cells = widen(make([]serving.Cell, 0, len(row)), row)
-		}
-		if in.names != nil {
-			if fault := b.byName(in.names, row, cells, i); fault != nil {
-				return nil, fault
-			}
-			row = b.row
-			if cells != nil {
-				cells = b.cells
-			}
-		}
-		if err := b.check(out, i, row, cells); err != nil {
-			return nil, inputFault(err, b.locate(i), in.names != nil)
-		}
-		for _, v := range row {
-			out.x = append(out.x, float32(v))
+	for i := range rows {
+		if fault := b.add(i, &rows[i]); fault != nil {
+			return nil, fault
 		}
 	}
-	return out, nil
+	return b.finish()
 }
 
-// check checks a row and enters it in the batch's table. Cells may be nil for a
-// row of numbers.
-func (b *binder) check(out *batch, i int, row []float64, cells []serving.Cell) error {
+// add checks row i and takes what it says: the caller may use it again.
+func (b *binder) add(i int, in *instance) *fieldError {
+	row, cells := in.values, in.cells
+	if b.model.IsTyped() && cells == nil {
+		b.widened = widen(b.widened[:0], row)
+		cells = b.widened
+	}
+	b.named = in.names != nil
+	if b.named {
+		if fault := b.byName(in.names, row, cells, i); fault != nil {
+			return fault
+		}
+		row = b.row
+		if cells != nil {
+			cells = b.cells
+		}
+	}
+	if err := b.check(row, cells); err != nil {
+		return inputFault(err, b.locate(i), b.named)
+	}
+	if b.model.IsTyped() {
+		b.all = append(b.all, cells...)
+	}
+	for _, v := range row {
+		b.x = append(b.x, float32(v))
+	}
+	b.n++
+	return nil
+}
+
+// check checks a row. Cells may be nil for a row of numbers.
+func (b *binder) check(row []float64, cells []serving.Cell) error {
 	if cells == nil {
 		return b.model.Check(row)
 	}
-	if err := b.model.CheckCells(cells); err != nil || out.table == nil {
-		return err
+	return b.model.CheckCells(cells)
+}
+
+// finish makes a batch of the rows that were added.
+func (b *binder) finish() (*batch, *fieldError) {
+	out, fault := newBatch(b.model, b.n, b.x)
+	if fault != nil || out.table == nil {
+		return out, fault
 	}
-	for column, c := range cells {
-		if err := out.table.Set(i, column, c); err != nil {
-			return err
+	for i, c := range b.all {
+		if err := out.table.Set(i/len(b.features), i%len(b.features), c); err != nil {
+			return nil, inputFault(err, b.locate(i/len(b.features)), b.named)
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // byName puts the values of one row in order. Every feature must be there: a

@@ -28,6 +28,14 @@ type instance struct {
 	cells []serving.Cell
 }
 
+// cell returns value i.
+func (in *instance) cell(i int) serving.Cell {
+	if in.cells != nil {
+		return in.cells[i]
+	}
+	return serving.Cell{Number: in.values[i]}
+}
+
 // add appends a value.
 func (in *instance) add(c serving.Cell) {
 	if c.Kind != serving.Number && in.cells == nil {
@@ -113,6 +121,10 @@ func decodePredict(data []byte) (request, *fieldError) {
 func reject(reason rejectReason, location, message string) *fieldError {
 	return &fieldError{reason: reason, location: location, message: message}
 }
+
+// maxMembers bounds the keys of an object and the columns of a CSV, which take
+// much more memory than bytes in the body.
+const maxMembers = 100_000
 
 // A decoder walks over one JSON text from left to right. Its methods are told
 // the location they stand at, for the errors they make.
@@ -294,6 +306,8 @@ func (d *decoder) object(at string, member func(key string) *fieldError) *fieldE
 		}
 		if _, twice := seen[key]; twice {
 			return reject(rejectMalformed, at, "a key comes twice")
+		} else if len(seen) == maxMembers {
+			return reject(rejectMalformed, at, "there are too many keys")
 		}
 		seen[key] = struct{}{}
 		if err := member(key); err != nil {

@@ -295,6 +295,7 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errOverload)
 		return
 	}
+	defer a.meter(r)()
 	body, no := readInference(w, r, a.cfg.BatchMaxBytes)
 	if no != nil {
 		fail(w, r, *no)

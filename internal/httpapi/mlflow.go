@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -111,6 +112,7 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errOverload)
 		return
 	}
+	defer a.meter(r)()
 	isCSV := isMediaType(r, "text/csv")
 	mediaType := "application/json"
 	if isCSV {
@@ -129,14 +131,13 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) {
 	if isCSV {
 		decode = decodeCSV
 	}
-	rows, fault := decode(body, columns)
-	if fault != nil {
-		a.rejectInput(w, r, model, fault)
-		return
-	}
 	bound := newBinder(model, numberedRow)
 	bound.index, bound.ignoreExtra = columns.index, true
-	b, fault := bound.bind(rows)
+	fault := decode(body, columns, bound.add)
+	var b *batch
+	if fault == nil {
+		b, fault = bound.finish()
+	}
 	if fault == nil {
 		i, admitted, err := a.evaluate(r.Context(), model, b)
 		if !admitted {
@@ -204,26 +205,30 @@ func (c columns) kindAt(i int) serving.Kind {
 	return serving.Number
 }
 
+// A sink takes one row after another. The row is used again for the next one:
+// many small rows must not take many times the memory of the body.
+type sink func(i int, row *instance) *fieldError
+
 // decodeInvocations reads one of the JSON forms of /invocations.
-func decodeInvocations(data []byte, known columns) ([]instance, *fieldError) {
-	d := scoringDecoder{decoder{data: data}, known}
+func decodeInvocations(data []byte, known columns, take sink) *fieldError {
+	d := scoringDecoder{decoder: decoder{data: data}, known: known, take: take, keys: make([]string, 0, 8)}
 	if err := d.checkText(); err != nil {
-		return nil, err
+		return err
 	}
 	d.skipSpace()
 	members, err := d.members("body")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if d.skipSpace(); d.pos != len(d.data) {
-		return nil, d.malformed("there is something after the JSON object")
+		return d.malformed("there is something after the JSON object")
 	}
 	form, start := "", 0
 	for _, name := range []string{"dataframe_split", "dataframe_records", "instances", "inputs"} {
 		pos, given := members[name]
 		switch {
 		case given && form != "":
-			return nil, reject(rejectMalformed, "body", `give exactly one of "dataframe_split", "dataframe_records", "instances" and "inputs"`)
+			return reject(rejectMalformed, "body", `give exactly one of "dataframe_split", "dataframe_records", "instances" and "inputs"`)
 		case given:
 			form, start = name, pos
 		}
@@ -231,7 +236,7 @@ func decodeInvocations(data []byte, known columns) ([]instance, *fieldError) {
 	d.pos = start
 	switch at := "body." + form; {
 	case form == "":
-		return nil, reject(rejectMalformed, "body", `one of "dataframe_split", "dataframe_records", "instances" and "inputs" is missing`)
+		return reject(rejectMalformed, "body", `one of "dataframe_split", "dataframe_records", "instances" and "inputs" is missing`)
 	case form == "dataframe_split":
 		return d.split(at)
 	case form == "inputs" && d.peek() == '{':
@@ -246,6 +251,16 @@ func decodeInvocations(data []byte, known columns) ([]instance, *fieldError) {
 type scoringDecoder struct {
 	decoder
 	known columns
+	take  sink
+
+	row  instance // the one at hand
+	keys []string // its names, where it has its own
+}
+
+// next empties the row for another one.
+func (d *scoringDecoder) next(names []string) *instance {
+	d.row = instance{names: names, values: d.row.values[:0]}
+	return &d.row
 }
 
 // members finds where the values of an object begin.
@@ -263,34 +278,33 @@ func (d *scoringDecoder) members(at string) (map[string]int, *fieldError) {
 
 // split reads {"columns":[…],"data":[[…]]}; without columns the order is the
 // model's.
-func (d *scoringDecoder) split(at string) ([]instance, *fieldError) {
+func (d *scoringDecoder) split(at string) *fieldError {
 	members, err := d.members(at)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var names []string
 	if pos, given := members["columns"]; given {
 		d.pos = pos
 		if names, err = d.names(at + ".columns"); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	pos, given := members["data"]
 	if !given {
-		return nil, reject(rejectMissingKey, at+".data", "the rows are missing")
+		return reject(rejectMissingKey, at+".data", "the rows are missing")
 	}
 	d.pos = pos
 	at += ".data"
 	if d.peek() != '[' {
-		return nil, d.wrongType(at, "an array of rows")
+		return d.wrongType(at, "an array of rows")
 	}
-	rows := []instance{}
-	err = d.array(func(i int) *fieldError {
-		row, err := d.cells(fmt.Sprintf("%s[%d]", at, i), names)
-		rows = append(rows, row)
-		return err
+	return d.array(func(i int) *fieldError {
+		if err := d.cells(func() string { return fmt.Sprintf("%s[%d]", at, i) }, names); err != nil {
+			return err
+		}
+		return d.take(i, &d.row)
 	})
-	return rows, err
 }
 
 // names reads an array of column names.
@@ -318,46 +332,46 @@ func (d *scoringDecoder) names(at string) ([]string, *fieldError) {
 }
 
 // rows reads an array of rows, by position or by name.
-func (d *scoringDecoder) rows(at string) ([]instance, *fieldError) {
+func (d *scoringDecoder) rows(at string) *fieldError {
 	if d.peek() != '[' {
-		return nil, d.wrongType(at, "an array of rows")
+		return d.wrongType(at, "an array of rows")
 	}
-	rows := []instance{}
-	err := d.array(func(i int) *fieldError {
-		here := fmt.Sprintf("%s[%d]", at, i)
-		var row instance
+	return d.array(func(i int) *fieldError {
+		here := func() string { return fmt.Sprintf("%s[%d]", at, i) }
 		var err *fieldError
 		if d.peek() == '{' {
-			row, err = d.record(here)
+			err = d.record(here())
 		} else {
-			row, err = d.cells(here, nil)
+			err = d.cells(here, nil)
 		}
-		rows = append(rows, row)
-		return err
+		if err != nil {
+			return err
+		}
+		return d.take(i, &d.row)
 	})
-	return rows, err
 }
 
-func (d *scoringDecoder) record(at string) (instance, *fieldError) {
-	row := instance{names: []string{}}
+func (d *scoringDecoder) record(at string) *fieldError {
+	row := d.next(d.keys[:0])
 	err := d.object(at, func(key string) *fieldError {
 		column, known := d.known.index[key]
 		if !known {
 			return d.skip(0)
 		}
-		v, err := d.cell(at+"."+key, d.known.kindAt(column))
+		v, err := d.cell(func() string { return at + "." + key }, d.known.kindAt(column))
 		row.names = append(row.names, key)
 		row.add(v)
 		return err
 	})
-	return row, err
+	d.keys = row.names
+	return err
 }
 
 // cells reads one row by position; with names, those of the columns.
-func (d *scoringDecoder) cells(at string, names []string) (instance, *fieldError) {
-	row := instance{names: names}
+func (d *scoringDecoder) cells(at func() string, names []string) *fieldError {
+	row := d.next(names)
 	if d.peek() != '[' {
-		return row, d.wrongType(at, "an array of numbers")
+		return d.wrongType(at(), "an array of numbers")
 	}
 	err := d.array(func(i int) *fieldError {
 		column := i
@@ -368,72 +382,85 @@ func (d *scoringDecoder) cells(at string, names []string) (instance, *fieldError
 				return d.skip(0)
 			}
 		}
-		v, err := d.cell(fmt.Sprintf("%s[%d]", at, i), d.known.kindAt(column))
+		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at(), i) }, d.known.kindAt(column))
 		row.add(v)
 		return err
 	})
 	if err == nil && names != nil && len(row.values) != len(names) {
-		err = reject(rejectWrongWidth, at, fmt.Sprintf("there are %d columns and %d values", len(names), len(row.values)))
+		err = reject(rejectWrongWidth, at(), fmt.Sprintf("there are %d columns and %d values", len(names), len(row.values)))
 	}
-	return row, err
+	return err
 }
 
 // columns reads {"a":[…],"b":[…]}, or {"a":1,"b":2} for one row.
-func (d *scoringDecoder) columns(at string) ([]instance, *fieldError) {
-	var rows []instance
-	first := true
+func (d *scoringDecoder) columns(at string) *fieldError {
+	var names []string
+	var all []instance // a column each
 	err := d.object(at, func(key string) *fieldError {
-		here := at + "." + key
-		column, known := d.known.index[key]
+		index, known := d.known.index[key]
 		if !known {
 			return d.skip(0)
 		}
-		kind := d.known.kindAt(column)
-		var values []serving.Cell
-		var err *fieldError
-		if d.peek() == '[' {
-			err = d.array(func(i int) *fieldError {
-				v, err := d.cell(fmt.Sprintf("%s[%d]", here, i), kind)
-				values = append(values, v)
-				return err
-			})
-		} else {
-			values = make([]serving.Cell, 1)
-			values[0], err = d.cell(here, kind)
+		column, err := d.column(at+"."+key, d.known.kindAt(index))
+		if err == nil && len(all) > 0 && len(column.values) != len(all[0].values) {
+			err = reject(rejectWrongWidth, at+"."+key, "the columns are not equally long")
 		}
-		switch {
-		case err != nil:
-			return err
-		case first:
-			rows, first = make([]instance, len(values)), false
-		case len(values) != len(rows):
-			return reject(rejectWrongWidth, here, "the columns are not equally long")
-		}
-		for i, v := range values {
-			rows[i].names = append(rows[i].names, key)
-			rows[i].add(v)
-		}
-		return nil
+		names, all = append(names, key), append(all, column)
+		return err
 	})
-	if err == nil && first && len(d.known.features) > 0 {
-		err = reject(rejectMissingKey, at, "there is no column that the model knows")
+	switch {
+	case err != nil:
+		return err
+	case len(all) > 0:
+		return d.transpose(names, all)
+	case len(d.known.features) > 0:
+		return reject(rejectMissingKey, at, "there is no column that the model knows")
 	}
-	return rows, err
+	return nil
+}
+
+// column reads the values of one column, or the one value.
+func (d *scoringDecoder) column(at string, kind serving.Kind) (instance, *fieldError) {
+	var column instance
+	if d.peek() != '[' {
+		v, err := d.cell(func() string { return at }, kind)
+		column.add(v)
+		return column, err
+	}
+	err := d.array(func(i int) *fieldError {
+		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, i) }, kind)
+		column.add(v)
+		return err
+	})
+	return column, err
+}
+
+// transpose takes the rows of columns that are equally long.
+func (d *scoringDecoder) transpose(names []string, columns []instance) *fieldError {
+	for i := range columns[0].values {
+		row := d.next(names)
+		for c := range columns {
+			row.add(columns[c].cell(i))
+		}
+		if err := d.take(i, row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cell reads a value for a column of that kind. Numbers, true and false may be
 // written as text, as pandas writes columns of mixed types.
-func (d *scoringDecoder) cell(at string, kind serving.Kind) (serving.Cell, *fieldError) {
-	here := func() string { return at }
+func (d *scoringDecoder) cell(here func() string, kind serving.Kind) (serving.Cell, *fieldError) {
 	switch {
 	case d.peek() == '"':
 		written, ok := d.str()
 		if !ok {
 			return serving.Cell{}, d.malformed("a value is not written as JSON writes strings")
 		}
-		return parseCell(written, kind, at)
+		return parseCell(written, kind, here)
 	case kind == serving.Text && d.peek() != 'n':
-		return serving.Cell{}, d.wrongType(at, "text")
+		return serving.Cell{}, d.wrongType(here(), "text")
 	case kind == serving.Boolean:
 		return d.decoder.cell(here)
 	default:
@@ -443,7 +470,7 @@ func (d *scoringDecoder) cell(at string, kind serving.Kind) (serving.Cell, *fiel
 }
 
 // parseCell reads a value that stands in text.
-func parseCell(written string, kind serving.Kind, at string) (serving.Cell, *fieldError) {
+func parseCell(written string, kind serving.Kind, here func() string) (serving.Cell, *fieldError) {
 	switch {
 	case kind == serving.Text:
 		return serving.Cell{Kind: kind, Text: written}, nil
@@ -456,11 +483,11 @@ func parseCell(written string, kind serving.Kind, at string) (serving.Cell, *fie
 	n := decoder{data: []byte(written)}
 	digits, ok := n.numberText()
 	if !ok || n.pos != len(n.data) {
-		return serving.Cell{}, reject(rejectWrongType, at, "a number is expected, not text")
+		return serving.Cell{}, reject(rejectWrongType, here(), "a number is expected, not text")
 	}
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
-		return serving.Cell{}, reject(rejectOutOfRange, at, "the number is out of range; a 32-bit float must hold it")
+		return serving.Cell{}, reject(rejectOutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
 	return serving.Cell{Number: v}, nil
 }
@@ -492,17 +519,53 @@ func (d *decoder) skip(depth int) *fieldError {
 
 // decodeCSV reads text with a header, as pandas writes it. An empty cell is a
 // missing value.
-func decodeCSV(data []byte, known columns) ([]instance, *fieldError) {
+func decodeCSV(data []byte, known columns, take sink) *fieldError {
 	if !utf8.Valid(data) {
-		return nil, reject(rejectMalformed, "body", "the body is not valid UTF-8")
+		return reject(rejectMalformed, "body", "the body is not valid UTF-8")
+	}
+	for line := range bytes.Lines(data) {
+		if bytes.Count(line, []byte{','}) >= maxMembers {
+			return reject(rejectMalformed, "body", "a line has too many columns")
+		}
 	}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.ReuseRecord = true
+	names, fault := readHeader(r, known)
+	if fault != nil {
+		return fault
+	}
+	row := instance{names: names}
+	for i := 0; ; i++ {
+		cells, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		line, _ := r.FieldPos(0)
+		if err != nil {
+			return reject(rejectMalformed, fmt.Sprintf("row %d", i), "the line is not CSV, or has another number of columns than the header")
+		}
+		row.values, row.cells = row.values[:0], nil
+		for column, written := range cells {
+			c, fault := known.readCell(names[column], written, func() string { return fmt.Sprintf("line %d, column %d", line, column+1) })
+			if fault != nil {
+				return fault
+			}
+			row.add(c)
+		}
+		if fault := take(i, &row); fault != nil {
+			return fault
+		}
+	}
+}
+
+// readHeader reads the names of the columns: none twice, and all that the model
+// knows.
+func readHeader(r *csv.Reader, known columns) ([]string, *fieldError) {
 	header, err := r.Read()
 	if err != nil {
 		return nil, reject(rejectMalformed, "line 1", "a header with the names of the columns is expected")
 	}
-	names := append([]string(nil), header...)
+	names := slices.Clone(header)
 	names[0] = strings.TrimPrefix(names[0], "\ufeff")
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -516,29 +579,16 @@ func decodeCSV(data []byte, known columns) ([]instance, *fieldError) {
 			return nil, reject(rejectMissingKey, "line 1", fmt.Sprintf("the header does not name the column %q", name))
 		}
 	}
-	rows := []instance{}
-	for {
-		cells, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		line, _ := r.FieldPos(0)
-		if err != nil {
-			return nil, reject(rejectMalformed, fmt.Sprintf("row %d", len(rows)), "the line is not CSV, or has another number of columns than the header")
-		}
-		row := instance{names: names, values: make([]float64, 0, len(cells))}
-		for i, written := range cells {
-			c := serving.Cell{Number: math.NaN()}
-			column, is := known.index[names[i]]
-			kind := known.kindAt(column)
-			if is && (strings.TrimSpace(written) != "" || kind == serving.Text && written != "") {
-				var fault *fieldError
-				if c, fault = parseCell(written, kind, fmt.Sprintf("line %d, column %d", line, i+1)); fault != nil {
-					return nil, fault
-				}
-			}
-			row.add(c)
-		}
-		rows = append(rows, row)
+	return names, nil
+}
+
+// readCell reads the text of a column's cell. Empty ones are missing, and so are
+// those of columns that the model does not know.
+func (c columns) readCell(name, written string, here func() string) (serving.Cell, *fieldError) {
+	column, is := c.index[name]
+	kind := c.kindAt(column)
+	if is && (strings.TrimSpace(written) != "" || kind == serving.Text && written != "") {
+		return parseCell(written, kind, here)
 	}
+	return serving.Cell{Number: math.NaN()}, nil
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/petal-ml/petal/internal/serving"
 )
 
+// maxTensors bounds the tensors of a request, and their dimensions.
+const maxTensors = 10_000
+
 // An inference is the JSON of an inference request as it was written.
 type inference struct {
 	id      string
@@ -61,12 +64,18 @@ func decodeInference(data []byte) (*inference, *fieldError) {
 			})
 		case "inputs":
 			return d.list("inputs", func(i int) *fieldError {
+				if i == maxTensors {
+					return reject(rejectMalformed, "inputs", "there are too many")
+				}
 				t, err := d.input(fmt.Sprintf("inputs[%d]", i))
 				req.inputs = append(req.inputs, t)
 				return err
 			})
 		case "outputs":
 			return d.list("outputs", func(i int) *fieldError {
+				if i == maxTensors {
+					return reject(rejectMalformed, "outputs", "there are too many")
+				}
 				o, err := d.output(fmt.Sprintf("outputs[%d]", i))
 				req.outputs = append(req.outputs, o)
 				return err
@@ -109,7 +118,10 @@ func (d *decoder) input(at string) (inputTensor, *fieldError) {
 		case "datatype":
 			return d.text(at+".datatype", &t.datatype)
 		case "shape":
-			return d.list(at+".shape", func(int) *fieldError {
+			return d.list(at+".shape", func(i int) *fieldError {
+				if i == maxTensors {
+					return reject(rejectMalformed, at+".shape", "there are too many")
+				}
 				n, err := d.whole(at + ".shape")
 				t.shape = append(t.shape, n)
 				return err
@@ -232,24 +244,16 @@ func (d *decoder) flatten(at string, into *inputTensor, depth int) *fieldError {
 // Tail holds the binary data. It returns the outputs asked for, too.
 func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputChoice, *fieldError) {
 	features := model.Info().Features
+	found, fault := req.find(model)
+	if fault != nil {
+		return nil, nil, fault
+	}
 	var b *batch
-	placed := make([]bool, len(features))
-	find := inputFinder(model)
-	for i := range req.inputs {
+	for i, in := range found {
 		t, at := &req.inputs[i], fmt.Sprintf("inputs[%d]", i)
-		in, known := find(t.name)
-		if !known {
-			return nil, nil, reject(rejectUnknownKey, at+".name", "the model has no such input; its metadata lists them")
-		}
-		claimed := placed[in.First : in.First+in.Width]
-		if slices.Contains(claimed, true) {
-			return nil, nil, reject(rejectMalformed, at+".name", "a column is given twice")
-		}
 		n, fault := t.rowsOf(at, in)
 		if fault == nil && b == nil {
-			if b, fault = newBatch(model, n); fault == nil {
-				b.x = b.x[:n*len(features)]
-			}
+			b, fault = newBatch(model, n, make([]float32, n*len(features)))
 		}
 		if fault == nil && n != b.n {
 			fault = reject(rejectWrongWidth, at+".shape", "the tensors have different numbers of rows")
@@ -260,20 +264,40 @@ func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputC
 		if fault != nil {
 			return nil, nil, fault
 		}
-		for c := range claimed {
-			claimed[c] = true
-		}
-	}
-	for c, ok := range placed {
-		if !ok {
-			return nil, nil, reject(rejectMissingKey, "inputs", "there is no tensor for the feature "+features[c].Name)
-		}
 	}
 	if len(tail) > 0 {
 		return nil, nil, reject(rejectMalformed, "body", "there is binary data that no tensor claims")
 	}
 	wanted, fault := req.choose(model)
 	return b, wanted, fault
+}
+
+// find says which input each tensor is for. Each feature has one: thus the rows
+// that a tensor claims to have take no more memory than the values that came.
+func (req *inference) find(model *serving.Model) ([]serving.Input, *fieldError) {
+	features, lookup := model.Info().Features, inputFinder(model)
+	placed := make([]bool, len(features))
+	found := make([]serving.Input, len(req.inputs))
+	for i := range req.inputs {
+		at := fmt.Sprintf("inputs[%d].name", i)
+		in, known := lookup(req.inputs[i].name)
+		if !known {
+			return nil, reject(rejectUnknownKey, at, "the model has no such input; its metadata lists them")
+		}
+		for c := in.First; c < in.First+in.Width; c++ {
+			if placed[c] {
+				return nil, reject(rejectMalformed, at, "a column is given twice")
+			}
+			placed[c] = true
+		}
+		found[i] = in
+	}
+	for c, ok := range placed {
+		if !ok {
+			return nil, reject(rejectMissingKey, "inputs", "there is no tensor for the feature "+features[c].Name)
+		}
+	}
+	return found, nil
 }
 
 // inputFinder finds an input of the graph, or one feature, by name.
