@@ -50,7 +50,7 @@ func quote(s string) string {
 
 // printable shows a name as it is where it is a plain one, else quoted.
 func printable(s string) string {
-	if q := quote(s); q != `"`+s+`"` || strings.ContainsAny(s, " ,;:") {
+	if q := quote(s); q != `"`+s+`"` || s == "" || strings.ContainsAny(s, " ,;:") {
 		return q
 	}
 	return s

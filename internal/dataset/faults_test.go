@@ -28,6 +28,21 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "\n", "the first one, otherwise")
 
+	path = write(t, "a,b,kind\n1,2,x\ntall,wide,\n3,4,y\n")
+	_, err = Read(t.Context(), path, Options{Label: "kind", AllFaults: true})
+	require.ErrorContains(t, err, `line 3, column a: "tall" is not a number; `)
+	require.ErrorContains(t, err, `line 3, column b: "wide" is not a number; `)
+	require.ErrorContains(t, err, "line 3, column kind: the label is missing; ")
+
+	path = write(t, "a,,b,a,b,\n1,2,3,4,5,6\ntall\n")
+	_, err = Read(t.Context(), path, Options{Label: "kind", Drop: []string{"c"}, AllFaults: true})
+	require.EqualError(t, err, strings.ReplaceAll(`F, line 1: column 2 has no name; give every column a name in the header
+F, line 1: columns 1 and 4 are both named "a"; give every column a name of its own
+F, line 1: columns 3 and 5 are both named "b"; give every column a name of its own
+F, line 1: column 6 has no name; give every column a name in the header
+F, line 1: there is no label column "kind"; choose it by --label or by "label" in params.yaml from a, "", b, a, b, ""
+F, line 1: there is no column "c" to drop; take it out of "drop" in params.yaml, or choose from a, "", b, a, b, ""`, "F", path))
+
 	path = write(t, "a,kind\n"+strings.Repeat("tall,x\n", 1000))
 	_, err = Read(t.Context(), path, Options{Label: "kind", AllFaults: true})
 	lines = strings.Split(err.Error(), "\n")

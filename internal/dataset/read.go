@@ -43,8 +43,8 @@ type Options struct {
 	AllowMissing bool
 	// MaxBytes is the largest file that is read; 0 means DefaultMaxBytes.
 	MaxBytes int64
-	// AllFaults lets the reading go on after a row that cannot be used, so that
-	// the error joins the faults of all rows, the first hundred of them.
+	// AllFaults lets the reading go on after what cannot be used, so that the
+	// error joins all faults of the header, or else of all rows, the first hundred.
 	AllFaults bool
 	// MD5 is the digest of the file where the caller has just verified it; empty:
 	// it is computed on the way, which takes a third of the reading.
@@ -210,9 +210,12 @@ func (r *reader) readHeader(b *block) error {
 	b.text = b.text[length:]
 	r.names = slices.Clone(header)
 	if err := r.checkHeader(); err != nil {
-		return err
+		return r.withFaults(err)
 	}
-	return r.chooseColumns()
+	if err := r.chooseColumns(); err != nil {
+		return r.withFaults(err)
+	}
+	return errors.Join(r.faults...) // no row can be told without a good header
 }
 
 func (r *reader) records(input io.Reader) *csv.Reader {
@@ -286,7 +289,7 @@ func separator(start []byte) byte {
 
 func (r *reader) checkHeader() error {
 	fail := func(problem, remedy string) error {
-		return &Error{File: r.path, Line: 1, Problem: problem, Remedy: remedy}
+		return r.fault(&Error{File: r.path, Line: 1, Problem: problem, Remedy: remedy})
 	}
 	if len(r.names) > maxColumns {
 		return fail(fmt.Sprintf("there are %d columns, more than %d", len(r.names), maxColumns), "leave columns out")
@@ -294,15 +297,20 @@ func (r *reader) checkHeader() error {
 	seen := map[string]int{}
 	numbers := true
 	for i, name := range r.names {
+		var err error
 		switch first, repeated := seen[name]; {
 		case strings.TrimSpace(name) == "":
-			return fail(fmt.Sprintf("column %d has no name", i+1), "give every column a name in the header")
+			err = fail(fmt.Sprintf("column %d has no name", i+1), "give every column a name in the header")
 		case !utf8.ValidString(name):
-			return fail(fmt.Sprintf("the name of column %d is not UTF-8", i+1), "save the file as UTF-8")
+			err = fail(fmt.Sprintf("the name of column %d is not UTF-8", i+1), "save the file as UTF-8")
 		case repeated:
-			return fail(fmt.Sprintf("columns %d and %d are both named %s", first+1, i+1, quote(name)), "give every column a name of its own")
+			err = fail(fmt.Sprintf("columns %d and %d are both named %s", first+1, i+1, quote(name)), "give every column a name of its own")
+		default:
+			seen[name] = i
 		}
-		seen[name] = i
+		if err != nil {
+			return err
+		}
 		if _, err := strconv.ParseFloat(name, 64); err != nil {
 			numbers = false
 		}
@@ -316,27 +324,33 @@ func (r *reader) checkHeader() error {
 func (r *reader) chooseColumns() error {
 	r.label = slices.Index(r.names, r.opts.Label)
 	if r.label < 0 {
-		return &Error{
+		if err := r.fault(&Error{
 			File: r.path, Line: 1,
 			Problem: fmt.Sprintf("there is no label column %s", quote(r.opts.Label)),
 			Remedy:  `choose it by --label or by "label" in params.yaml from ` + list(r.names),
+		}); err != nil {
+			return err
 		}
 	}
 	dropped := map[int]bool{r.label: true}
 	for _, name := range r.opts.Drop {
 		i := slices.Index(r.names, name)
+		var err error
 		switch {
 		case i < 0:
-			return &Error{
+			err = r.fault(&Error{
 				File: r.path, Line: 1,
 				Problem: fmt.Sprintf("there is no column %s to drop", quote(name)),
 				Remedy:  `take it out of "drop" in params.yaml, or choose from ` + list(r.names),
-			}
+			})
 		case i == r.label:
-			return &Error{
+			err = r.fault(&Error{
 				File: r.path, Line: 1, Column: name, Problem: "is both the label and to be dropped",
 				Remedy: `take it out of "drop" in params.yaml`,
-			}
+			})
+		}
+		if err != nil {
+			return err
 		}
 		dropped[i] = true
 	}
@@ -475,9 +489,7 @@ func (r *reader) readStrictly(ctx context.Context, in *input) error {
 				return err
 			}
 			if err := r.addRow(in.records, record); err != nil {
-				if err := r.keepFault(err); err != nil {
-					return err
-				}
+				return err
 			}
 		}
 		if ended || len(in.rest) == 0 && in.records.InputOffset() == in.given {
@@ -489,14 +501,13 @@ func (r *reader) readStrictly(ctx context.Context, in *input) error {
 	}
 }
 
-// keepFault lets the reading go on after a row that cannot be used, where that is
-// wanted.
-func (r *reader) keepFault(fault error) error {
+// fault keeps a fault aside, so that the reading goes on, where that is wanted;
+// elsewhere it returns it.
+func (r *reader) fault(fault *Error) error {
 	if !r.opts.AllFaults {
 		return fault
 	}
 	r.faults = append(r.faults, fault)
-	r.values = r.values[:len(r.classes)*len(r.features)]
 	if len(r.faults) == maxFaults {
 		return &Error{File: r.path, Problem: fmt.Sprintf("has more than %d faults", maxFaults), Remedy: "mend these first"}
 	}
@@ -549,37 +560,41 @@ func (in *input) finish() {
 func (r *reader) addRow(records *csv.Reader, record []string) error {
 	if len(record) != len(r.names) {
 		line, _ := records.FieldPos(0)
-		return &Error{
+		return r.fault(&Error{
 			File: r.path, Line: r.line + line,
 			Problem: fmt.Sprintf("there are %d fields, the header has %d", len(record), len(r.names)),
 			Remedy:  "give every row one field for each column",
+		})
+	}
+	fault := func(column int, problem, remedy string) error {
+		if problem == "" {
+			return nil
 		}
-	}
-	fieldError := func(column int, problem, remedy string) error {
 		line, _ := records.FieldPos(column)
-		return &Error{File: r.path, Line: r.line + line, Column: r.names[column], Problem: problem, Remedy: remedy}
+		return r.fault(&Error{File: r.path, Line: r.line + line, Column: r.names[column], Problem: problem, Remedy: remedy})
 	}
-	missing := 0
+	rows, faults := len(r.classes), len(r.faults)
 	for _, column := range r.features {
 		v, problem, remedy := parseNumber(record[column])
-		switch {
-		case problem != "":
-			return fieldError(column, problem, remedy)
-		case math.IsNaN(v) && !r.opts.AllowMissing:
-			return fieldError(column, "the value is missing", "fill it in, remove the row, or choose candidates that know missing values")
-		case math.IsNaN(v):
-			missing++
+		if math.IsNaN(v) && !r.opts.AllowMissing {
+			problem, remedy = "the value is missing", "fill it in, remove the row, or choose candidates that know missing values"
+		}
+		if err := fault(column, problem, remedy); err != nil {
+			return err
 		}
 		r.values = append(r.values, v)
 	}
-	if problem, remedy := r.addLabel(record[r.label]); problem != "" {
-		return fieldError(r.label, problem, remedy)
+	problem, remedy := r.addLabel(record[r.label])
+	if err := fault(r.label, problem, remedy); err != nil {
+		return err
 	}
-	if missing > 0 {
-		for j, v := range r.values[len(r.values)-len(r.features):] {
-			if math.IsNaN(v) {
-				r.missing[j]++
-			}
+	if len(r.faults) > faults { // the row does not count
+		r.values, r.classes = r.values[:rows*len(r.features)], r.classes[:rows]
+		return nil
+	}
+	for j, v := range r.values[rows*len(r.features):] {
+		if math.IsNaN(v) {
+			r.missing[j]++
 		}
 	}
 	return nil
