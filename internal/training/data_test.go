@@ -5,12 +5,14 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/dvc"
+	"github.com/petal-ml/petal/internal/registry"
 )
 
 // TestDataThatChange: what is read must be what was hashed.
@@ -83,4 +85,28 @@ func TestPointerOf(t *testing.T) {
 		pointer, inside := pointerOf(name)
 		require.Equal(t, want, [2]string{pointer, inside}, name)
 	}
+}
+
+// TestFeaturesNamedLikeFigures: the names of features are data, not keys.
+func TestFeaturesNamedLikeFigures(t *testing.T) {
+	plain := noisy(200, 1)
+	renamed := strings.Replace(plain, "a,b,c,d,", `test_accuracy_score,loss,"label/$",../features,`, 1)
+	var found []map[string][]registry.Point
+	for name, content := range map[string]string{"plain": plain, "renamed": renamed} {
+		b := newBench(t)
+		req := b.request(t, name+".csv", content)
+		req.Params.Candidates = logistic(1)
+		result, err := b.trainer.Train(t.Context(), req)
+		require.NoError(t, err)
+		record, _, err := b.store.ReadRun(result.RunID)
+		require.NoError(t, err)
+		for _, points := range record.Metrics {
+			for i := range points {
+				points[i].Time = time.Time{}
+			}
+		}
+		found = append(found, record.Metrics)
+	}
+	require.Contains(t, found[0], "test_accuracy_score")
+	require.Equal(t, found[0], found[1])
 }

@@ -67,8 +67,8 @@ type fitted struct {
 func split(d *dataset.Dataset, p Params) (training, test part, err error) {
 	class, rows := modelselection.SmallestClass(d.Y)
 	if rows < 2 {
-		return part{}, part{}, &InputError{
-			Where: d.Path, Problem: fmt.Sprintf("class %q has a single row, which cannot be in both training and hold-out", d.Classes.Text(class)),
+		return part{}, part{}, &dataset.Error{
+			File: d.Path, Column: d.Label, Problem: fmt.Sprintf("class %q has a single row, which cannot be in both training and hold-out", d.Classes.Text(class)),
 			Remedy: "add rows of that class or remove it",
 		}
 	}
@@ -92,8 +92,8 @@ func checkFolds(d *dataset.Dataset, training part, p Params) error {
 	if rows >= p.NSplits {
 		return nil
 	}
-	return &InputError{
-		Where:   d.Path,
+	return &dataset.Error{
+		File: d.Path, Column: d.Label,
 		Problem: fmt.Sprintf("class %q has %d training rows, fewer than the %d folds of n_splits", d.Classes.Text(class), rows, p.NSplits),
 		Remedy:  "add rows of that class, or lower n_splits",
 	}

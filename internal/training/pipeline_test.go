@@ -313,8 +313,8 @@ func TestTrainRefusesBadInput(t *testing.T) {
 		want    string
 	}{
 		"one class":             {header + rows(20, "1,x"), nil, `column species: all 20 rows have the label "x"`},
-		"a class of one row":    {header + rows(20, "1,x") + rows(20, "2,y") + rows(1, "3,z"), nil, `class "z" has a single row, which cannot be in both training and hold-out; add rows`},
-		"fewer rows than folds": {header + rows(30, "1,x") + rows(4, "2,y"), nil, `class "y" has 3 training rows, fewer than the 5 folds of n_splits; add rows of that class, or lower n_splits`},
+		"a class of one row":    {header + rows(20, "1,x") + rows(20, "2,y") + rows(1, "3,z"), nil, `flowers.csv, column species: class "z" has a single row, which cannot be in both training and hold-out; add rows`},
+		"fewer rows than folds": {header + rows(30, "1,x") + rows(4, "2,y"), nil, `flowers.csv, column species: class "y" has 3 training rows, fewer than the 5 folds of n_splits; add rows of that class, or lower n_splits`},
 		"hold-out too small":    {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, "cannot hold out 0.01 of its rows: 19 training and 1 test rows cannot hold all 2 classes; add rows, or choose another test_size"},
 		"parameters":            {"", func(r *Request) { r.Params.NSplits = 0 }, "params.yaml: n_splits: 0 is less than 2"},
 		"no file":               {"", func(r *Request) { r.Params.Data += ".gone" }, "does not exist; name an existing CSV file"},
