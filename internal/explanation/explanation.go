@@ -197,7 +197,7 @@ func floats(n *onnx.Node, name string) []float32 {
 
 func ints(n *onnx.Node, name string) []int64 {
 	if a := n.Attribute(name); a != nil {
-		return a.Ints
+		return a.Ints.Slice()
 	}
 	return nil
 }

@@ -366,12 +366,14 @@ func (r *attributeReader) floats(name string) []float32 {
 	return nil
 }
 
-func (r *attributeReader) ints(name string) []int64 {
+func (r *attributeReader) intList(name string) IntList {
 	if a := r.get(name, AttributeInts); a != nil {
 		return a.Ints
 	}
-	return nil
+	return IntList{}
 }
+
+func (r *attributeReader) ints(name string) []int64 { return r.intList(name).Slice() }
 
 func (r *attributeReader) strings(name string) []string {
 	if a := r.get(name, AttributeStrings); a != nil {

@@ -463,9 +463,11 @@ func (d *decoder) attribute(a *Attribute, f field, depth int) error {
 // attributeSizes allocates the lists of an attribute and counts its fields.
 func (d *decoder) attributeSizes(a *Attribute, data []byte) (counts [32]int, err error) {
 	var sizes [attributeStrings + 1]int
+	var bits uint64 // those that the integers need
 	for rest := data; len(rest) > 0; {
-		tag, n, after := countRun(rest)
+		tag, n, widest, after := countRun(rest)
 		if n > 0 {
+			bits |= widest
 			counts[tag>>3] += n
 			sizes[tag>>3] += n
 			rest = after
@@ -483,6 +485,7 @@ func (d *decoder) attributeSizes(a *Attribute, data []byte) (counts [32]int, err
 			sizes[attributeFloats] += f.size(4)
 		case attributeInts:
 			sizes[attributeInts] += f.size(0)
+			bits |= f.magnitude()
 		case attributeStrings:
 			sizes[attributeStrings]++
 		}
@@ -490,7 +493,8 @@ func (d *decoder) attributeSizes(a *Attribute, data []byte) (counts [32]int, err
 	if a.Floats, err = makeList[float32](d, sizes[attributeFloats]); err != nil {
 		return counts, err
 	}
-	if a.Ints, err = makeList[int64](d, sizes[attributeInts]); err != nil {
+	a.Ints.width = widthOf(bits)
+	if a.Ints.data, err = makeList[byte](d, sizes[attributeInts]*a.Ints.width); err != nil {
 		return counts, err
 	}
 	a.Strings, err = makeList[string](d, sizes[attributeStrings])
@@ -514,7 +518,7 @@ func (d *decoder) attributeField(a *Attribute, f field, depth int) (err error) {
 	case attributeFloats:
 		a.Floats, err = appendFloats(a.Floats, f)
 	case attributeInts:
-		a.Ints, err = appendInts(a.Ints, f)
+		err = addInts(&a.Ints, f)
 	case attributeStrings:
 		var s string
 		s, err = d.string(f)

@@ -91,9 +91,9 @@ func encodeAttribute(a *Attribute) []byte {
 			b = protowire.AppendFixed32(b, math.Float32bits(v))
 		}
 	case AttributeInts:
-		for _, v := range a.Ints {
+		for i := range a.Ints.Len() {
 			b = protowire.AppendTag(b, attributeInts, protowire.VarintType)
-			b = protowire.AppendVarint(b, uint64(v)) //nolint:gosec // Two's complement.
+			b = protowire.AppendVarint(b, uint64(a.Ints.At(i))) //nolint:gosec // Two's complement.
 		}
 	case AttributeStrings:
 		for _, v := range a.Strings {

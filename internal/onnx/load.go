@@ -45,10 +45,7 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 	if size > limit {
 		return nil, fmt.Errorf("%w: the file has %d bytes, %d are allowed", ErrLimit, size, limit)
 	}
-	var buf bytes.Buffer
-	if size >= 0 {
-		buf.Grow(int(size) + bytes.MinRead)
-	}
+	buf := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead))
 	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err

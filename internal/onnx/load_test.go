@@ -224,3 +224,18 @@ func TestRunsStayWithinMemory(t *testing.T) {
 		})
 	}
 }
+
+// TestLoadMemory loads a forest of 100,000 nodes: what is allocated on the way,
+// the file included, is at most three times the file.
+func TestLoadMemory(t *testing.T) {
+	file := forestModel(100, 9, 20, 5).Marshal()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := Load(bytes.NewReader(file), Limits{})
+	require.NoError(t, err)
+	s, err := NewSession(m)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.LessOrEqual(t, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(file)), 3.0)
+	runtime.KeepAlive(s)
+}

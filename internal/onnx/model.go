@@ -155,7 +155,7 @@ type Attribute struct {
 	Tensor  *Tensor
 	Graph   *Graph
 	Floats  []float32
-	Ints    []int64
+	Ints    IntList
 	Strings []string
 }
 
@@ -191,7 +191,7 @@ func FloatsAttribute(name string, v ...float32) Attribute {
 
 // IntsAttribute makes an attribute of a list of integers.
 func IntsAttribute(name string, v ...int64) Attribute {
-	return Attribute{Name: name, Type: AttributeInts, Ints: v}
+	return Attribute{Name: name, Type: AttributeInts, Ints: NewIntList(v...)}
 }
 
 // StringsAttribute makes an attribute of a list of strings.

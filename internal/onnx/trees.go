@@ -19,17 +19,17 @@ const (
 	branchLeaf
 )
 
-// A treeNode is a node of a validated tree. Children are indices into
-// forest.nodes, leaves are indices into forest.leaves.
+// A treeNode is a node of a validated tree. There are many: it is kept small.
 type treeNode struct {
+	value     float64 // the threshold; of branchMember the index into forest.sets
+	yes, no   int32   // the children, as indices into forest.nodes; of a leaf, yes is its number
+	feature   int32
 	mode      branchMode
 	nanIsTrue bool // a missing value takes the true branch
-	feature   int32
-	yes, no   int32
-	leaf      int32   // of a leaf
-	set       int32   // of branchMember, an index into forest.sets
-	value     float64 // the threshold
 }
+
+// leaf is the number of a leaf, by which its weights are found.
+func (n *treeNode) leaf() int32 { return n.yes }
 
 // A forest is a tree ensemble as its operator describes it, checked, and not yet
 // laid out for speed. All operators of trees become one.
@@ -42,7 +42,7 @@ type forest struct {
 	// in targetIDs.
 	starts    []int32
 	targetIDs []int32
-	weights   []float64
+	weights   numberList
 	targets   int
 }
 
@@ -123,7 +123,7 @@ func (f *forest) takesYes(n *treeNode, x float64) bool {
 	case branchNEQ:
 		yes = x != n.value
 	case branchMember:
-		for _, v := range f.sets[n.set] {
+		for _, v := range f.sets[int(n.value)] {
 			if x == v {
 				yes = true
 				break
@@ -145,7 +145,7 @@ func leafOf[T float32 | float64](f *forest, root int32, row []T) int32 {
 			n = &f.nodes[n.no]
 		}
 	}
-	return n.leaf
+	return n.leaf()
 }
 
 // A treeScorer turns rows into the sums (or averages, minima, maxima) of the
@@ -177,7 +177,7 @@ func accumulate[T float32 | float64](s *treeScorer, row, scores []T, has []bool)
 	for _, root := range f.roots {
 		leaf := leafOf(f, root, row)
 		for k := f.starts[leaf]; k < f.starts[leaf+1]; k++ {
-			target, w := f.targetIDs[k], T(f.weights[k])
+			target, w := f.targetIDs[k], T(f.weights.at(int(k)))
 			switch {
 			case s.aggregate == aggregateSum || s.aggregate == aggregateAverage:
 				scores[target] += w

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"slices"
 	"sync"
 )
 
@@ -85,7 +84,7 @@ func (m *treeModel) binary(f *forest) error {
 	if m.classes.Len() != 2 {
 		return nil
 	}
-	m.half = !slices.ContainsFunc(f.weights, func(w float64) bool { return w < 0 })
+	m.half = !f.weights.hasNegative()
 	m.single = len(f.targetIDs) > 0
 	for _, id := range f.targetIDs {
 		m.single = m.single && id == f.targetIDs[0]

@@ -88,8 +88,9 @@ func pack(f *forest) *packedTrees {
 	}
 	p.nodes = make([]packedNode, 0, len(f.nodes))
 	p.leaves = make([]uint32, 0, len(f.nodes))
+	var queue []packItem
 	for _, root := range f.roots {
-		p.packTree(f, root)
+		queue = p.packTree(f, root, queue)
 	}
 	if len(p.roots) == 0 {
 		return nil
@@ -131,22 +132,26 @@ func (p *packedTrees) packWeights(f *forest) bool {
 		return true
 	}
 	p.treeTargets = nil
-	p.weights = make([]float32, 0, len(f.weights))
+	inOrder := true
 	for leaf := range len(f.starts) - 1 {
 		ids := f.targetIDs[f.starts[leaf]:f.starts[leaf+1]]
 		if len(ids) != f.targets {
 			return false
 		}
-		first := len(p.weights)
-		p.weights = p.weights[:first+f.targets]
-		seen := 0
 		for i, id := range ids {
-			if slices.Contains(ids[:i], id) {
+			inOrder = inOrder && int(id) == i
+			if !inOrder && slices.Contains(ids[:i], id) {
 				return false
 			}
-			p.weights[first+int(id)] = float32(f.weights[int(f.starts[leaf])+i])
-			seen++
 		}
+	}
+	p.weights = f.weights.singles()
+	if inOrder {
+		return true
+	}
+	p.weights = make([]float32, len(f.targetIDs))
+	for i, id := range f.targetIDs {
+		p.weights[i/f.targets*f.targets+int(id)] = float32(f.weights.at(i))
 	}
 	return true
 }
@@ -171,7 +176,7 @@ func (p *packedTrees) packOneEach(f *forest) bool {
 				stack = append(stack, n.yes, n.no)
 				continue
 			}
-			target := f.targetIDs[f.starts[n.leaf]]
+			target := f.targetIDs[f.starts[n.leaf()]]
 			if p.treeTargets[t] >= 0 && p.treeTargets[t] != target {
 				return false
 			}
@@ -182,30 +187,29 @@ func (p *packedTrees) packOneEach(f *forest) bool {
 	if slices.Contains(covered, false) {
 		return false
 	}
-	p.weights = make([]float32, len(f.weights))
-	for i, w := range f.weights {
-		p.weights[i] = float32(w)
-	}
+	p.weights = f.weights.singles()
 	return true
 }
 
-// packTree appends one tree, level by level.
-func (p *packedTrees) packTree(f *forest, root int32) {
+// A packItem is a node that waits for its place in the fast layout.
+type packItem struct {
+	from int32
+	to   uint32
+}
+
+// packTree appends one tree, level by level. queue is room to work in, which is
+// returned for the next tree.
+func (p *packedTrees) packTree(f *forest, root int32, queue []packItem) []packItem {
 	first := uint32(len(p.nodes)) //nolint:gosec // A forest has fewer nodes than int32 holds.
 	p.roots = append(p.roots, first)
 	p.depths = append(p.depths, int32(f.depth(root))) //nolint:gosec // Likewise.
 	p.nodes, p.leaves = append(p.nodes, 0), append(p.leaves, 0)
-	type item struct {
-		from int32
-		to   uint32
-	}
-	queue := []item{{root, first}}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
+	queue = append(queue[:0], packItem{root, first})
+	for next := 0; next < len(queue); next++ {
+		at := queue[next]
 		n := &f.nodes[at.from]
 		if n.mode == branchLeaf {
-			p.nodes[at.to], p.leaves[at.to] = packNode(keyOfLeaf, 0, at.to), uint32(n.leaf) //nolint:gosec // Not negative.
+			p.nodes[at.to], p.leaves[at.to] = packNode(keyOfLeaf, 0, at.to), uint32(n.leaf()) //nolint:gosec // Not negative.
 			continue
 		}
 		child := uint32(len(p.nodes)) //nolint:gosec // As above.
@@ -220,8 +224,9 @@ func (p *packedTrees) packTree(f *forest, root int32) {
 			yes, no = no, yes
 		}
 		p.nodes[at.to] = packNode(key, uint8(column), child) //nolint:gosec // Less than maxKeys.
-		queue = append(queue, item{yes, child}, item{no, child + 1})
+		queue = append(queue, packItem{yes, child}, packItem{no, child + 1})
 	}
+	return queue
 }
 
 // A keyRow holds the keys of one row.

@@ -2,18 +2,19 @@ package onnx
 
 import (
 	"math"
+	"slices"
 )
 
 // readForest reads the attributes that TreeEnsembleClassifier and
 // TreeEnsembleRegressor share. prefix is "class" or "target".
 func readForest(r *attributeReader, prefix string, targets int) (*forest, error) {
 	raw := rawForest{
-		trees: r.ints("nodes_treeids"), ids: r.ints("nodes_nodeids"), features: r.ints("nodes_featureids"),
+		trees: r.intList("nodes_treeids"), ids: r.intList("nodes_nodeids"), features: r.intList("nodes_featureids"),
 		modes: r.strings("nodes_modes"), values: r.numbers("nodes_values"),
-		yes: r.ints("nodes_truenodeids"), no: r.ints("nodes_falsenodeids"),
-		nanIsTrue:   r.ints("nodes_missing_value_tracks_true"),
-		weightTrees: r.ints(prefix + "_treeids"), weightNodes: r.ints(prefix + "_nodeids"),
-		weightTargets: r.ints(prefix + "_ids"), weights: r.numbers(prefix + "_weights"),
+		yes: r.intList("nodes_truenodeids"), no: r.intList("nodes_falsenodeids"),
+		nanIsTrue:   r.intList("nodes_missing_value_tracks_true"),
+		weightTrees: r.intList(prefix + "_treeids"), weightNodes: r.intList(prefix + "_nodeids"),
+		weightTargets: r.intList(prefix + "_ids"), weights: r.numbers(prefix + "_weights"),
 	}
 	r.numbers("nodes_hitrates") // Statistics of the training, which change nothing.
 	if r.err != nil {
@@ -23,10 +24,15 @@ func readForest(r *attributeReader, prefix string, targets int) (*forest, error)
 		return nil, err
 	}
 	f := &forest{targets: targets}
-	if err := raw.nodes(f); err != nil {
+	index, roots, err := raw.index()
+	if err != nil {
 		return nil, err
 	}
-	if err := raw.leafWeights(f, prefix); err != nil {
+	f.roots = roots
+	if err := raw.nodes(f, index); err != nil {
+		return nil, err
+	}
+	if err := raw.leafWeights(f, index, prefix); err != nil {
 		return nil, err
 	}
 	return f, f.check()
@@ -68,23 +74,55 @@ func (l numberList) at(i int) float64 {
 	return float64(l.floats[i])
 }
 
+func (l numberList) hasNegative() bool {
+	return slices.ContainsFunc(l.floats, func(w float32) bool { return w < 0 }) ||
+		slices.ContainsFunc(l.doubles, func(w float64) bool { return w < 0 })
+}
+
+// singles returns the list in single precision: l's own, where it is that.
+func (l numberList) singles() []float32 {
+	if l.doubles == nil {
+		return l.floats
+	}
+	out := make([]float32, len(l.doubles))
+	convert(out, l.doubles)
+	return out
+}
+
+// emptyOfLength makes a list of n zeros in the precision of l.
+func (l numberList) emptyOfLength(n int) numberList {
+	if l.doubles != nil {
+		return numberList{doubles: make([]float64, n)}
+	}
+	return numberList{floats: make([]float32, n)}
+}
+
+// copyFrom sets entry i to entry j of a list of the same precision.
+func (l numberList) copyFrom(i int, from numberList, j int) {
+	if l.doubles != nil {
+		l.doubles[i] = from.doubles[j]
+	} else {
+		l.floats[i] = from.floats[j]
+	}
+}
+
 // A rawForest is a forest as the attributes spell it: parallel lists, with trees
 // and nodes named by numbers of their own.
 type rawForest struct {
-	trees, ids, features, yes, no, nanIsTrue []int64
+	trees, ids, features, yes, no, nanIsTrue IntList
 	modes                                    []string
 	values                                   numberList
-	weightTrees, weightNodes, weightTargets  []int64
+	weightTrees, weightNodes, weightTargets  IntList
 	weights                                  numberList
 }
 
 func (raw *rawForest) checkLengths(prefix string) error {
-	n := len(raw.ids)
+	n := raw.ids.Len()
 	if n == 0 {
 		return invalid("attribute \"nodes_nodeids\" has no nodes")
 	}
-	if n > math.MaxInt32/2 || len(raw.weightNodes) > math.MaxInt32/2 {
-		return at(ErrLimit, "%d nodes and %d weights", n, len(raw.weightNodes))
+	if n > math.MaxInt32/2 || raw.weightNodes.Len() > math.MaxInt32/2 {
+		return at(ErrLimit, "%d nodes and %d weights", n, raw.weightNodes.Len())
 	}
 	lists := []struct {
 		name     string
@@ -92,16 +130,16 @@ func (raw *rawForest) checkLengths(prefix string) error {
 		wanted   int
 		optional bool
 	}{
-		{"nodes_treeids", len(raw.trees), n, false},
-		{"nodes_featureids", len(raw.features), n, false},
+		{"nodes_treeids", raw.trees.Len(), n, false},
+		{"nodes_featureids", raw.features.Len(), n, false},
 		{"nodes_modes", len(raw.modes), n, false},
 		{"nodes_values", raw.values.len(), n, false},
-		{"nodes_truenodeids", len(raw.yes), n, false},
-		{"nodes_falsenodeids", len(raw.no), n, false},
-		{"nodes_missing_value_tracks_true", len(raw.nanIsTrue), n, true},
-		{prefix + "_treeids", len(raw.weightTrees), len(raw.weightNodes), false},
-		{prefix + "_ids", len(raw.weightTargets), len(raw.weightNodes), false},
-		{prefix + "_weights", raw.weights.len(), len(raw.weightNodes), false},
+		{"nodes_truenodeids", raw.yes.Len(), n, false},
+		{"nodes_falsenodeids", raw.no.Len(), n, false},
+		{"nodes_missing_value_tracks_true", raw.nanIsTrue.Len(), n, true},
+		{prefix + "_treeids", raw.weightTrees.Len(), raw.weightNodes.Len(), false},
+		{prefix + "_ids", raw.weightTargets.Len(), raw.weightNodes.Len(), false},
+		{prefix + "_weights", raw.weights.len(), raw.weightNodes.Len(), false},
 	}
 	for _, l := range lists {
 		if l.len != l.wanted && (!l.optional || l.len != 0) {
@@ -128,9 +166,10 @@ func (raw *rawForest) index() (*nodeIndex, []int32, error) {
 	x := &nodeIndex{first: map[int64]int32{}, size: map[int64]int32{}}
 	var roots []int32
 	regular := true
-	for i, tree := range raw.trees {
+	for i := range raw.trees.Len() {
+		tree := raw.trees.At(i)
 		first, seen := x.first[tree]
-		if i > 0 && tree == raw.trees[i-1] {
+		if i > 0 && tree == raw.trees.At(i-1) {
 			first, seen = x.lastFirst, true
 		}
 		if !seen {
@@ -139,17 +178,18 @@ func (raw *rawForest) index() (*nodeIndex, []int32, error) {
 			roots = append(roots, first)
 		}
 		x.size[tree]++
-		regular = regular && raw.ids[i] == int64(i)-int64(first)
+		regular = regular && raw.ids.At(i) == int64(i)-int64(first)
 	}
 	x.lastSize = -1
 	if regular {
 		return x, roots, nil
 	}
-	x.exact = make(map[[2]int64]int32, len(raw.ids))
-	for i, id := range raw.ids {
-		key := [2]int64{raw.trees[i], id}
+	x.exact = make(map[[2]int64]int32, raw.ids.Len())
+	for i := range raw.ids.Len() {
+		id := raw.ids.At(i)
+		key := [2]int64{raw.trees.At(i), id}
 		if _, twice := x.exact[key]; twice {
-			return nil, nil, invalid("node %d of tree %d stands twice", id, raw.trees[i])
+			return nil, nil, invalid("node %d of tree %d stands twice", id, raw.trees.At(i))
 		}
 		x.exact[key] = int32(i)
 	}
@@ -200,13 +240,8 @@ func modeNamed(name string) (branchMode, bool) {
 }
 
 // nodes turns the lists into nodes, and numbers the leaves.
-func (raw *rawForest) nodes(f *forest) error {
-	index, roots, err := raw.index()
-	if err != nil {
-		return err
-	}
-	f.roots = roots
-	f.nodes = make([]treeNode, len(raw.ids))
+func (raw *rawForest) nodes(f *forest, index *nodeIndex) error {
+	f.nodes = make([]treeNode, raw.ids.Len())
 	leaves := int32(0)
 	for i := range f.nodes {
 		n := &f.nodes[i]
@@ -215,21 +250,22 @@ func (raw *rawForest) nodes(f *forest) error {
 			return invalid("attribute \"nodes_modes\": %.40q is no mode", raw.modes[i])
 		}
 		if n.mode == branchLeaf {
-			n.leaf = leaves
+			n.yes = leaves
 			leaves++
 			continue
 		}
-		if raw.features[i] < 0 || raw.features[i] > math.MaxInt32-1 {
-			return invalid("attribute \"nodes_featureids\": %d", raw.features[i])
+		feature := raw.features.At(i)
+		if feature < 0 || feature > math.MaxInt32-1 {
+			return invalid("attribute \"nodes_featureids\": %d", feature)
 		}
-		n.feature = int32(raw.features[i])
+		n.feature = int32(feature)
 		n.value = raw.values.at(i)
-		n.nanIsTrue = len(raw.nanIsTrue) > 0 && raw.nanIsTrue[i] == 1
-		if n.yes = index.find(raw.trees[i], raw.yes[i]); n.yes < 0 {
-			return invalid("attribute \"nodes_truenodeids\": tree %d has no node %d", raw.trees[i], raw.yes[i])
+		n.nanIsTrue = raw.nanIsTrue.Len() > 0 && raw.nanIsTrue.At(i) == 1
+		if n.yes = index.find(raw.trees.At(i), raw.yes.At(i)); n.yes < 0 {
+			return invalid("attribute \"nodes_truenodeids\": tree %d has no node %d", raw.trees.At(i), raw.yes.At(i))
 		}
-		if n.no = index.find(raw.trees[i], raw.no[i]); n.no < 0 {
-			return invalid("attribute \"nodes_falsenodeids\": tree %d has no node %d", raw.trees[i], raw.no[i])
+		if n.no = index.find(raw.trees.At(i), raw.no.At(i)); n.no < 0 {
+			return invalid("attribute \"nodes_falsenodeids\": tree %d has no node %d", raw.trees.At(i), raw.no.At(i))
 		}
 	}
 	f.starts = make([]int32, leaves+1)
@@ -237,39 +273,36 @@ func (raw *rawForest) nodes(f *forest) error {
 }
 
 // leafWeights sorts the weights by leaf, keeping their order within one.
-func (raw *rawForest) leafWeights(f *forest, prefix string) error {
-	index, _, err := raw.index()
-	if err != nil {
-		return err
-	}
-	leafOf := make([]int32, len(raw.weightNodes)) // −1 for the weight of a branch, which nothing reads
-	for i, id := range raw.weightNodes {
-		node := index.find(raw.weightTrees[i], id)
+func (raw *rawForest) leafWeights(f *forest, index *nodeIndex, prefix string) error {
+	for i := range raw.weightNodes.Len() {
+		tree, id, target := raw.weightTrees.At(i), raw.weightNodes.At(i), raw.weightTargets.At(i)
+		node := index.find(tree, id)
 		if node < 0 {
-			return invalid("attribute %q: tree %d has no node %d", prefix+"_nodeids", raw.weightTrees[i], id)
+			return invalid("attribute %q: tree %d has no node %d", prefix+"_nodeids", tree, id)
 		}
-		if t := raw.weightTargets[i]; t < 0 || t >= int64(f.targets) {
-			return invalid("attribute %q: %d is not below %d", prefix+"_ids", t, f.targets)
+		if target < 0 || target >= int64(f.targets) {
+			return invalid("attribute %q: %d is not below %d", prefix+"_ids", target, f.targets)
 		}
-		leafOf[i] = -1
 		if n := &f.nodes[node]; n.mode == branchLeaf {
-			leafOf[i] = n.leaf
-			f.starts[n.leaf+1]++
+			f.starts[n.leaf()]++
 		}
 	}
-	for i := 1; i < len(f.starts); i++ {
-		f.starts[i] += f.starts[i-1]
+	total := int32(0)
+	for i, n := range f.starts { // Each start is its leaf's end first, and is counted down to the start below.
+		total += n
+		f.starts[i] = total
 	}
-	next := append([]int32(nil), f.starts...)
-	f.targetIDs = make([]int32, f.starts[len(f.starts)-1])
-	f.weights = make([]float64, len(f.targetIDs))
-	for i, leaf := range leafOf {
-		if leaf < 0 {
-			continue
+	f.targetIDs = make([]int32, total)
+	f.weights = raw.weights.emptyOfLength(len(f.targetIDs))
+	for i := raw.weightNodes.Len() - 1; i >= 0; i-- {
+		n := &f.nodes[index.find(raw.weightTrees.At(i), raw.weightNodes.At(i))]
+		if n.mode != branchLeaf {
+			continue // Nothing reads the weight of a branch.
 		}
-		f.targetIDs[next[leaf]] = int32(raw.weightTargets[i]) //nolint:gosec // Below f.targets.
-		f.weights[next[leaf]] = raw.weights.at(i)
-		next[leaf]++
+		f.starts[n.leaf()]--
+		to := f.starts[n.leaf()]
+		f.targetIDs[to] = int32(raw.weightTargets.At(i)) //nolint:gosec // Below f.targets.
+		f.weights.copyFrom(int(to), raw.weights, i)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (raw *rawEnsemble) forest(targets int) (*forest, error) {
 	if len(raw.nanIsTrue) != 0 && len(raw.nanIsTrue) != branches {
 		return nil, invalid("attribute \"nodes_missing_value_tracks_true\" has %d entries, %d wanted", len(raw.nanIsTrue), branches)
 	}
-	f := &forest{targets: targets, nodes: make([]treeNode, branches+leaves), weights: weights}
+	f := &forest{targets: targets, nodes: make([]treeNode, branches+leaves), weights: numberList{doubles: weights}}
 	if err := raw.leaves(f, branches); err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (raw *rawEnsemble) leaves(f *forest, branches int) error {
 		if target < 0 || target >= int64(f.targets) {
 			return invalid("attribute \"leaf_targetids\": %d is not below %d", target, f.targets)
 		}
-		f.nodes[branches+i] = treeNode{mode: branchLeaf, leaf: int32(i)}
+		f.nodes[branches+i] = treeNode{mode: branchLeaf, yes: int32(i)}
 		f.targetIDs = append(f.targetIDs, int32(target)) //nolint:gosec // Below f.targets.
 		f.starts = append(f.starts, int32(i))
 	}
@@ -173,7 +173,7 @@ func (raw *rawEnsemble) branches(f *forest, modes []uint8, splits []float64) err
 			if int(next) >= len(sets) {
 				return invalid("attribute \"membership_values\" has %d sets, more are asked for", len(sets))
 			}
-			n.set = next
+			n.value = float64(next)
 			next++
 		}
 		if n.yes, err = raw.child(raw.yes[i], raw.yesLeaf[i], len(modes)); err != nil {

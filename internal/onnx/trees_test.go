@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -19,20 +20,20 @@ func TestForestRefuses(t *testing.T) {
 		spoil func(*Model)
 		says  string
 	}{
-		{"cycle", func(m *Model) { attribute(m, "nodes_truenodeids").Ints[1] = 0 }, "has a cycle"},
-		{"node that is its own child", func(m *Model) { attribute(m, "nodes_falsenodeids").Ints[2] = 2 }, "has a cycle"},
-		{"child beyond the tree", func(m *Model) { attribute(m, "nodes_truenodeids").Ints[0] = 7 }, `"nodes_truenodeids": tree 0 has no node 7`},
-		{"negative child", func(m *Model) { attribute(m, "nodes_falsenodeids").Ints[0] = -1 }, "has no node -1"},
-		{"negative feature", func(m *Model) { attribute(m, "nodes_featureids").Ints[0] = -1 }, `"nodes_featureids": -1`},
-		{"feature beyond the input", func(m *Model) { attribute(m, "nodes_featureids").Ints[0] = 3 }, "ask for feature 3"},
-		{"feature beyond int32", func(m *Model) { attribute(m, "nodes_featureids").Ints[0] = 1 << 40 }, `"nodes_featureids"`},
+		{"cycle", func(m *Model) { setInt(attribute(m, "nodes_truenodeids"), 1, 0) }, "has a cycle"},
+		{"node that is its own child", func(m *Model) { setInt(attribute(m, "nodes_falsenodeids"), 2, 2) }, "has a cycle"},
+		{"child beyond the tree", func(m *Model) { setInt(attribute(m, "nodes_truenodeids"), 0, 7) }, `"nodes_truenodeids": tree 0 has no node 7`},
+		{"negative child", func(m *Model) { setInt(attribute(m, "nodes_falsenodeids"), 0, -1) }, "has no node -1"},
+		{"negative feature", func(m *Model) { setInt(attribute(m, "nodes_featureids"), 0, -1) }, `"nodes_featureids": -1`},
+		{"feature beyond the input", func(m *Model) { setInt(attribute(m, "nodes_featureids"), 0, 3) }, "ask for feature 3"},
+		{"feature beyond int32", func(m *Model) { setInt(attribute(m, "nodes_featureids"), 0, 1<<40) }, `"nodes_featureids"`},
 		{"NaN threshold", func(m *Model) { attribute(m, "nodes_values").Floats[0] = float32(math.NaN()) }, "threshold NaN"},
 		{"unknown mode", func(m *Model) { attribute(m, "nodes_modes").Strings[0] = "BRANCH_MAYBE" }, "BRANCH_MAYBE"},
 		{"list too short", func(m *Model) { a := attribute(m, "nodes_values"); a.Floats = a.Floats[1:] }, `"nodes_values" has 13 entries, 14 wanted`},
-		{"node twice", func(m *Model) { attribute(m, "nodes_nodeids").Ints[1] = 0 }, "node 0 of tree 0 stands twice"},
-		{"class beyond the labels", func(m *Model) { attribute(m, "class_ids").Ints[0] = 9 }, `"class_ids": 9 is not below 3`},
-		{"weight of a node that is not there", func(m *Model) { attribute(m, "class_nodeids").Ints[0] = 99 }, `"class_nodeids": tree 0 has no node 99`},
-		{"no labels", func(m *Model) { attribute(m, "classlabels_int64s").Ints = nil }, "classlabels"},
+		{"node twice", func(m *Model) { setInt(attribute(m, "nodes_nodeids"), 1, 0) }, "node 0 of tree 0 stands twice"},
+		{"class beyond the labels", func(m *Model) { setInt(attribute(m, "class_ids"), 0, 9) }, `"class_ids": 9 is not below 3`},
+		{"weight of a node that is not there", func(m *Model) { setInt(attribute(m, "class_nodeids"), 0, 99) }, `"class_nodeids": tree 0 has no node 99`},
+		{"no labels", func(m *Model) { attribute(m, "classlabels_int64s").Ints = IntList{} }, "classlabels"},
 		{"unknown attribute", func(m *Model) {
 			n := &m.Graph.Nodes[0]
 			n.Attributes = append(n.Attributes, IntAttribute("surprise", 1))
@@ -48,6 +49,13 @@ func TestForestRefuses(t *testing.T) {
 			require.ErrorContains(t, err, "TreeEnsembleClassifier")
 		})
 	}
+}
+
+// setInt changes an entry of a list of integers.
+func setInt(a *Attribute, i int, v int64) {
+	values := a.Ints.Slice()
+	values[i] = v
+	a.Ints = NewIntList(values...)
 }
 
 // modes lists the comparisons that the fast layout takes.
@@ -113,13 +121,39 @@ func TestPackedTreesAgree(t *testing.T) {
 	}
 }
 
+// TestForestWeightsInAnyOrder lists the weights of a forest backwards, which
+// changes nothing, and then two of a leaf for one class, which the fast layout
+// cannot hold.
+func TestForestWeightsInAnyOrder(t *testing.T) {
+	m := forestModel(3, 4, 5, 3)
+	row, want, got := randomRows(5)[:5], make([]float32, 3), make([]float32, 3)
+	_, err := predictorOf(t, m).PredictRow(row, want)
+	require.NoError(t, err)
+	for _, name := range []string{"class_treeids", "class_nodeids", "class_ids"} {
+		a := m.Graph.Nodes[0].Attribute(name)
+		values := a.Ints.Slice()
+		slices.Reverse(values)
+		a.Ints = NewIntList(values...)
+	}
+	slices.Reverse(m.Graph.Nodes[0].Attribute("class_weights").Floats)
+	p := predictorOf(t, m)
+	_, err = p.PredictRow(row, got)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.NotNil(t, p.fast.model.(*treeModel).scorer.fast)
+
+	m = forestModel(3, 4, 5, 3)
+	setInt(m.Graph.Nodes[0].Attribute("class_ids"), 0, 1)
+	require.Nil(t, pack(plainForest(t, m)))
+}
+
 // plainForest reads the forest of a model without the fast layout.
 func plainForest(t testing.TB, m *Model) *forest {
 	t.Helper()
 	n := &nodeCompiler{node: &m.Graph.Nodes[0]}
 	prefix, targets := "target", 1
 	if labels := n.node.Attribute("classlabels_int64s"); labels != nil {
-		prefix, targets = "class", len(labels.Ints)
+		prefix, targets = "class", labels.Ints.Len()
 	}
 	f, err := readForest(n.attributes(), prefix, targets)
 	require.NoError(t, err)

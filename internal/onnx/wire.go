@@ -213,6 +213,41 @@ func appendInts(dst []int64, f field) ([]int64, error) {
 	return dst, nil
 }
 
+// addInts decodes a repeated integer field, packed or not, into a list wide enough.
+func addInts(dst *IntList, f field) error {
+	if f.wire != protowire.BytesType {
+		v, err := f.int()
+		dst.add(v)
+		return err
+	}
+	for data := f.bytes; len(data) > 0; {
+		v, n := protowire.ConsumeVarint(data)
+		if n < 0 {
+			return invalid("field %d: truncated or malformed varint", f.number)
+		}
+		dst.add(int64(v)) //nolint:gosec // As in field.int.
+		data = data[n:]
+	}
+	return nil
+}
+
+// magnitude tells how wide the integers of a repeated field are, packed or not,
+// up to one that is malformed.
+func (f field) magnitude() (bits uint64) {
+	if f.wire != protowire.BytesType {
+		return magnitude(int64(f.bits)) //nolint:gosec // As in field.int.
+	}
+	for data := f.bytes; len(data) > 0; {
+		v, n := protowire.ConsumeVarint(data)
+		if n < 0 {
+			return bits
+		}
+		bits |= magnitude(int64(v)) //nolint:gosec // As in field.int.
+		data = data[n:]
+	}
+	return bits
+}
+
 // appendFloats decodes a repeated float field, packed or not.
 func appendFloats(dst []float32, f field) ([]float32, error) {
 	if f.wire != protowire.BytesType {

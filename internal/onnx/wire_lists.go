@@ -19,10 +19,10 @@ const (
 )
 
 // countRun counts the entries at the start of data that have the same tag, and
-// returns what follows them.
-func countRun(data []byte) (tag byte, n int, rest []byte) {
+// returns the bits that hold each of them, if they are integers, and what follows.
+func countRun(data []byte) (tag byte, n int, bits uint64, rest []byte) {
 	if len(data) == 0 {
-		return 0, 0, data
+		return 0, 0, 0, data
 	}
 	tag = data[0]
 	switch tag {
@@ -36,10 +36,12 @@ func countRun(data []byte) (tag byte, n int, rest []byte) {
 			switch {
 			case data[1] < 0x80:
 				data = data[2:]
+				bits |= 1<<7 - 1
 			case data[2] < 0x80:
 				data = data[3:]
+				bits |= 1<<14 - 1
 			default:
-				return tag, n, data
+				return tag, n, bits, data
 			}
 			n++
 		}
@@ -49,7 +51,7 @@ func countRun(data []byte) (tag byte, n int, rest []byte) {
 			n++
 		}
 	}
-	return tag, n, data
+	return tag, n, bits, data
 }
 
 // takeRun decodes the entries that [countRun] counts.
@@ -66,7 +68,7 @@ func (d *decoder) takeRun(a *Attribute, data []byte) (rest []byte, err error) {
 		}
 		a.Floats = list
 	case tagInt:
-		data, a.Ints = takeInts(data, a.Ints)
+		data = takeInts(data, &a.Ints)
 	case tagString:
 		list, last := a.Strings, ""
 		for len(data) >= 2 && data[0] == tagString && data[1] < 0x80 && len(data) >= 2+int(data[1]) {
@@ -86,18 +88,18 @@ func (d *decoder) takeRun(a *Attribute, data []byte) (rest []byte, err error) {
 }
 
 // takeInts decodes integers of one or two bytes.
-func takeInts(data []byte, list []int64) (rest []byte, out []int64) {
+func takeInts(data []byte, list *IntList) (rest []byte) {
 	for len(data) >= 3 && data[0] == tagInt {
 		switch {
 		case data[1] < 0x80:
-			list = append(list, int64(data[1]))
+			list.add(int64(data[1]))
 			data = data[2:]
 		case data[2] < 0x80:
-			list = append(list, int64(data[1]&0x7f)|int64(data[2])<<7)
+			list.add(int64(data[1]&0x7f) | int64(data[2])<<7)
 			data = data[3:]
 		default:
-			return data, list
+			return data
 		}
 	}
-	return data, list
+	return data
 }

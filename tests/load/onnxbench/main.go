@@ -219,7 +219,7 @@ func loading(dir string) error {
 	nodes := 0
 	for _, n := range m.Graph.Nodes {
 		if a := n.Attribute("nodes_nodeids"); a != nil {
-			nodes += len(a.Ints)
+			nodes += a.Ints.Len()
 		}
 	}
 	size := len(file)
