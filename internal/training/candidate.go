@@ -59,10 +59,18 @@ func (c Candidate) Describe() string {
 	parts := make([]string, 0, len(params))
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !strings.Contains(name, "__") { // those of preprocessing steps
-			parts = append(parts, fmt.Sprintf("%s=%v", name, params[name]))
+			parts = append(parts, name+"="+plain(params[name]))
 		}
 	}
 	return c.Name + "(" + strings.Join(parts, ", ") + ")"
+}
+
+// plain writes a parameter's value; what is not set is None, as in Python.
+func plain(value any) string {
+	if value == nil {
+		return "None"
+	}
+	return fmt.Sprint(value)
 }
 
 // A maker takes an estimator's parameters. A candidate has the seed of the

@@ -143,7 +143,7 @@ func estimatorParams(c learn.Classifier) []registry.Param {
 	values := c.Params()
 	params := []registry.Param{{Key: "estimator", Value: c.Name()}}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		value := fmt.Sprint(values[name])
+		value := plain(values[name])
 		if x, ok := values[name].(float64); ok {
 			value = number(x)
 		}

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/petal-ml/petal/internal/learn"
+	"github.com/petal-ml/petal/internal/registry"
 )
 
 func candidatesOf(t *testing.T, yaml string) []Candidate {
@@ -137,4 +138,11 @@ func TestForMissingImputesWhereItMust(t *testing.T) {
 		assert.Equal(t, !c.HandlesMissing, imputed, c.Name)
 		require.NoError(t, c.ForMissing().New().Fit(t.Context(), x, []int{0, 1, 0, 1}, 2, learn.Options{}))
 	}
+}
+
+// What is not set reads as in Python, in descriptions and in a run's parameters.
+func TestParametersThatAreNotSet(t *testing.T) {
+	c := candidatesOf(t, "- estimator: RandomForestClassifier\n")[0]
+	assert.Contains(t, c.Describe(), "(max_depth=None, max_features=sqrt,")
+	assert.Contains(t, estimatorParams(c.New()), registry.Param{Key: "max_depth", Value: "None"})
 }
