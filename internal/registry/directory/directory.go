@@ -191,7 +191,7 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 	// would wait for its writer, beyond the end of ctx.
 	f, err := root.OpenFile(filepath.FromSlash(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, readError("open "+filepath.Join(root.Name(), path), err)
+		return nil, openError(root, path, err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -202,6 +202,17 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 		return nil, err
 	}
 	return f, nil
+}
+
+// openError tells a link that leads out of the model's folder, which no waiting
+// mends, from a folder that cannot be read.
+func openError(root *os.Root, path string, err error) error {
+	full := filepath.Join(root.Name(), filepath.FromSlash(path))
+	_, inside := root.Stat(filepath.FromSlash(path))
+	if _, anywhere := os.Stat(full); inside != nil && anywhere == nil {
+		return fmt.Errorf("%w: %s is a symbolic link out of the model's folder; put the file itself there", registry.ErrInvalid, full)
+	}
+	return readError("open "+full, err)
 }
 
 // modelSource is the notation of [registry.Version.Source] in this backend.

@@ -132,8 +132,12 @@ func TestLinksThatLeadOutAreRefused(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
 	require.NoError(t, os.Symlink(secret, filepath.Join(s.Root(), v.Source, "link.onnx")))
-	_, err = s.Open(t.Context(), v, "link.onnx")
-	require.Error(t, err)
+	require.NoError(t, os.Symlink(filepath.Dir(secret), filepath.Join(s.Root(), v.Source, "folder")))
+	for _, path := range []string{"link.onnx", "folder/secret"} {
+		_, err = s.Open(t.Context(), v, path)
+		require.ErrorIs(t, err, registry.ErrInvalid, "waiting does not mend it")
+		require.ErrorContains(t, err, filepath.Join(v.Source, path)+" is a symbolic link out of the model's folder; put the file itself there")
+	}
 	files, err := s.Files(t.Context(), v)
 	require.NoError(t, err)
 	require.Len(t, files, 7, "the link is none of them")
