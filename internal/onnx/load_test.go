@@ -181,8 +181,8 @@ func TestUnknownOperatorIsNamed(t *testing.T) {
 	require.Len(t, m.MissingOperators(), 2)
 }
 
-// TestRunsStayWithinMemory asks for 10^9 elements when a model is compiled, since
-// its constants are folded, in the ways that a few bytes can.
+// TestRunsStayWithinMemory asks for 10^9 elements in the ways that a few bytes
+// can: when a model is compiled, since its constants are folded, and when it runs.
 func TestRunsStayWithinMemory(t *testing.T) {
 	ints := func(name string, v ...int64) *Tensor { return NamedTensor(name, []int{len(v)}, v) }
 	scalar := func(name string, v int64) *Tensor { return NamedTensor(name, nil, []int64{v}) }
@@ -204,23 +204,46 @@ func TestRunsStayWithinMemory(t *testing.T) {
 			})},
 		}},
 	}
+	const limit = 4 << 20
 	for name, nodes := range tests {
-		t.Run(name, func(t *testing.T) {
-			m := &Model{IRVersion: 8, Opsets: []Opset{{Version: 15}}, Graph: &Graph{
-				Nodes: nodes, Outputs: []ValueInfo{{Name: "y"}},
-				Initializers: []*Tensor{
-					ints("many", 1e9), ints("some", 40_000), ints("empty", 1e9, 0), ints("one", 1),
-					scalar("zero", 0), scalar("billion", 1e9), scalar("step", 1),
-				},
-			}}
-			const limit = 4 << 20
+		sizes := []*Tensor{
+			ints("many", 1e9), ints("some", 40_000), ints("empty", 1e9, 0), ints("one", 1),
+			scalar("zero", 0), scalar("billion", 1e9), scalar("step", 1),
+		}
+		m := &Model{IRVersion: 8, Opsets: []Opset{{Version: 15}}, Graph: &Graph{Nodes: nodes, Outputs: []ValueInfo{{Name: "y"}}}}
+		refuses := func(t *testing.T, do func() error) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := NewSession(m, WithLimits(Limits{Memory: limit}))
+			err := do()
 			runtime.ReadMemStats(&after)
 			require.ErrorIs(t, err, ErrLimit)
 			require.ErrorContains(t, err, nodes[len(nodes)-1].Operator)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(limit+1<<20))
+		}
+		t.Run(name+" folded", func(t *testing.T) {
+			m.Graph.Initializers = sizes
+			refuses(t, func() error {
+				_, err := NewSession(m, WithLimits(Limits{Memory: limit}))
+				return err
+			})
+		})
+		t.Run(name+" at run time", func(t *testing.T) {
+			m.Graph.Initializers, m.Graph.Inputs = nil, nil
+			inputs := map[string]Value{}
+			for _, v := range sizes {
+				shape := make([]Dim, len(v.Shape))
+				for i, n := range v.Shape {
+					shape[i] = Fixed(n)
+				}
+				m.Graph.Inputs = append(m.Graph.Inputs, ValueInfo{Name: v.Name, Type: TensorType(Int64, shape...)})
+				inputs[v.Name] = v
+			}
+			s, err := NewSession(m, WithLimits(Limits{Memory: limit}))
+			require.NoError(t, err)
+			refuses(t, func() error {
+				_, err := s.Run(inputs)
+				return err
+			})
 		})
 	}
 }
