@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,6 +85,23 @@ func TestBodiesThatSwell(t *testing.T) {
 			assert.Less(t, made, 40*size, "bytes made")
 		})
 	}
+}
+
+// What a proxy may take for the end of a body does not begin another request.
+func TestNoRequestIsSmuggled(t *testing.T) {
+	f := newFixture(t)
+	conn, err := net.Dial("tcp", f.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	const hidden = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+	body := chunked(setosaRow) + hidden
+	_, err = io.WriteString(conn, post("/predict", f.token,
+		fmt.Sprintf("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nContent-Length: %d\r\n", len(body)), body))
+	require.NoError(t, err)
+	answers, _ := io.ReadAll(conn) // a reset is an end, too
+	assert.Contains(t, string(answers), "Connection: close")
+	assert.Equal(t, 1, strings.Count(string(answers), "HTTP/1.1 "), string(answers))
 }
 
 // Large bodies together are bounded; small ones always find room.

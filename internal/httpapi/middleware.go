@@ -41,7 +41,7 @@ func (a *api) observe(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Request-Id", x.id)
 
-		if a.isDraining() {
+		if a.isDraining() || isChunked(r) {
 			h.Set("Connection", "close")
 		}
 
@@ -54,6 +54,12 @@ func (a *api) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(ww, r)
 	})
 }
+
+// isChunked says whether the body came in chunks. A Content-Length beside them is
+// a sign of request smuggling, after whose answer the connection must be closed
+// (RFC 9112, 6.1); net/http drops it, so that no chunked request is followed by
+// another one.
+func isChunked(r *http.Request) bool { return len(r.TransferEncoding) > 0 }
 
 // isDraining says whether the server is about to stop.
 func (a *api) isDraining() bool {
