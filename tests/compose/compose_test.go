@@ -2,6 +2,8 @@ package compose
 
 import (
 	"archive/tar"
+	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/promtest"
 )
 
 // canary is a secret that no log, image or inspection may show.
@@ -108,12 +111,35 @@ func testImages(t *testing.T, s *stack) {
 		require.Contains(t, s.inspectImage(t, image, "{{.Config.Healthcheck.Test}}"), "/app healthcheck")
 		require.NotContains(t, s.docker(t, "image", "inspect", image), canary)
 		require.NotContains(t, s.docker(t, "history", "--no-trunc", image), canary)
-		require.NotContains(t, s.docker(t, "save", image), canary, "a layer has a file of the checkout that is not for it")
+		require.NotContains(t, layers(t, s, image), canary, "a layer has a file of the checkout that is not for it")
 		if s.engine.private { // the same toolchain: another gives other bytes
 			require.Equal(t, fileDigest(t, filepath.Join(host, name)), fileDigest(t, extract(t, s, image)),
 				"%s: the image's binary differs from one of the same source built elsewhere", name)
 		}
 	}
+}
+
+// layers is what an image consists of, uncompressed: some stores of the engine save
+// their layers with gzip.
+func layers(t *testing.T, s *stack, image string) string {
+	t.Helper()
+	var all strings.Builder
+	for archive := tar.NewReader(strings.NewReader(s.docker(t, "save", image))); ; {
+		_, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		var data io.Reader = bufio.NewReader(archive)
+		if magic, _ := data.(*bufio.Reader).Peek(2); string(magic) == "\x1f\x8b" {
+			data, err = gzip.NewReader(data)
+			require.NoError(t, err)
+		}
+		_, err = io.Copy(&all, data)
+		require.NoError(t, err)
+	}
+	require.Contains(t, all.String(), "github.com/petal-ml/petal/internal/", "the binary is in no layer")
+	return all.String()
 }
 
 // testContext looks at what the builds are given: the source, and none of the
@@ -209,10 +235,15 @@ func testUp(t *testing.T, s *stack) {
 		require.Regexp(t, `^Up .*\(healthy\)$`, before[service].Status, service)
 		requireHardened(t, s, before[service])
 	}
+	running := make(map[string]string)
+	for _, service := range services() {
+		running[service] = s.inspect(t, before[service].ID, "{{.State.StartedAt}}")
+	}
 	s.compose(t, "up", "--detach", "--wait")
 	after := s.containers(t)
 	for _, service := range services() {
 		require.Equal(t, before[service].ID, after[service].ID, "%s: the second up made it anew", service)
+		require.Equal(t, running[service], s.inspect(t, after[service].ID, "{{.State.StartedAt}}"), "%s: the second up restarted it", service)
 	}
 }
 
@@ -291,8 +322,8 @@ func testWithoutMLflow(t *testing.T, s *stack) {
 	require.Equal(t, http.StatusOK, s.get(t, "api", "/ready", "").Status)
 
 	s.compose(t, "restart", "api")
-	require.Eventually(t, func() bool { return s.get(t, "api", "/ready", "").Status == http.StatusOK }, healLimit, tick,
-		"the API does not start without MLflow")
+	eventually(t, func() bool { return s.get(t, "api", "/ready", "").Status == http.StatusOK }, healLimit, tick,
+		"the API starts without MLflow")
 	s.requireFlowers(t, token)
 	started := time.Now()
 	s.compose(t, "start", "mlflow")
@@ -361,14 +392,14 @@ func (s *stack) requireRevived(t *testing.T, services ...string) {
 		id := s.containers(t)[service].ID
 		before := s.inspect(t, id, "{{.RestartCount}}")
 		s.killFromHost(t, id)
-		require.Eventually(t, func() bool {
+		eventually(t, func() bool {
 			return s.inspect(t, id, "{{.RestartCount}}") != before && s.inspect(t, id, "{{.State.Running}}") == "true"
-		}, healLimit, tick, "%s did not come back", service)
+		}, healLimit, tick, "%s came back", service)
 	}
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		all := s.containers(t)
 		return !slices.ContainsFunc(services, func(service string) bool { return all[service].Health != "healthy" })
-	}, healLimit, time.Second, "not healthy again: %s", services)
+	}, healLimit, time.Second, "healthy again: %s", services)
 }
 
 func (s *stack) inspect(t *testing.T, id, format string) string {
@@ -403,11 +434,15 @@ func testDownUp(t *testing.T, s *stack) {
 	s.compose(t, "exec", "-T", "api", "/app", "user", "list")
 	password, mails, version := s.password(t), len(s.mails(t)), s.requireFlowers(t, s.token(t))
 	token := s.token(t)
+	watched := url.Values{"query": {`count_over_time(up{job="api"}[1m])`}, "time": {strconv.FormatInt(time.Now().Unix(), 10)}}
 	s.compose(t, "down", "--timeout", "10")
 	s.compose(t, "up", "--detach", "--wait")
 	require.Equal(t, password, s.password(t))
 	require.Equal(t, version, s.requireFlowers(t, token), "the token of before is still good: the key was kept")
 	require.GreaterOrEqual(t, len(s.mails(t)), mails)
+	var history struct{ Result []any }
+	promtest.Server{URL: s.url("prometheus", "")}.Get(t, "/api/v1/query", watched, &history)
+	require.NotEmpty(t, history.Result, "what Prometheus saw before")
 	var registered struct {
 		Versions []struct{ Version string } `json:"model_versions"`
 	}
@@ -471,6 +506,7 @@ with open(sys.argv[1], "wb", buffering=0) as filler:
 // testFullDisk runs one API by itself on a tiny file system, and fills that.
 func testFullDisk(t *testing.T, s *stack) {
 	const name = "petal-test-full-disk"
+	_, _ = s.engine.try(t.Context(), s.dir, s.env, "docker", "rm", "--force", name) // of a run that was killed
 	s.docker(t, "volume", "create", "--driver=local", "--opt=type=tmpfs", "--opt=device=tmpfs", "--opt=o=size=4m,uid=65532,gid=65532", name)
 	s.docker(t, "run", "--detach", "--name", name, "--read-only", "--volume="+name+":/var/lib/petal",
 		"--env", "STATE_DIR=/var/lib/petal/var", "petal-test-api:latest")
@@ -483,7 +519,7 @@ func testFullDisk(t *testing.T, s *stack) {
 			fmt.Sprintf("printf 'a-long-enough-passphrase-%s\n' | docker exec -i %s /app user add %s", user, name, user))
 		return err
 	}
-	require.Eventually(t, func() bool { return add("before") == nil }, healLimit, time.Second, "the API does not start by itself")
+	eventually(t, func() bool { return add("before") == nil }, healLimit, time.Second, "the API starts by itself")
 	mounted := []string{"--volume=" + name + ":/disk"}
 	require.Equal(t, 3, strings.Count(s.python(t, fillDisk, mounted, "/disk/filler"), "No space left on device"))
 	var failure error

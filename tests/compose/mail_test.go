@@ -1,10 +1,11 @@
 package compose
 
 import (
-	"fmt"
+	stdhtml "html"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func (s *stack) mails(t *testing.T) []mail {
 func (s *stack) requireMail(t *testing.T, subject string, after time.Time, limit time.Duration) (html, text string) {
 	t.Helper()
 	var found mail
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		for _, m := range s.mails(t) {
 			if m.Subject == subject && m.Created.After(after.Truncate(time.Second)) {
 				found = m
@@ -38,7 +39,7 @@ func (s *stack) requireMail(t *testing.T, subject string, after time.Time, limit
 			}
 		}
 		return false
-	}, limit, tick, "no mail %q", subject)
+	}, limit, tick, "a mail %q", subject)
 	var message struct{ HTML, Text string }
 	s.getJSON(t, "mailpit", "/api/v1/message/"+found.ID, &message)
 	return message.HTML, message.Text
@@ -61,6 +62,11 @@ func (s *stack) requireActionable(t *testing.T, alert, html, text string) {
 	}
 	require.Contains(t, html, `name="viewport"`)
 	require.FileExists(t, filepath.Join(s.dir, "docs", "runbooks", alert+".md"))
+	for _, service := range []string{"prometheus", "alertmanager"} {
+		link := regexp.MustCompile(`href="` + s.url(service, "") + `([^"]+)"`).FindStringSubmatch(html)
+		require.NotNil(t, link, "no link into %s", service)
+		require.Equal(t, http.StatusOK, s.get(t, service, stdhtml.UnescapeString(link[1]), "").Status, link[0])
+	}
 }
 
 func testMailAPIDown(t *testing.T, s *stack) {
@@ -75,7 +81,7 @@ func testMailAPIDown(t *testing.T, s *stack) {
 	started := time.Now()
 	s.compose(t, "up", "--detach", "api")
 	html, text = s.requireMail(t, "[RESOLVED] The API is down (ApiDown)", started, mailLimit)
-	require.Contains(t, text, "over at")
+	require.Contains(t, text, "It is over.")
 	require.NotContains(t, html, "First steps", "nothing is left to do")
 	s.requireHealthy(t, healLimit)
 }
@@ -120,8 +126,8 @@ func testMailModel(t *testing.T, s *stack) {
 func (s *stack) requireQuiet(t *testing.T) {
 	t.Helper()
 	var alerts []struct{ Labels map[string]string }
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		s.getJSON(t, "alertmanager", "/api/v2/alerts?"+url.Values{"active": {"true"}}.Encode(), &alerts)
 		return len(alerts) == 1
-	}, mailLimit, tick, "only Watchdog is left: %v", fmt.Sprint(&alerts))
+	}, mailLimit, tick, "only Watchdog is left: %v", &alerts)
 }

@@ -40,7 +40,7 @@ func testTargets(t *testing.T, prometheus promtest.Server) {
 			Labels            map[string]string
 		}
 	}
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		prometheus.Get(t, "/api/v1/targets", nil, &targets)
 		for _, target := range targets.ActiveTargets {
 			if target.Health != "up" {
@@ -48,7 +48,7 @@ func testTargets(t *testing.T, prometheus promtest.Server) {
 			}
 		}
 		return len(targets.ActiveTargets) == 5
-	}, healLimit, tick, "%v", &targets)
+	}, healLimit, tick, "every target up: %v", &targets)
 }
 
 func testRules(t *testing.T, s *stack, prometheus promtest.Server) {
@@ -58,7 +58,7 @@ func testRules(t *testing.T, s *stack, prometheus promtest.Server) {
 		}
 	}
 	expected := len(rules(t, s))
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		prometheus.Get(t, "/api/v1/rules", nil, &loaded)
 		count := 0
 		for _, group := range loaded.Groups {
@@ -70,7 +70,7 @@ func testRules(t *testing.T, s *stack, prometheus promtest.Server) {
 			}
 		}
 		return count == expected
-	}, healLimit, tick, "expected %d rules in good health: %v", expected, &loaded)
+	}, healLimit, tick, "%d rules in good health: %v", expected, &loaded)
 }
 
 // A rule is one of the rules file: recording or alerting.

@@ -23,12 +23,12 @@ import (
 
 const (
 	buildLimit = 10 * time.Minute
-	upLimit    = 5 * time.Minute
 	// healLimit is how long a service may take to be back after its process was
 	// killed: a restart, and the ten to fifteen seconds to its first health check.
-	healLimit = 90 * time.Second
+	// On a machine that is busy MLflow alone needs more than a minute to start.
+	healLimit = 4 * time.Minute
 	// mailLimit is for the shortened durations of [shorten].
-	mailLimit = 90 * time.Second
+	mailLimit = 2 * time.Minute
 	tick      = 250 * time.Millisecond
 )
 
@@ -65,6 +65,7 @@ func newStack(t *testing.T, engine *engine, project string) *stack {
 		name := strings.ToLower(strings.TrimSuffix(variable, "_IMAGE"))
 		s.env = append(s.env, variable+"="+project+"-"+name+":latest")
 	}
+	s.remove() // what a run that was killed has left
 	t.Cleanup(s.remove)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -79,6 +80,15 @@ func (s *stack) remove() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	_, _ = s.engine.try(ctx, s.dir, s.env, "docker", "compose", "--profile", "tests", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+}
+
+// eventually waits until a condition holds. It asks in the test's own goroutine, as
+// require.Eventually does not: a condition may fail the test, and none outlives it.
+func eventually(t *testing.T, condition func() bool, limit, tick time.Duration, message string, args ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !condition(); time.Sleep(tick) {
+		require.Less(t, time.Now(), deadline, append([]any{"not within %s: " + message, limit}, args...)...)
+	}
 }
 
 // state is what one wants to see after a failure.
@@ -122,7 +132,7 @@ func (s *stack) containers(t *testing.T) map[string]container {
 func (s *stack) requireHealthy(t *testing.T, limit time.Duration) {
 	t.Helper()
 	var last map[string]container
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		last = s.containers(t)
 		for _, service := range services() {
 			if c := last[service]; c.State != "running" || c.Health != "healthy" {
@@ -130,7 +140,7 @@ func (s *stack) requireHealthy(t *testing.T, limit time.Duration) {
 			}
 		}
 		return true
-	}, limit, time.Second, "%v", &last)
+	}, limit, time.Second, "every service healthy: %v", &last)
 }
 
 // url is the address of a service on the published port.
