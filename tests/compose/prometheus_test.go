@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +16,10 @@ import (
 	"github.com/petal-ml/petal/tests/testenv/promtest"
 )
 
-// rightlyEmpty lists the queries of panels that may return nothing on a stack that
-// is well, by panel title, each with the reason.
-func rightlyEmpty() map[string]string {
-	return map[string]string{}
+// rightlyEmpty lists what a query may look for and not find on a stack that is well,
+// by label and value, each with the reason.
+func rightlyEmpty() map[[2]string]string {
+	return map[[2]string]string{{"code", "5.."}: "no request fails"}
 }
 
 func testPrometheus(t *testing.T, s *stack) {
@@ -29,7 +28,7 @@ func testPrometheus(t *testing.T, s *stack) {
 	t.Run("every rule is loaded", func(t *testing.T) { testRules(t, s, prometheus) })
 	s.sendTraffic(t)
 	t.Run("every panel has data", func(t *testing.T) { testPanels(t, s, prometheus) })
-	t.Run("every metric exists", func(t *testing.T) { testMetrics(t, s, prometheus) })
+	t.Run("every selector finds something", func(t *testing.T) { testSelectors(t, s, prometheus) })
 	t.Run("every rule has data or is rightly still", func(t *testing.T) { testExpressions(t, s, prometheus) })
 }
 
@@ -108,30 +107,42 @@ func (s *stack) sendTraffic(t *testing.T) {
 	time.Sleep(3 * time.Second) // for a scrape and an evaluation
 }
 
-// A panelQuery is a query of a dashboard.
+// A panelQuery is a query of a panel.
 type panelQuery struct{ dashboard, panel, expr string }
 
-func panelQueries(t *testing.T, s *stack) []panelQuery {
+// dashboardQueries returns the queries of panels, and those of annotations and
+// variables, which may find nothing.
+func dashboardQueries(t *testing.T, s *stack) (panels []panelQuery, others []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.dir, "dashboards", "grafana", "dashboards", "*.json"))
 	require.NoError(t, err)
-	var queries []panelQuery
 	for _, path := range files {
 		var parsed struct {
 			Panels []struct {
 				Title   string
 				Targets []struct{ Expr string }
 			}
+			Annotations struct{ List []struct{ Expr string } }
+			Templating  struct{ List []struct{ Definition string } }
 		}
 		require.NoError(t, json.Unmarshal(readFile(t, path), &parsed))
 		for _, panel := range parsed.Panels {
 			for _, target := range panel.Targets {
-				queries = append(queries, panelQuery{filepath.Base(path), panel.Title, grafana(target.Expr)})
+				panels = append(panels, panelQuery{filepath.Base(path), panel.Title, grafana(target.Expr)})
+			}
+		}
+		for _, annotation := range parsed.Annotations.List {
+			others = append(others, grafana(annotation.Expr))
+		}
+		for _, variable := range parsed.Templating.List {
+			if match := regexp.MustCompile(`^label_values\((.+), \w+\)$`).FindStringSubmatch(variable.Definition); match != nil {
+				others = append(others, grafana(match[1]))
 			}
 		}
 	}
-	require.NotEmpty(t, queries)
-	return queries
+	require.NotEmpty(t, panels)
+	require.NotEmpty(t, others)
+	return panels, others
 }
 
 // grafana puts values in the place of Grafana's variables.
@@ -139,37 +150,68 @@ func grafana(query string) string {
 	return strings.NewReplacer("$__rate_interval", "1m", "$job", ".+", "$instance", ".+").Replace(query)
 }
 
+// Every query of a panel returns a number, or a native histogram.
 func testPanels(t *testing.T, s *stack, prometheus promtest.Server) {
-	for _, query := range panelQueries(t, s) {
+	panels, _ := dashboardQueries(t, s)
+	for _, query := range panels {
 		t.Run(query.dashboard+"/"+query.panel, func(t *testing.T) {
-			var result struct{ Result []any }
-			prometheus.Get(t, "/api/v1/query", url.Values{"query": {query.expr}}, &result)
-			if reason := rightlyEmpty()[query.panel]; reason != "" {
-				t.Logf("may be empty: %s", reason)
-				return
+			var result struct {
+				Result []struct {
+					Value     []any
+					Histogram []any
+				}
 			}
-			require.NotEmpty(t, result.Result, query.expr)
+			prometheus.Get(t, "/api/v1/query", url.Values{"query": {query.expr}}, &result)
+			found := false
+			for _, series := range result.Result {
+				found = found || len(series.Histogram) == 2 || len(series.Value) == 2 && series.Value[1] != "NaN"
+			}
+			require.True(t, found, "%s: %v", query.expr, result.Result)
 		})
 	}
 }
 
-// Every metric that a rule or a panel names has come from a real scrape, or from a
-// recording rule that had something to record.
-func testMetrics(t *testing.T, s *stack, prometheus promtest.Server) {
-	var existing []string
-	prometheus.Get(t, "/api/v1/label/__name__/values", nil, &existing)
-	var expressions []string
+// Every selector of a rule or a dashboard, with all that it asks of labels, finds
+// something that came from a real scrape, or from a recording rule that had something
+// to record. So an alert that keeps still does not do so because of a wrong name.
+func testSelectors(t *testing.T, s *stack, prometheus promtest.Server) {
+	panels, expressions := dashboardQueries(t, s)
+	for _, query := range panels {
+		expressions = append(expressions, query.expr)
+	}
 	for _, rule := range rules(t, s) {
 		expressions = append(expressions, rule.Expr)
 	}
-	for _, query := range panelQueries(t, s) {
-		expressions = append(expressions, query.expr)
-	}
+	seen := make(map[string]bool)
 	for _, expression := range expressions {
 		for _, selector := range prometheus.Parse(t, expression) {
-			require.True(t, slices.Contains(existing, selector.Name), "%s: no such metric: %s", expression, selector.Name)
+			if seen[selector.Text] {
+				continue
+			}
+			seen[selector.Text] = true
+			var found struct{ Result []any }
+			prometheus.Get(t, "/api/v1/query", url.Values{"query": {selector.Text}}, &found)
+			if len(found.Result) == 0 {
+				requireRightlyEmpty(t, prometheus, selector, expression)
+			}
 		}
 	}
+	t.Logf("%d selectors", len(seen))
+}
+
+func requireRightlyEmpty(t *testing.T, prometheus promtest.Server, selector promtest.Selector, expression string) {
+	t.Helper()
+	for matcher, reason := range rightlyEmpty() {
+		if selector.Matchers[matcher[0]] != matcher[1] {
+			continue
+		}
+		var found struct{ Result []any }
+		prometheus.Get(t, "/api/v1/query", url.Values{"query": {selector.Name}}, &found)
+		require.NotEmpty(t, found.Result, "%s: no such metric: %s", expression, selector.Name)
+		t.Logf("rightly empty, %s: %s", reason, selector.Text)
+		return
+	}
+	require.Fail(t, "nothing is found", "%s: %s", expression, selector.Text)
 }
 
 // What is recorded has data. An alert rightly has none on a stack that is well.

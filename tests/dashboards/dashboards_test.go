@@ -51,6 +51,7 @@ type panel struct {
 	GridPos     struct {
 		H, W, X, Y int
 	} `json:"gridPos"`
+	Panels  []any `json:"panels"` // of a row that is folded
 	Targets []struct {
 		Expr       string     `json:"expr"`
 		Datasource datasource `json:"datasource"`
@@ -132,6 +133,7 @@ func requirePanels(t *testing.T, dashboard dashboard) {
 		require.NotEmpty(t, panel.Title)
 		requirePlace(t, panel, taken)
 		if panel.Type == "row" {
+			require.Empty(t, panel.Panels, "%s: what is folded into a row would be seen by no rule", panel.Title)
 			continue
 		}
 		require.Equal(t, datasource{"prometheus", "${datasource}"}, panel.Datasource, panel.Title)

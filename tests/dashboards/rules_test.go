@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,26 @@ func TestEachAlertSaysWhatToDo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The dashboards that mails and runbooks lead to exist.
+func TestStepsLeadToDashboards(t *testing.T) {
+	known := make(map[string]bool)
+	for _, dashboard := range dashboards(t) {
+		known[dashboard.UID] = true
+	}
+	pages, err := filepath.Glob(filepath.Join(testenv.Root(t), "docs", "runbooks", "*.md"))
+	require.NoError(t, err)
+	count := 0
+	for _, page := range append(pages, file(t, "alert.rules.yml")) {
+		data, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`/d/([\w-]+)`).FindAllSubmatch(data, -1) {
+			require.True(t, known[string(match[1])], "%s: no dashboard %s", page, match[1])
+			count++
+		}
+	}
+	require.Positive(t, count)
 }
 
 func TestEachRunbookBelongsToAnAlert(t *testing.T) {

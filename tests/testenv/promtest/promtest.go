@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,7 @@ func (s Server) Get(t *testing.T, path string, parameters url.Values, data any) 
 // A Selector is a metric as a query names it.
 type Selector struct {
 	Name     string
+	Text     string            // the selector alone, as a query
 	Matchers map[string]string // by label, whatever the operator
 	Function string            // the innermost function around it, or ""
 }
@@ -80,6 +83,7 @@ type node struct {
 	Name     string `json:"name"`
 	Matchers []struct {
 		Name  string `json:"name"`
+		Type  string `json:"type"`
 		Value string `json:"value"`
 	} `json:"matchers"`
 	Func *struct {
@@ -97,9 +101,12 @@ func (n *node) selectors(function string) []Selector {
 	}
 	if n.Type == "vectorSelector" || n.Type == "matrixSelector" {
 		found := Selector{Name: n.Name, Matchers: make(map[string]string), Function: function}
+		texts := make([]string, 0, len(n.Matchers))
 		for _, matcher := range n.Matchers {
 			found.Matchers[matcher.Name] = matcher.Value
+			texts = append(texts, matcher.Name+matcher.Type+strconv.Quote(matcher.Value))
 		}
+		found.Text = "{" + strings.Join(texts, ",") + "}"
 		return []Selector{found}
 	}
 	if n.Func != nil {
