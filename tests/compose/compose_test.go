@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,14 +87,22 @@ func testStack(t *testing.T, s *stack) {
 	}
 }
 
+// Compose warns of nothing: without an .env, and with the example as it comes.
 func testConfiguration(t *testing.T, s *stack) {
 	path, err := s.engine.lookPath("docker")
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), path, "compose", "--profile", "tests", "config", "--quiet")
-	cmd.Dir, cmd.Env = s.dir, append(append([]string{}, s.engine.env...), s.env...)
-	output, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	require.Empty(t, string(output))
+	settings := filepath.Join(s.dir, ".env")
+	for _, example := range []bool{false, true} {
+		if example {
+			copyFile(t, filepath.Join(s.dir, ".env.example"), settings)
+		}
+		cmd := exec.CommandContext(t.Context(), path, "compose", "--profile", "tests", "--profile", "backup", "config", "--quiet")
+		cmd.Dir, cmd.Env = s.dir, append(append([]string{}, s.engine.env...), s.env...)
+		output, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		require.Empty(t, string(output))
+	}
+	require.NoError(t, remove(settings))
 }
 
 func testImages(t *testing.T, s *stack) {
@@ -433,13 +442,14 @@ func (s *stack) python(t *testing.T, script string, options []string, args ...st
 func testDownUp(t *testing.T, s *stack) {
 	s.compose(t, "exec", "-T", "api", "/app", "user", "list")
 	password, mails, version := s.password(t), len(s.mails(t)), s.requireFlowers(t, s.token(t))
-	token := s.token(t)
+	token, silence := s.token(t), s.silence(t)
 	watched := url.Values{"query": {`count_over_time(up{job="api"}[1m])`}, "time": {strconv.FormatInt(time.Now().Unix(), 10)}}
 	s.compose(t, "down", "--timeout", "10")
 	s.compose(t, "up", "--detach", "--wait")
 	require.Equal(t, password, s.password(t))
 	require.Equal(t, version, s.requireFlowers(t, token), "the token of before is still good: the key was kept")
 	require.GreaterOrEqual(t, len(s.mails(t)), mails)
+	require.Equal(t, http.StatusOK, s.get(t, "alertmanager", "/api/v2/silence/"+silence, "").Status)
 	var history struct{ Result []any }
 	promtest.Server{URL: s.url("prometheus", "")}.Get(t, "/api/v1/query", watched, &history)
 	require.NotEmpty(t, history.Result, "what Prometheus saw before")
@@ -448,6 +458,18 @@ func testDownUp(t *testing.T, s *stack) {
 	}
 	s.getJSON(t, "mlflow", "/api/2.0/mlflow/model-versions/search?filter=name%3D%27iris%27", &registered)
 	require.Len(t, registered.Versions, 2, "nothing changed, so that nothing was trained anew")
+}
+
+// silence makes a silence of an alert that does not exist, and returns its id.
+func (s *stack) silence(t *testing.T) string {
+	t.Helper()
+	body := fmt.Sprintf(`{"matchers":[{"name":"alertname","value":"None","isRegex":false}],"startsAt":%q,"endsAt":%q,"createdBy":"test","comment":"test"}`,
+		time.Now().UTC().Format(time.RFC3339), time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	got := s.send(t, http.MethodPost, "alertmanager", "/api/v2/silences", "", "application/json", []byte(body))
+	require.Equal(t, http.StatusOK, got.Status, "%s", got)
+	var made struct{ SilenceID string }
+	require.NoError(t, json.Unmarshal(got.Body, &made))
+	return made.SilenceID
 }
 
 func testLogs(t *testing.T, s *stack) {
@@ -467,18 +489,27 @@ func testLogs(t *testing.T, s *stack) {
 	}
 }
 
-// testMemory sends the largest batches that are allowed, several at a time, and many
-// logins, each of which takes memory for its hash.
+// testMemory sends the largest bodies that are allowed, several at a time, and many
+// logins, each of which takes memory for its hash. What would take too much together
+// is refused; nothing is ended by the kernel.
 func testMemory(t *testing.T, s *stack) {
 	token, c := s.token(t), s.containers(t)["api"]
 	restarts := s.inspect(t, c.ID, "{{.RestartCount}}")
 	row := "[5.1,3.5,1.4,0.2]"
-	body := `{"instances":[` + strings.Repeat(row+",", 65536/(len(row)+1)-2) + row + "]}"
+	small := `{"instances":[` + strings.Repeat(row+",", 65536/(len(row)+1)-2) + row + "]}"
+	large := []byte(`{"inputs":[` + strings.Repeat(row+",", (16<<20)/(len(row)+1)-2) + row + "]}")
+	var served atomic.Int64
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			for range 50 {
-				got := s.predict(t, token, body)
+			// One that is refused may be answered before all of it is sent: status 0.
+			batch := s.send(t, http.MethodPost, "api", "/invocations", token, "application/json", large)
+			assert.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable, 0}, batch.Status)
+			if batch.Status == http.StatusOK {
+				served.Add(1)
+			}
+			for range 30 {
+				got := s.predict(t, token, small)
 				assert.Contains(t, []int{http.StatusOK, http.StatusTooManyRequests, http.StatusServiceUnavailable}, got.Status, "%s", got)
 				login := s.send(t, http.MethodPost, "api", "/token", "", "application/x-www-form-urlencoded", []byte("username=nobody&password=wrong"))
 				assert.NotZero(t, login.Status, "%s", login)
@@ -486,9 +517,13 @@ func testMemory(t *testing.T, s *stack) {
 		})
 	}
 	group.Wait()
-	require.Equal(t, "false", s.inspect(t, c.ID, "{{.State.OOMKilled}}"))
+	require.Positive(t, served.Load(), "not one of the largest bodies was answered")
 	require.Equal(t, restarts, s.inspect(t, c.ID, "{{.RestartCount}}"))
-	t.Logf("memory of the API after the load: %s", strings.TrimSpace(s.docker(t, "stats", "--no-stream", "--format", "{{.MemUsage}}", c.ID)))
+	for service, container := range s.containers(t) {
+		require.Equal(t, "false", s.inspect(t, container.ID, "{{.State.OOMKilled}}"), service)
+	}
+	t.Logf("%d of 8 batches of 16 MiB served; memory of the API after the load: %s", served.Load(),
+		strings.TrimSpace(s.docker(t, "stats", "--no-stream", "--format", "{{.MemUsage}}", c.ID)))
 }
 
 // fillDisk writes a file until the file system is full to the last byte.
@@ -508,7 +543,9 @@ func testFullDisk(t *testing.T, s *stack) {
 	const name = "petal-test-full-disk"
 	_, _ = s.engine.try(t.Context(), s.dir, s.env, "docker", "rm", "--force", name) // of a run that was killed
 	s.docker(t, "volume", "create", "--driver=local", "--opt=type=tmpfs", "--opt=device=tmpfs", "--opt=o=size=4m,uid=65532,gid=65532", name)
+	alone := &stack{ports: map[string]int{"api": testenv.FreePort(t)}}
 	s.docker(t, "run", "--detach", "--name", name, "--read-only", "--volume="+name+":/var/lib/petal",
+		fmt.Sprintf("--publish=127.0.0.1:%d:8000", alone.ports["api"]),
 		"--env", "STATE_DIR=/var/lib/petal/var", "petal-test-api:latest")
 	defer func() {
 		s.docker(t, "rm", "--force", name)
@@ -528,11 +565,22 @@ func testFullDisk(t *testing.T, s *stack) {
 	}
 	require.Error(t, failure, "a full disk goes unnoticed")
 	require.NotContains(t, failure.Error(), "panic")
+	require.Equal(t, http.StatusOK, alone.get(t, "api", "/health", "").Status, "the API goes on")
+	login := func(password string) answer {
+		form := url.Values{"username": {"before"}, "password": {password}}.Encode()
+		return alone.send(t, http.MethodPost, "api", "/token", "", "application/x-www-form-urlencoded", []byte(form))
+	}
+	for range 3 { // what cannot be counted is not heard
+		wrong := login("wrong")
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusServiceUnavailable}, wrong.Status, "%s", wrong)
+	}
 	s.python(t, "import os; os.remove('/disk/filler')", mounted)
 	require.NoError(t, add("after"))
 	users := s.docker(t, "exec", name, "/app", "user", "list")
 	require.Contains(t, users, "before")
 	require.Contains(t, users, "after")
+	right := login("a-long-enough-passphrase-before")
+	require.Equal(t, http.StatusOK, right.Status, "%s", right)
 	require.Equal(t, "running", s.inspect(t, name, "{{.State.Status}}"))
 	check := s.python(t, "import sqlite3; print(sqlite3.connect('/disk/users.db').execute('pragma integrity_check').fetchone()[0])", mounted)
 	require.Equal(t, "ok", strings.TrimSpace(check))
