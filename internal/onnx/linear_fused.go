@@ -113,8 +113,10 @@ func (f *fusedLinear) sumFour(k int, row, scores []float32) {
 	}
 }
 
-// linearRows is how many rows are scored at once.
-const linearRows = 64
+const (
+	linearRows  = 64 // how many rows are scored at once
+	vectorWidth = 8  // numbers of a vector
+)
 
 // predictRows scores a batch.
 func (f *fusedLinear) predictRows(x []float32, columns, width int, classes []int, scores []float32) {
@@ -133,6 +135,9 @@ func (f *fusedLinear) predictRows(x []float32, columns, width int, classes []int
 }
 
 func (f *fusedLinear) isTameBlock(x []float32) bool {
+	if f.features >= vectorWidth {
+		return inRanges(x, f.low, f.high)
+	}
 	for ; len(x) > 0; x = x[f.features:] {
 		if !f.isTame(x[:f.features]) {
 			return false

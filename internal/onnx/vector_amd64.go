@@ -2,7 +2,7 @@ package onnx
 
 import "golang.org/x/sys/cpu"
 
-// hasVectors says whether sumLanes and expAll may be called.
+// hasVectors says whether the functions of this file may be called.
 var hasVectors = cpu.X86.HasAVX2
 
 // sumLanes computes, for each of n rows of x, targetLanes sums of products with the
@@ -30,6 +30,16 @@ func expAll(x []float32) {
 	}
 }
 
+// inRanges says whether, in each row of x, feature j lies between low[j] and high[j].
+// There is one row at least, and vectorWidth features.
+func inRanges(x, low, high []float32) bool {
+	features := len(low)
+	if features < vectorWidth || len(high) < features || len(x) < features || len(x)%features != 0 {
+		panic("onnx: inRanges: not as many numbers as rows have")
+	}
+	return inRangesAVX2(&x[0], len(x)/features, features, &low[0], &high[0])
+}
+
 //go:noescape
 func sumLanesAVX2(sums, x *float32, n, features int, weights, intercepts *float64)
 
@@ -37,3 +47,6 @@ func sumLanesAVX2(sums, x *float32, n, features int, weights, intercepts *float6
 //
 //go:noescape
 func expAVX2(x *float32, n int)
+
+//go:noescape
+func inRangesAVX2(x *float32, n, features int, low, high *float32) bool

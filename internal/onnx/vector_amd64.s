@@ -125,6 +125,46 @@ four:
 	VZEROUPPER
 	RET
 
+// func inRangesAVX2(x *float32, n, features int, low, high *float32) bool
+//
+// Eight features at a time; the last eight of a row may overlap those before. Y0
+// holds what was true so far.
+TEXT ·inRangesAVX2(SB), NOSPLIT, $0-41
+	MOVQ     x+0(FP), SI
+	MOVQ     n+8(FP), CX
+	MOVQ     features+16(FP), DX
+	MOVQ     low+24(FP), R8
+	MOVQ     high+32(FP), R9
+	LEAQ     -8(DX), R10 // where the last eight begin
+	VPCMPEQD Y0, Y0, Y0
+
+row:
+	XORQ AX, AX
+
+eight:
+	VMOVUPS (SI)(AX*4), Y1
+	VCMPPS  $0x1e, (R8)(AX*4), Y1, Y2 // x > low
+	VANDPS  Y2, Y0, Y0
+	VCMPPS  $0x11, (R9)(AX*4), Y1, Y3 // x < high
+	VANDPS  Y3, Y0, Y0
+	ADDQ    $8, AX
+	CMPQ    AX, R10
+	JLE     eight
+	CMPQ    AX, DX
+	JGE     next
+	MOVQ    R10, AX
+	JMP     eight
+
+next:
+	LEAQ      (SI)(DX*4), SI
+	DECQ      CX
+	JNZ       row
+	VMOVMSKPS Y0, AX
+	CMPL      AX, $0xff
+	SETEQ     ret+40(FP)
+	VZEROUPPER
+	RET
+
 DATA expConst<>+0(SB)/8, $1.4426950408889634
 DATA expConst<>+8(SB)/8, $6755399441055744.0
 DATA expConst<>+16(SB)/8, $0.6931471805599453

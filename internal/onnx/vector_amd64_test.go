@@ -48,6 +48,32 @@ func TestVectorsAgreeWithPlainGo(t *testing.T) {
 	}
 }
 
+// One value out of its range is found wherever it stands.
+func TestInRanges(t *testing.T) {
+	if !hasVectors {
+		t.Skip("this processor has no AVX2")
+	}
+	const rows = 3
+	for features := vectorWidth; features < 4*vectorWidth; features++ {
+		x, low, high := make([]float32, rows*features), make([]float32, features), make([]float32, features)
+		for j := range features {
+			low[j], high[j] = float32(j)-1, float32(j)+1
+			for i := range rows {
+				x[i*features+j] = float32(j)
+			}
+		}
+		require.True(t, inRanges(x, low, high))
+		for i, within := range x {
+			bound := i % features
+			for _, v := range []float32{low[bound], high[bound], low[bound] - 1, high[bound] + 1, float32(math.NaN()), float32(math.Inf(1))} {
+				x[i] = v
+				require.False(t, inRanges(x, low, high), "%v at %d of %d features", v, i, features)
+			}
+			x[i] = within
+		}
+	}
+}
+
 func TestExpAll(t *testing.T) {
 	if !hasVectors {
 		t.Skip("this processor has no AVX2")
