@@ -27,9 +27,11 @@ func all() []learn.Classifier {
 	}
 }
 
-func rows() (*mat.Dense, []int) {
-	x, y := mat.NewDense(60, 2, nil), make([]int, 60)
-	for i := range 60 {
+func rows() (*mat.Dense, []int) { return rowsOf(60) }
+
+func rowsOf(n int) (*mat.Dense, []int) {
+	x, y := mat.NewDense(n, 2, nil), make([]int, n)
+	for i := range n {
 		y[i] = i % 3
 		x.Set(i, 0, float64(y[i])+math.Sin(float64(i)))
 		x.Set(i, 1, math.Cos(float64(2*i))-float64(y[i]))
@@ -75,7 +77,7 @@ func TestAllClassifiersKeepTheContract(t *testing.T) {
 
 // TestSameFileForAnyNumberOfWorkers fits twice and compares the ONNX files.
 func TestSameFileForAnyNumberOfWorkers(t *testing.T) {
-	x, y := rows()
+	x, y := rowsOf(2100) // enough to be divided among workers
 	other := mat.DenseCopyOf(x)
 	other.Set(7, 0, 9)
 	file := func(c learn.Classifier, x *mat.Dense, workers int) []byte {
