@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,4 +68,13 @@ func TestMemoryLimit(t *testing.T) {
 	} {
 		assert.Equal(t, row.want, memoryLimit([]byte(row.content)), row.name)
 	}
+}
+
+func TestCollectLater(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	collectLater(&Process{Environ: []string{"GOGC=50"}})
+	assert.Equal(t, 100, debug.SetGCPercent(100), "GOGC has the last word")
+	collectLater(&Process{})
+	assert.Equal(t, gcPercent, debug.SetGCPercent(100))
 }

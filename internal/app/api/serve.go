@@ -24,6 +24,7 @@ func (serveCommand) Run(ctx context.Context, p *Process) error {
 	}
 	log := settings.Logger(p.Stderr, cfg.Log)
 	limitMemory(p, log)
+	collectLater(p)
 	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.Getenv), p.Name, log)
 	if err != nil {
 		return err
