@@ -180,12 +180,8 @@ func (f *fusedLinear) predictBlock(x []float32, classes []int, scores []float32)
 func softmaxRows(scores []float32, width int, classes []int) {
 	for i := range classes {
 		row := scores[i*width:][:width]
-		best, top := 0, row[0]
-		for k, s := range row {
-			if s > top {
-				best, top = k, s
-			}
-		}
+		best := argmaxFinite(row)
+		top := row[best]
 		classes[i] = best
 		for k := range row {
 			row[k] -= top
@@ -217,6 +213,20 @@ func (f *fusedLinear) predictWild(row, scores []float32) int {
 	scaled = scaled[:len(row)]
 	f.scale.apply(scaled, row)
 	return f.linear.predict(scaled, scores)
+}
+
+// argmaxFinite returns the place of the largest number, the first of equals. No
+// branch depends on the numbers: which class wins is not to be foreseen. Each number
+// becomes a whole one of the same order, with the place behind it.
+func argmaxFinite(row []float32) int {
+	const last = math.MaxInt32
+	most := int64(math.MinInt64)
+	for k, v := range row {
+		bits := int32(math.Float32bits(v + 0)) //nolint:gosec // as it is; adding 0 makes -0 a 0
+		ordered := bits ^ bits>>31&math.MaxInt32
+		most = max(most, int64(ordered)<<32|int64(last-k))
+	}
+	return last - int(int32(most)) //nolint:gosec // the lower half
 }
 
 // exp32 is e^x to the precision of float32: x is split into n·ln 2 and a rest,

@@ -67,3 +67,22 @@ func maxAbs(row []float32) float64 {
 	}
 	return top
 }
+
+func TestArgmaxFinite(t *testing.T) {
+	negativeZero := float32(math.Copysign(0, -1))
+	values := []float32{-math.MaxFloat32, -2, -1, -math.SmallestNonzeroFloat32, negativeZero, 0, math.SmallestNonzeroFloat32, 1, 2, math.MaxFloat32}
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 5000 {
+		row := make([]float32, 1+r.IntN(6))
+		for k := range row {
+			row[k] = values[r.IntN(len(values))]
+		}
+		want := 0
+		for k, v := range row {
+			if v > row[want] {
+				want = k
+			}
+		}
+		require.Equal(t, want, argmaxFinite(row), "%v", row)
+	}
+}
