@@ -30,7 +30,7 @@ import (
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/httpapi"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/serving"
@@ -116,9 +116,9 @@ func (f *fixture) issue(t testing.TB, g token.Grant) string {
 	return raw
 }
 
-func load(t testing.TB, dir mlflow.ModelDir, number string) *serving.Model {
+func load(t testing.TB, dir mlmodel.Dir, number string) *serving.Model {
 	t.Helper()
-	files, err := dir.Files(mlflow.ModelIDs{ModelID: "m-1", RunID: "run-1"})
+	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)
 	m, err := serving.Load(serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: number, RunID: "run-1"}, Alias: "champion",
@@ -259,7 +259,7 @@ func TestPredictBytes(t *testing.T) {
 	f := newFixture(t)
 	for _, row := range []struct {
 		name string
-		dir  mlflow.ModelDir
+		dir  mlmodel.Dir
 		body string
 		want string
 	}{
@@ -647,7 +647,7 @@ func TestModelInfo(t *testing.T) {
 	assert.Len(t, got["sha256"], 64)
 
 	bare := servingtest.Iris(t)
-	bare.Petal, bare.Signature, bare.InputExample = nil, mlflow.Signature{}, nil
+	bare.Petal, bare.Signature, bare.InputExample = nil, mlmodel.Signature{}, nil
 	f.models.Store(load(t, bare, "4"))
 	a = f.do(t, http.MethodGet, "/model-info", "", "Authorization", "Bearer "+f.token)
 	require.NoError(t, json.Unmarshal([]byte(a.body), &got))

@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // visitors is a model with a column of each kind: it says "yes" for members, for
 // people of Lyon, and for those with age + visits above 100. With strict, other
 // cities than Lyon and Paris are none.
-func visitors(strict bool) mlflow.ModelDir {
+func visitors(strict bool) mlmodel.Dir {
 	column := func(name string, e onnx.ElementType) onnx.ValueInfo {
 		return onnx.ValueInfo{Name: name, Type: onnx.TensorType(e, onnx.Symbolic("N"), onnx.Fixed(1))}
 	}
@@ -54,14 +54,14 @@ func visitors(strict bool) mlflow.ModelDir {
 		},
 	}
 	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}, {Domain: onnx.DomainML, Version: 3}}, Graph: graph}
-	return mlflow.ModelDir{
+	return mlmodel.Dir{
 		ONNX: m.Marshal(),
 		// In another order than the graph: that of the rows.
-		Signature: mlflow.Signature{Inputs: []mlflow.Column{
-			{Name: "city", Type: mlflow.String},
-			{Name: "age", Type: mlflow.Double},
-			{Name: "member", Type: mlflow.Boolean},
-			{Name: "visits", Type: mlflow.Long},
+		Signature: mlmodel.Signature{Inputs: []mlmodel.Column{
+			{Name: "city", Type: mlmodel.String},
+			{Name: "age", Type: mlmodel.Double},
+			{Name: "member", Type: mlmodel.Boolean},
+			{Name: "visits", Type: mlmodel.Long},
 		}},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/petal-ml/petal/internal/mlmodel"
 )
 
 // An Artifact is a stored file.
@@ -48,7 +50,7 @@ func (c *Client) ListArtifacts(ctx context.Context, uri string) ([]Artifact, err
 // ListModelArtifacts lists the files of a logged model wherever they are
 // stored: the server looks itself.
 func (c *Client) ListModelArtifacts(ctx context.Context, modelID string) ([]Artifact, error) {
-	if err := checkModelID(modelID); err != nil {
+	if err := invalid(checkModelID(modelID)); err != nil {
 		return nil, err
 	}
 	return c.walk(ctx, func(dir string) ([]fileInfo, error) {
@@ -81,8 +83,8 @@ func (c *Client) OpenArtifact(ctx context.Context, uri, name string) (body io.Re
 
 // OpenVersionArtifact streams a file of a model version wherever it is stored.
 func (c *Client) OpenVersionArtifact(ctx context.Context, model, version, name string) (body io.ReadCloser, size int64, err error) {
-	if err := CheckPath(name); err != nil {
-		return nil, 0, invalidf("%v", err)
+	if err := mlmodel.CheckPath(name); err != nil {
+		return nil, 0, invalid(err)
 	}
 	target := c.base
 	target.Path += "/model-versions/get-artifact"
@@ -140,7 +142,7 @@ func (c *Client) walk(ctx context.Context, list func(dir string) ([]fileInfo, er
 		}
 		for _, f := range files {
 			name := path.Join(dir, path.Base(f.Path))
-			if err := CheckPath(name); err != nil {
+			if err := mlmodel.CheckPath(name); err != nil {
 				return nil, &Error{Kind: Unavailable, Message: "the server lists a file that cannot be", Err: err}
 			}
 			if strings.Count(name, "/") > maxDepth {
@@ -176,8 +178,8 @@ func (c *Client) artifactURL(uri, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := CheckPath(name); err != nil {
-		return "", invalidf("%v", err)
+	if err := mlmodel.CheckPath(name); err != nil {
+		return "", invalid(err)
 	}
 	segments := strings.Split(path.Join(root, name), "/")
 	for i, s := range segments {
@@ -194,7 +196,7 @@ func proxyPath(uri string) (string, error) {
 		return "", invalidf("files at %q are not reached through the MLflow server: start it with --serve-artifacts", redact(uri))
 	}
 	p := strings.Trim(u.Path, "/")
-	if err := CheckPath(p); err != nil {
+	if err := mlmodel.CheckPath(p); err != nil {
 		return "", invalidf("artifact URI: %v", err)
 	}
 	return p, nil

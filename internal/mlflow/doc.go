@@ -1,7 +1,7 @@
-// Package mlflow speaks to an MLflow server over REST and reads and writes
-// MLflow's model directories. Everything peculiar about either stays in here:
-// a server that answers 200 to what it dropped, numbers that come back as
-// text, limits that cut in silence.
+// Package mlflow speaks to an MLflow server over REST. Everything peculiar about
+// it stays in here: a server that answers 200 to what it dropped, numbers that
+// come back as text, limits that cut in silence. The files that models consist
+// of are those of package mlmodel.
 //
 // It was written against MLflow 3.17 and uses none of its code.
 package mlflow

@@ -2,9 +2,6 @@ package mlflow
 
 import (
 	"fmt"
-	"path"
-	"regexp"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -12,14 +9,9 @@ import (
 // longer values of parameters and run tags and answers 200; the client
 // therefore refuses them, and callers cut them with CutParam and CutTag.
 const (
-	maxParam       = 6000
-	maxTag         = 8000
-	maxKey         = 250
-	maxDatasetName = 500
-	// maxDigest holds an MD5 in hex, but no SHA-256.
-	maxDigest     = 36
+	maxParam      = 6000
+	maxTag        = 8000
 	maxVersionTag = 100_000
-	maxAlias      = 255
 )
 
 // One runs/log-batch call holds this much.
@@ -52,70 +44,19 @@ func cut(s string, limit int) (string, bool) {
 	return s, false
 }
 
-// keyText are the characters of a key; Python's \w takes letters and digits of
-// all scripts.
-var keyText = regexp.MustCompile(`^[/\pL\pN_.\- :]+$`)
-
-// CheckKey says whether MLflow takes the key of a parameter, metric or tag.
-// The error is an [*Error] of kind [Invalid].
-func CheckKey(key string) error {
-	switch {
-	case key == "":
-		return invalidf("a key is empty")
-	case utf8.RuneCountInString(key) > maxKey:
-		return invalidf("key %.40q… is longer than %d characters", key, maxKey)
-	case !keyText.MatchString(key):
-		return invalidf("key %q: only letters, digits and _ - . : / and spaces are allowed", key)
-	case !canonicalPath(key):
-		return invalidf("key %q: reads as a path that leads elsewhere", key)
-	}
-	return nil
-}
-
-// CheckModelName says whether a registered model can have this name.
-func CheckModelName(name string) error {
-	switch {
-	case strings.TrimSpace(name) == "":
-		return invalidf("the model's name is empty")
-	case strings.ContainsAny(name, "/:"):
-		return invalidf("model name %q: / and : are not allowed", name)
-	case !canonicalPath(name):
-		return invalidf("model name %q: reads as a path that leads elsewhere", name)
-	case utf8.RuneCountInString(name) > 256:
-		return invalidf("model name %.40q… is longer than 256 characters", name)
-	}
-	return nil
-}
-
-var (
-	aliasText     = regexp.MustCompile(`^[\pL\pN_-]+$`)
-	reservedAlias = regexp.MustCompile(`^([vV][0-9]+|(?i:latest))$`)
-)
-
-// CheckAlias says whether an alias can be set: "latest" and "v3" cannot.
-func CheckAlias(alias string) error {
-	switch {
-	case !aliasText.MatchString(alias):
-		return invalidf("alias %q: only letters, digits, _ and - are allowed", alias)
-	case reservedAlias.MatchString(alias):
-		return invalidf("alias %q is reserved", alias)
-	case utf8.RuneCountInString(alias) > maxAlias:
-		return invalidf("alias %.40q… is longer than %d characters", alias, maxAlias)
-	}
-	return nil
-}
-
-// canonicalPath follows Python's posixpath.normpath: MLflow once kept keys as
-// file names.
-func canonicalPath(name string) bool {
-	return path.Clean(name) == name && name != "." && !strings.HasPrefix(name, "..") && !strings.HasPrefix(name, "/")
-}
-
 func checkLength(what, value string, limit int) error {
 	if n := utf8.RuneCountInString(value); n > limit {
-		return invalidf("%s has %d characters, MLflow takes %d", what, n, limit)
+		return fmt.Errorf("%s has %d characters, MLflow takes %d", what, n, limit)
 	}
 	return nil
+}
+
+// invalid marks what a check of names found as refused before sending.
+func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Kind: Invalid, Message: err.Error()}
 }
 
 func invalidf(format string, args ...any) error {

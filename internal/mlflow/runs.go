@@ -1,7 +1,6 @@
 package mlflow
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,18 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// Tags that MLflow itself gives a meaning.
-const (
-	TagUser       = "mlflow.user"
-	TagSourceName = "mlflow.source.name"
-	TagSourceType = "mlflow.source.type"
-	TagGitCommit  = "mlflow.source.git.commit"
-	TagNote       = "mlflow.note.content"
-	TagParentRun  = "mlflow.parentRunId"
-	// TagTables names files that are shown as tables.
-	TagTables = "mlflow.loggedArtifacts"
+	"github.com/petal-ml/petal/internal/mlmodel"
 )
 
 // Run statuses in MLflow's spelling. The server answers 200 to any other and
@@ -63,7 +52,7 @@ type Metric struct {
 type Dataset struct {
 	Name, Digest, Context string
 	Path                  string
-	Columns               []Column
+	Columns               []mlmodel.Column
 	Rows                  int
 }
 
@@ -130,7 +119,7 @@ func (c *Client) createExperiment(ctx context.Context, name, location string) (s
 // CreateRun opens a run. It is not repeated after an unclear failure, which
 // may leave a run that nobody ends.
 func (c *Client) CreateRun(ctx context.Context, n NewRun) (Run, error) {
-	if err := checkTags(n.Tags, maxTag); err != nil {
+	if err := invalid(checkTags(n.Tags, maxTag)); err != nil {
 		return Run{}, err
 	}
 	body := map[string]any{
@@ -168,7 +157,7 @@ func (c *Client) UpdateRun(ctx context.Context, id, status string, end time.Time
 // LogParams stores parameters. Values longer than MLflow keeps are refused:
 // see [CutParam].
 func (c *Client) LogParams(ctx context.Context, run string, params map[string]string) error {
-	if err := checkTags(params, maxParam); err != nil {
+	if err := invalid(checkTags(params, maxParam)); err != nil {
 		return err
 	}
 	for _, group := range chunks(keyValues(params), maxBatchParams, maxBatchBytes, keyValue.size) {
@@ -182,7 +171,7 @@ func (c *Client) LogParams(ctx context.Context, run string, params map[string]st
 // LogTags sets tags of a run. Values longer than MLflow keeps are refused: see
 // [CutTag].
 func (c *Client) LogTags(ctx context.Context, run string, tags map[string]string) error {
-	if err := checkTags(tags, maxTag); err != nil {
+	if err := invalid(checkTags(tags, maxTag)); err != nil {
 		return err
 	}
 	for _, group := range chunks(keyValues(tags), maxBatchTags, maxBatchBytes, keyValue.size) {
@@ -208,13 +197,13 @@ func (c *Client) logBatch(ctx context.Context, b batch) error {
 }
 
 type metricJSON struct {
-	Key           string    `json:"key"`
-	Value         JSONFloat `json:"value"`
-	Timestamp     number    `json:"timestamp"`
-	Step          number    `json:"step"`
-	ModelID       string    `json:"model_id,omitempty"`
-	DatasetName   string    `json:"dataset_name,omitempty"`
-	DatasetDigest string    `json:"dataset_digest,omitempty"`
+	Key           string            `json:"key"`
+	Value         mlmodel.JSONFloat `json:"value"`
+	Timestamp     number            `json:"timestamp"`
+	Step          number            `json:"step"`
+	ModelID       string            `json:"model_id,omitempty"`
+	DatasetName   string            `json:"dataset_name,omitempty"`
+	DatasetDigest string            `json:"dataset_digest,omitempty"`
 }
 
 // size bounds the bytes on the wire.
@@ -231,11 +220,11 @@ func (m metricJSON) metric() Metric {
 func (c *Client) LogMetrics(ctx context.Context, run string, metrics []Metric) error {
 	list := make([]metricJSON, len(metrics))
 	for i, m := range metrics {
-		if err := CheckKey(m.Key); err != nil {
+		if err := invalid(mlmodel.CheckKey(m.Key)); err != nil {
 			return err
 		}
 		list[i] = metricJSON{
-			Key: m.Key, Value: JSONFloat(m.Value), Timestamp: number(millis(m.Time)), Step: number(m.Step),
+			Key: m.Key, Value: mlmodel.JSONFloat(m.Value), Timestamp: number(millis(m.Time)), Step: number(m.Step),
 			ModelID: m.ModelID, DatasetName: m.DatasetName, DatasetDigest: m.DatasetDigest,
 		}
 	}
@@ -294,27 +283,16 @@ func (c *Client) LogDataset(ctx context.Context, run string, d Dataset) error {
 	return c.post(ctx, "mlflow/runs/log-inputs", map[string]any{"run_id": run, "datasets": []datasetJSON{wire}}, nil)
 }
 
-// Check says whether MLflow takes the data set's description.
-func (d Dataset) Check() error {
-	if d.Name == "" || d.Digest == "" {
-		return invalidf("a data set needs a name and a digest, got %q and %q", d.Name, d.Digest)
-	}
-	return cmp.Or(
-		checkLength("the data set's name", d.Name, maxDatasetName),
-		checkLength("the data set's digest", d.Digest, maxDigest),
-	)
-}
-
 func (d Dataset) wire() (datasetJSON, error) {
 	var wire datasetJSON
-	if err := d.Check(); err != nil {
+	if err := invalid(mlmodel.CheckDataset(d.Name, d.Digest)); err != nil {
 		return wire, err
 	}
-	columns, err := columnsJSON(d.Columns)
+	columns, err := mlmodel.EncodeColumns(d.Columns)
 	if err != nil {
 		return wire, invalidf("data set %q: %v", d.Name, err)
 	}
-	source, err := marshalJSON(map[string]string{"uri": d.Path})
+	source, err := json.Marshal(map[string]string{"uri": d.Path})
 	if err != nil {
 		return wire, err
 	}
@@ -350,7 +328,7 @@ func (w datasetJSON) dataset() Dataset {
 		Columns json.RawMessage `json:"mlflow_colspec"`
 	}
 	if json.Unmarshal([]byte(w.Dataset.Schema), &schema) == nil && len(schema.Columns) > 0 {
-		d.Columns, _ = parseColumns(string(schema.Columns))
+		d.Columns, _ = mlmodel.DecodeColumns(string(schema.Columns))
 	}
 	return d
 }
@@ -406,7 +384,7 @@ func (a runJSON) run() Run {
 
 func checkTags(tags map[string]string, limit int) error {
 	for _, key := range sortedKeys(tags) {
-		if err := CheckKey(key); err != nil {
+		if err := mlmodel.CheckKey(key); err != nil {
 			return err
 		}
 		if err := checkLength(fmt.Sprintf("the value of %q", key), tags[key], limit); err != nil {

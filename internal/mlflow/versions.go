@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/petal-ml/petal/internal/mlmodel"
 )
 
 // A LoggedModel is a model that a run has stored, before and after it gets a
@@ -79,7 +82,7 @@ func (c *Client) CreateLoggedModel(ctx context.Context, n NewLoggedModel) (Logge
 	if strings.ContainsAny(name, `/:.%"'`) {
 		return LoggedModel{}, invalidf(`logged model name %q: none of / : . %% " ' is allowed`, name)
 	}
-	if err := cmp.Or(checkTags(n.Params, maxParam), checkTags(n.Tags, maxTag)); err != nil {
+	if err := invalid(cmp.Or(checkTags(n.Params, maxParam), checkTags(n.Tags, maxTag))); err != nil {
 		return LoggedModel{}, err
 	}
 	body := map[string]any{
@@ -95,7 +98,7 @@ func (c *Client) CreateLoggedModel(ctx context.Context, n NewLoggedModel) (Logge
 
 // GetLoggedModel returns a logged model.
 func (c *Client) GetLoggedModel(ctx context.Context, id string) (LoggedModel, error) {
-	if err := checkModelID(id); err != nil {
+	if err := invalid(checkModelID(id)); err != nil {
 		return LoggedModel{}, err
 	}
 	var answer loggedModelJSON
@@ -106,7 +109,7 @@ func (c *Client) GetLoggedModel(ctx context.Context, id string) (LoggedModel, er
 // EndLoggedModel sets the status of a logged model: [ModelReady] or
 // [ModelFailed].
 func (c *Client) EndLoggedModel(ctx context.Context, id, status string) error {
-	if err := checkModelID(id); err != nil {
+	if err := invalid(checkModelID(id)); err != nil {
 		return err
 	}
 	return c.do(ctx, call{
@@ -124,7 +127,7 @@ func (c *Client) LogOutput(ctx context.Context, run, modelID string) error {
 // CreateRegisteredModel makes the name under which versions are kept. One that
 // is there already is left as it is.
 func (c *Client) CreateRegisteredModel(ctx context.Context, name string) error {
-	if err := CheckModelName(name); err != nil {
+	if err := invalid(mlmodel.CheckModelName(name)); err != nil {
 		return err
 	}
 	err := c.post(ctx, "mlflow/registered-models/create", map[string]string{"name": name}, nil)
@@ -156,7 +159,7 @@ func (w versionJSON) version() Version {
 // CreateVersion makes the next version from a logged model. It is not repeated
 // after an unclear failure, which may leave a version that no alias names.
 func (c *Client) CreateVersion(ctx context.Context, n NewVersion) (Version, error) {
-	if err := cmp.Or(CheckModelName(n.Name), checkModelID(n.ModelID), checkTags(n.Tags, maxVersionTag)); err != nil {
+	if err := invalid(cmp.Or(mlmodel.CheckModelName(n.Name), checkModelID(n.ModelID), checkTags(n.Tags, maxVersionTag))); err != nil {
 		return Version{}, err
 	}
 	body := map[string]any{
@@ -168,7 +171,7 @@ func (c *Client) CreateVersion(ctx context.Context, n NewVersion) (Version, erro
 
 // GetVersion returns one version.
 func (c *Client) GetVersion(ctx context.Context, name, number string) (Version, error) {
-	if err := cmp.Or(CheckModelName(name), checkNumber(number)); err != nil {
+	if err := invalid(cmp.Or(mlmodel.CheckModelName(name), checkNumber(number))); err != nil {
 		return Version{}, err
 	}
 	query := url.Values{"name": {name}, "version": {number}}
@@ -177,7 +180,7 @@ func (c *Client) GetVersion(ctx context.Context, name, number string) (Version, 
 
 // VersionByAlias returns the version that an alias points at.
 func (c *Client) VersionByAlias(ctx context.Context, name, alias string) (Version, error) {
-	if err := CheckModelName(name); err != nil {
+	if err := invalid(mlmodel.CheckModelName(name)); err != nil {
 		return Version{}, err
 	}
 	query := url.Values{"name": {name}, "alias": {alias}}
@@ -203,7 +206,7 @@ func (c *Client) version(call func(out any) error) (Version, error) {
 // Versions returns the versions of a model, the highest number first, at most
 // limit of them; 0 for all. An unknown model has none.
 func (c *Client) Versions(ctx context.Context, name string, limit int) ([]Version, error) {
-	if err := CheckModelName(name); err != nil {
+	if err := invalid(mlmodel.CheckModelName(name)); err != nil {
 		return nil, err
 	}
 	filter, err := nameFilter(name)
@@ -252,7 +255,7 @@ func nameFilter(name string) (string, error) {
 
 // DownloadURI returns where the files of a version are.
 func (c *Client) DownloadURI(ctx context.Context, name, number string) (string, error) {
-	if err := cmp.Or(CheckModelName(name), checkNumber(number)); err != nil {
+	if err := invalid(cmp.Or(mlmodel.CheckModelName(name), checkNumber(number))); err != nil {
 		return "", err
 	}
 	var answer struct {
@@ -265,7 +268,7 @@ func (c *Client) DownloadURI(ctx context.Context, name, number string) (string, 
 
 // SetVersionTag sets one tag of a version.
 func (c *Client) SetVersionTag(ctx context.Context, name, number, key, value string) error {
-	err := cmp.Or(CheckModelName(name), checkNumber(number), checkTags(map[string]string{key: value}, maxVersionTag))
+	err := invalid(cmp.Or(mlmodel.CheckModelName(name), checkNumber(number), checkTags(map[string]string{key: value}, maxVersionTag)))
 	if err != nil {
 		return err
 	}
@@ -275,7 +278,7 @@ func (c *Client) SetVersionTag(ctx context.Context, name, number, key, value str
 
 // SetAlias points an alias at a version. The last writer wins.
 func (c *Client) SetAlias(ctx context.Context, name, alias, number string) error {
-	if err := cmp.Or(CheckModelName(name), CheckAlias(alias), checkNumber(number)); err != nil {
+	if err := invalid(cmp.Or(mlmodel.CheckModelName(name), mlmodel.CheckAlias(alias), checkNumber(number))); err != nil {
 		return err
 	}
 	body := map[string]string{"name": name, "alias": alias, "version": number}
@@ -284,7 +287,7 @@ func (c *Client) SetAlias(ctx context.Context, name, alias, number string) error
 
 // DeleteAlias removes an alias.
 func (c *Client) DeleteAlias(ctx context.Context, name, alias string) error {
-	if err := cmp.Or(CheckModelName(name), CheckAlias(alias)); err != nil {
+	if err := invalid(cmp.Or(mlmodel.CheckModelName(name), mlmodel.CheckAlias(alias))); err != nil {
 		return err
 	}
 	return c.do(ctx, call{
@@ -300,14 +303,14 @@ var (
 
 func checkModelID(id string) error {
 	if !modelID.MatchString(id) {
-		return invalidf("logged model ID %q: not m- and letters or digits", id)
+		return fmt.Errorf("logged model ID %q: not m- and letters or digits", id)
 	}
 	return nil
 }
 
 func checkNumber(number string) error {
 	if !versionNumber.MatchString(number) {
-		return invalidf("version %q is no number", number)
+		return fmt.Errorf("version %q is no number", number)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -9,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 )
 
 // A Record is what a run has logged. Backends keep one of what they sent and
@@ -161,13 +160,13 @@ func (sent Record) missingFile(found Record) error {
 // MLflowTags are the tags that say in MLflow's own words where a run comes
 // from, and the run's own.
 func (s RunSpec) MLflowTags() map[string]string {
-	tags := map[string]string{mlflow.TagSourceType: "LOCAL"}
+	tags := map[string]string{mlmodel.TagSourceType: "LOCAL"}
 	for key, value := range map[string]string{
-		mlflow.TagUser:       s.User,
-		mlflow.TagSourceName: s.Source,
-		mlflow.TagGitCommit:  s.Commit,
-		mlflow.TagNote:       s.Description,
-		mlflow.TagParentRun:  s.ParentID,
+		mlmodel.TagUser:       s.User,
+		mlmodel.TagSourceName: s.Source,
+		mlmodel.TagGitCommit:  s.Commit,
+		mlmodel.TagNote:       s.Description,
+		mlmodel.TagParentRun:  s.ParentID,
 	} {
 		if value != "" {
 			tags[key] = value
@@ -177,21 +176,12 @@ func (s RunSpec) MLflowTags() map[string]string {
 	return tags
 }
 
-// FromMLflow marks an error of package mlflow as one of this package's own.
-// Others pass as they are.
-func FromMLflow(err error) error {
-	var e *mlflow.Error
-	if !errors.As(err, &e) {
-		return err
+// Invalid marks the error of a check as [ErrInvalid]; nil stays nil.
+func Invalid(err error) error {
+	if err == nil {
+		return nil
 	}
-	switch e.Kind {
-	case mlflow.NotFound:
-		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	case mlflow.Unavailable:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	default:
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
 // AllTags are the registration's tags with those that Petal adds itself.

@@ -13,7 +13,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 )
 
 // Errors that callers tell apart with [errors.Is]. Backends wrap them with the
@@ -119,7 +119,7 @@ type Run interface {
 	// LogFile stores content under a slash-separated path of the run.
 	LogFile(ctx context.Context, path string, content []byte) error
 	// LogModel stores a model directory and returns the logged model.
-	LogModel(ctx context.Context, m mlflow.ModelDir) (LoggedModel, error)
+	LogModel(ctx context.Context, m mlmodel.Dir) (LoggedModel, error)
 	// Finish ends the run with the status given. For [Finished] everything
 	// logged is read back and compared first: servers have answered 200 to
 	// what they dropped.
@@ -158,7 +158,7 @@ type Dataset struct {
 	Path    string // as the user named it
 	Digest  string // the MD5 of the file in hex, DVC's own digest
 	Context string // "training", "test", …
-	Columns []mlflow.Column
+	Columns []mlmodel.Column
 	Rows    int
 }
 

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 )
 
@@ -73,11 +73,11 @@ func (m *Model) Features() []onnx.Feature { return m.features }
 
 // signedColumns are the columns that the signature of an MLmodel file names; none
 // where it names the graph's tensors instead.
-func signedColumns(mlmodel []byte) ([]string, error) {
-	if mlmodel == nil {
+func signedColumns(data []byte) ([]string, error) {
+	if data == nil {
 		return nil, nil
 	}
-	file, err := mlflow.ParseModel(mlmodel)
+	file, err := mlmodel.Parse(data)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -29,15 +29,15 @@ func Fetch(ctx context.Context, r registry.Reader, v registry.Version, alias str
 	}
 	b := Bundle{Version: v, Alias: alias}
 	var err error
-	if b.MLmodel, err = read(ctx, r, v, mlflow.ModelFile, maxMLmodelSize); err != nil {
+	if b.MLmodel, err = read(ctx, r, v, mlmodel.ModelFile, maxMLmodelSize); err != nil {
 		return b, err
 	}
-	file, err := mlflow.ParseModel(b.MLmodel)
+	file, err := mlmodel.Parse(b.MLmodel)
 	if err != nil {
 		return b, err
 	}
 	if file.ONNXFile == "" {
-		return b, fmt.Errorf("%s has no onnx flavor: only models logged as ONNX can be served", mlflow.ModelFile)
+		return b, fmt.Errorf("%s has no onnx flavor: only models logged as ONNX can be served", mlmodel.ModelFile)
 	}
 	if size, err := strconv.ParseInt(v.Tags[registry.TagSize], 10, 64); err == nil && size > maxModelSize {
 		return b, fmt.Errorf("%s: %w: %d bytes, %d are allowed", file.ONNXFile, errTooLarge, size, maxModelSize)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/explanation"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -48,7 +48,7 @@ func Load(b Bundle) (_ *Model, err error) {
 	if err := checkTags(b.Version.Tags, sum, len(b.ONNX)); err != nil {
 		return nil, err
 	}
-	file, err := mlflow.ParseModel(b.MLmodel)
+	file, err := mlmodel.Parse(b.MLmodel)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func checkTags(tags map[string]string, sum string, size int) error {
 	return nil
 }
 
-func info(b Bundle, file *mlflow.Model) Info {
+func info(b Bundle, file *mlmodel.Model) Info {
 	i := Info{
 		Name:      b.Version.Name,
 		Version:   b.Version.Number,
@@ -122,7 +122,7 @@ func info(b Bundle, file *mlflow.Model) Info {
 // features finds names, order and types of the model's columns: in the signature;
 // where that names none, the graph's own. A type of the signature that is none of
 // what the graph takes gives way to the graph's.
-func features(file *mlflow.Model, graph *onnx.Model, columns []onnx.Feature) ([]Feature, error) {
+func features(file *mlmodel.Model, graph *onnx.Model, columns []onnx.Feature) ([]Feature, error) {
 	signed := file.Signature.ColumnNames()
 	if len(signed) > 0 && len(signed) != len(columns) {
 		return nil, fmt.Errorf("the signature names %d inputs, the graph takes %d", len(signed), len(columns))
@@ -136,7 +136,7 @@ func features(file *mlflow.Model, graph *onnx.Model, columns []onnx.Feature) ([]
 		f := Feature{Name: c.Name, Type: typeNames[c.Type], Kind: columnKind(c.Type)}
 		if len(signed) > 0 {
 			f.Name = signed[i]
-			if t := file.Signature.Inputs[i].Type; (t == mlflow.String) == (f.Kind == Text) {
+			if t := file.Signature.Inputs[i].Type; (t == mlmodel.String) == (f.Kind == Text) {
 				f.Type = t
 			}
 		}
@@ -153,9 +153,9 @@ func features(file *mlflow.Model, graph *onnx.Model, columns []onnx.Feature) ([]
 
 // typeNames are MLflow's names of the graph's types.
 var typeNames = map[onnx.ElementType]string{
-	onnx.Float: mlflow.Float, onnx.Double: mlflow.Double, onnx.Bool: mlflow.Boolean, onnx.String: mlflow.String,
-	onnx.Int8: mlflow.Integer, onnx.Int16: mlflow.Integer, onnx.Int32: mlflow.Integer, onnx.Int64: mlflow.Long,
-	onnx.Uint8: mlflow.Integer, onnx.Uint16: mlflow.Integer, onnx.Uint32: mlflow.Long, onnx.Uint64: mlflow.Long,
+	onnx.Float: mlmodel.Float, onnx.Double: mlmodel.Double, onnx.Bool: mlmodel.Boolean, onnx.String: mlmodel.String,
+	onnx.Int8: mlmodel.Integer, onnx.Int16: mlmodel.Integer, onnx.Int32: mlmodel.Integer, onnx.Int64: mlmodel.Long,
+	onnx.Uint8: mlmodel.Integer, onnx.Uint16: mlmodel.Integer, onnx.Uint32: mlmodel.Long, onnx.Uint64: mlmodel.Long,
 }
 
 // warm answers the examples, or rows of zeros and ones. It shows that the graph

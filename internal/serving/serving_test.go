@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
@@ -347,7 +347,7 @@ func TestCopyCannotBeKept(t *testing.T) {
 func TestBadVersions(t *testing.T) {
 	for _, row := range []struct {
 		name string
-		dir  func(t testing.TB) mlflow.ModelDir
+		dir  func(t testing.TB) mlmodel.Dir
 		tags func(tags map[string]string)
 		says string
 	}{
@@ -360,27 +360,27 @@ func TestBadVersions(t *testing.T) {
 		{"too large, by its tag", servingtest.Iris, func(tags map[string]string) {
 			tags[registry.TagSize] = "2000000"
 		}, "too large"},
-		{"too large", func(t testing.TB) mlflow.ModelDir {
+		{"too large", func(t testing.TB) mlmodel.Dir {
 			dir := servingtest.Iris(t)
 			dir.ONNX = append(dir.ONNX, make([]byte, 1<<20)...)
 			return dir
 		}, func(tags map[string]string) { clear(tags) }, "too large"},
-		{"no model", func(t testing.TB) mlflow.ModelDir {
+		{"no model", func(t testing.TB) mlmodel.Dir {
 			dir := servingtest.Iris(t)
 			dir.ONNX = []byte("<html>not found</html>")
 			return dir
 		}, nil, "invalid model"},
-		{"an unknown operator", func(t testing.TB) mlflow.ModelDir {
+		{"an unknown operator", func(t testing.TB) mlmodel.Dir {
 			dir := servingtest.Iris(t)
 			dir.ONNX = bytes.ReplaceAll(dir.ONNX, []byte("LinearClassifier"), []byte("LinearClairvoyer"))
 			return dir
 		}, nil, "LinearClairvoyer"},
-		{"a signature of another width", func(t testing.TB) mlflow.ModelDir {
+		{"a signature of another width", func(t testing.TB) mlmodel.Dir {
 			dir := servingtest.Iris(t)
 			dir.Signature.Inputs, dir.InputExample = dir.Signature.Inputs[:3], nil
 			return dir
 		}, nil, "the signature names 3 inputs, the graph takes 4"},
-		{"a name twice", func(t testing.TB) mlflow.ModelDir {
+		{"a name twice", func(t testing.TB) mlmodel.Dir {
 			dir := servingtest.Iris(t)
 			dir.Signature.Inputs[3].Name = dir.Signature.Inputs[0].Name
 			return dir
@@ -551,10 +551,10 @@ func TestPredictAllocatesNothing(t *testing.T) {
 func TestFeatureNames(t *testing.T) {
 	tensor := servingtest.Iris(t)
 	tensor.InputExample = nil
-	tensor.Signature.Inputs = []mlflow.Column{{Type: mlflow.Tensor, Values: "float32", Shape: []int64{-1, 4}}}
+	tensor.Signature.Inputs = []mlmodel.Column{{Type: mlmodel.Tensor, Values: "float32", Shape: []int64{-1, 4}}}
 	none := servingtest.Iris(t)
-	none.Signature, none.InputExample, none.Petal = mlflow.Signature{}, nil, nil
-	for name, dir := range map[string]mlflow.ModelDir{"a signature of tensors": tensor, "no signature": none} {
+	none.Signature, none.InputExample, none.Petal = mlmodel.Signature{}, nil, nil
+	for name, dir := range map[string]mlmodel.Dir{"a signature of tensors": tensor, "no signature": none} {
 		t.Run(name, func(t *testing.T) {
 			var names []string
 			for _, f := range load(t, dir).Info().Features {
@@ -570,9 +570,9 @@ func TestIntegerLabels(t *testing.T) {
 	assert.Equal(t, int64(1<<60), m.Labels().Value(2))
 }
 
-func load(t *testing.T, dir mlflow.ModelDir) *serving.Model {
+func load(t *testing.T, dir mlmodel.Dir) *serving.Model {
 	t.Helper()
-	files, err := dir.Files(mlflow.ModelIDs{ModelID: "m-1", RunID: "r"})
+	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "r"})
 	require.NoError(t, err)
 	m, err := serving.Load(serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: "1", Tags: servingtest.Tags(dir)},

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/training/pictures"
@@ -131,7 +131,7 @@ func TestTrain(t *testing.T) {
 		assert.Equal(t, "1.0", record.Params["C"])
 		assert.Equal(t, "42", record.Params["random_state"])
 		assert.Equal(t, "0.2", record.Params["test_size"])
-		assert.Equal(t, strings.Repeat("a", 40), record.Tags[mlflow.TagGitCommit])
+		assert.Equal(t, strings.Repeat("a", 40), record.Tags[mlmodel.TagGitCommit])
 		assert.Equal(t, "linear.LogisticRegression", record.Tags["estimator_class"])
 		for _, key := range []string{
 			"training_accuracy_score", "training_f1_score", "training_precision_score", "training_recall_score",
@@ -154,12 +154,12 @@ func TestTrain(t *testing.T) {
 		})
 	})
 	t.Run("MLmodel", func(t *testing.T) {
-		f, err := b.store.Open(t.Context(), b.champion(t), mlflow.ModelFile)
+		f, err := b.store.Open(t.Context(), b.champion(t), mlmodel.ModelFile)
 		require.NoError(t, err)
 		defer func() { _ = f.Close() }()
 		text, err := io.ReadAll(f)
 		require.NoError(t, err)
-		model, err := mlflow.ParseModel(text)
+		model, err := mlmodel.Parse(text)
 		require.NoError(t, err)
 		petal := model.Petal
 		require.NotNil(t, petal)
@@ -167,7 +167,7 @@ func TestTrain(t *testing.T) {
 		assert.Equal(t, []any{"setosa", "versicolor", "virginica"}, petal.Classes)
 		assert.InDelta(t, result.LogLoss, petal.Metrics["log_loss"], 1e-12)
 		assert.Empty(t, petal.MissingColumns)
-		assert.Equal(t, mlflow.PetalFeature{Name: "sepal_length", Type: "double"}, petal.Features[0])
+		assert.Equal(t, mlmodel.PetalFeature{Name: "sepal_length", Type: "double"}, petal.Features[0])
 	})
 	t.Run("metrics", func(t *testing.T) {
 		assert.InDelta(t, 1, testutil.ToFloat64(b.trainer.cfg.Metrics.runs.WithLabelValues("promoted")), 0)
@@ -409,7 +409,7 @@ func (r stumblingRun) LogFile(ctx context.Context, path string, content []byte) 
 	return errors.Join(r.s.step(), r.Run.LogFile(ctx, path, content))
 }
 
-func (r stumblingRun) LogModel(ctx context.Context, m mlflow.ModelDir) (registry.LoggedModel, error) {
+func (r stumblingRun) LogModel(ctx context.Context, m mlmodel.Dir) (registry.LoggedModel, error) {
 	if err := r.s.step(); err != nil {
 		return registry.LoggedModel{}, err
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/metrics"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -87,26 +87,26 @@ func (t *Trainer) logInputs(ctx context.Context, run registry.Run, j *job) error
 // dataset describes the data for the registry.
 func (j *job) dataset() registry.Dataset {
 	columns := j.columns()
-	columns = append(columns, mlflow.Column{Name: j.data.Label, Type: j.labelType()})
+	columns = append(columns, mlmodel.Column{Name: j.data.Label, Type: j.labelType()})
 	return registry.Dataset{
 		Name: j.data.Name, Path: j.source.path, Digest: j.data.MD5, Context: "training",
 		Columns: columns, Rows: j.data.Rows(),
 	}
 }
 
-func (j *job) columns() []mlflow.Column {
-	columns := make([]mlflow.Column, len(j.data.Features))
+func (j *job) columns() []mlmodel.Column {
+	columns := make([]mlmodel.Column, len(j.data.Features))
 	for i, name := range j.data.Features {
-		columns[i] = mlflow.Column{Name: name, Type: mlflow.Double}
+		columns[i] = mlmodel.Column{Name: name, Type: mlmodel.Double}
 	}
 	return columns
 }
 
 func (j *job) labelType() string {
 	if j.data.Classes.Ints != nil {
-		return mlflow.Long
+		return mlmodel.Long
 	}
-	return mlflow.String
+	return mlmodel.String
 }
 
 // logResults logs what came out: the estimator's parameters, the loss of each
@@ -169,7 +169,7 @@ func (j *job) runTags(f *fitted) map[string]string {
 		tagSeed:                 strconv.FormatInt(j.params.RandomState, 10),
 		tagGo:                   runtime.Version() + " " + runtime.GOARCH,
 		registry.TagFingerprint: j.fingerprint,
-		mlflow.TagTables:        `[{"path": "` + classFile + `", "type": "table"}]`, // the client searches for these very blanks
+		mlmodel.TagTables:       `[{"path": "` + classFile + `", "type": "table"}]`, // the client searches for these very blanks
 	}
 	maps.Copy(tags, j.dvcTags())
 	return tags
@@ -257,15 +257,15 @@ func (f *fitted) allFigures(j *job) map[string]float64 {
 }
 
 // modelDir describes the model for MLflow, Petal's own facts included.
-func (j *job) modelDir(f *fitted, t *Trainer) (mlflow.ModelDir, error) {
+func (j *job) modelDir(f *fitted, t *Trainer) (mlmodel.Dir, error) {
 	reference, err := json.Marshal(reference(j.data, j.training))
 	if err != nil {
-		return mlflow.ModelDir{}, fmt.Errorf("write %s: %w", referenceFile, err)
+		return mlmodel.Dir{}, fmt.Errorf("write %s: %w", referenceFile, err)
 	}
 	created := t.cfg.Now().UTC()
-	features := make([]mlflow.PetalFeature, len(j.data.Features))
+	features := make([]mlmodel.PetalFeature, len(j.data.Features))
 	for i, name := range j.data.Features {
-		features[i] = mlflow.PetalFeature{Name: name, Type: mlflow.Double}
+		features[i] = mlmodel.PetalFeature{Name: name, Type: mlmodel.Double}
 	}
 	classes := make([]any, j.data.Classes.Len())
 	for i := range classes {
@@ -275,21 +275,21 @@ func (j *job) modelDir(f *fitted, t *Trainer) (mlflow.ModelDir, error) {
 	for _, p := range estimatorParams(f.model) {
 		params[p.Key] = p.Value
 	}
-	return mlflow.ModelDir{
+	return mlmodel.Dir{
 		ONNX: f.onnx,
-		Signature: mlflow.Signature{
+		Signature: mlmodel.Signature{
 			Inputs: j.columns(),
-			Outputs: []mlflow.Column{
+			Outputs: []mlmodel.Column{
 				{Name: "label", Type: j.labelType()},
-				{Name: "probabilities", Type: mlflow.Map, Values: mlflow.Float},
+				{Name: "probabilities", Type: mlmodel.Map, Values: mlmodel.Float},
 			},
 		},
 		InputExample: j.example(),
-		Petal: &mlflow.PetalMetadata{
+		Petal: &mlmodel.PetalMetadata{
 			Estimator:      f.candidate.Name,
 			Classes:        classes,
 			Metrics:        finite(figures(f.test)),
-			Data:           mlflow.PetalData{Path: j.source.path, MD5: j.data.MD5},
+			Data:           mlmodel.PetalData{Path: j.source.path, MD5: j.data.MD5},
 			TrainedAt:      created,
 			MissingColumns: j.data.MissingColumns(),
 			Features:       features,

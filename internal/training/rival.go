@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/petal-ml/petal/internal/dataset"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -60,16 +60,16 @@ func (t *Trainer) rival(ctx context.Context, v registry.Version) (*rival, error)
 	if r.predictor.IsRegressor() {
 		return nil, incomparable("it is no classifier")
 	}
-	text, err := t.readFile(ctx, v, mlflow.ModelFile)
+	text, err := t.readFile(ctx, v, mlmodel.ModelFile)
 	if errors.Is(err, registry.ErrNotFound) {
-		return nil, incomparable("its %s is missing", mlflow.ModelFile)
+		return nil, incomparable("its %s is missing", mlmodel.ModelFile)
 	}
 	if err != nil {
 		return nil, err
 	}
-	model, err := mlflow.ParseModel(text)
+	model, err := mlmodel.Parse(text)
 	if err != nil {
-		return nil, incomparable("its %s: %w", mlflow.ModelFile, err)
+		return nil, incomparable("its %s: %w", mlmodel.ModelFile, err)
 	}
 	for _, c := range model.Signature.Inputs {
 		r.features = append(r.features, c.Name)

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
@@ -51,7 +52,7 @@ func newProject(t *testing.T, environ ...string) *project {
 }
 
 // promote puts a model into the project's directory registry.
-func (p *project) promote(t *testing.T, model mlflow.ModelDir) {
+func (p *project) promote(t *testing.T, model mlmodel.Dir) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "mlflow.yaml"), []byte("artifact_location: "+p.registry()+"\n"), 0o600))
 	store, err := directory.Open(directory.Options{Root: p.registry(), Experiment: "test"})

@@ -14,6 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/scoring"
 	"github.com/petal-ml/petal/internal/serving"
@@ -154,17 +155,17 @@ func localFiles(path string) (scoring.Files, error) {
 		dir, file = filepath.Split(path)
 	}
 	var f scoring.Files
-	f.MLmodel, err = os.ReadFile(filepath.Join(dir, mlflow.ModelFile))
+	f.MLmodel, err = os.ReadFile(filepath.Join(dir, mlmodel.ModelFile))
 	switch {
 	case err == nil:
-		m, err := mlflow.ParseModel(f.MLmodel)
+		m, err := mlmodel.Parse(f.MLmodel)
 		switch {
 		case file != "" && (err != nil || m.ONNXFile != file):
 			f.MLmodel = nil // it is about another model
 		case err != nil:
 			return f, err
 		case m.ONNXFile == "":
-			return f, fmt.Errorf("%s has no onnx flavor: only models logged as ONNX can be scored", filepath.Join(dir, mlflow.ModelFile))
+			return f, fmt.Errorf("%s has no onnx flavor: only models logged as ONNX can be scored", filepath.Join(dir, mlmodel.ModelFile))
 		default:
 			file = m.ONNXFile
 		}

@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/command"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
 )
 
 // modelDirectory writes a model directory and returns its path.
 func modelDirectory(t *testing.T) string {
 	t.Helper()
-	files, err := servingtest.Iris(t).Files(mlflow.ModelIDs{ModelID: "m-1", RunID: "r-1"})
+	files, err := servingtest.Iris(t).Files(mlmodel.IDs{ModelID: "m-1", RunID: "r-1"})
 	require.NoError(t, err)
 	dir := t.TempDir()
 	for name, content := range files {

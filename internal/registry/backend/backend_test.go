@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/backend"
@@ -136,7 +136,7 @@ func register(t *testing.T, config backend.Config) registry.Version {
 
 // twoColumns is a classifier that compares its two columns: with x and y, the
 // odds are exp(4(x-y)/3).
-func twoColumns() mlflow.ModelDir {
+func twoColumns() mlmodel.Dir {
 	const a = 2.0 / 3
 	rows := onnx.Symbolic("N")
 	labels := []string{"setosa", "виргиника"}
@@ -163,14 +163,14 @@ func twoColumns() mlflow.ModelDir {
 			},
 		},
 	}
-	return mlflow.ModelDir{
+	return mlmodel.Dir{
 		ONNX: graph.Marshal(),
-		Signature: mlflow.Signature{
-			Inputs:  []mlflow.Column{{Name: `width, "cm"`, Type: mlflow.Double}, {Name: "длина", Type: mlflow.Double}},
-			Outputs: []mlflow.Column{{Name: "label", Type: mlflow.String}, {Name: "probabilities", Type: mlflow.Map, Values: mlflow.Float}},
+		Signature: mlmodel.Signature{
+			Inputs:  []mlmodel.Column{{Name: `width, "cm"`, Type: mlmodel.Double}, {Name: "длина", Type: mlmodel.Double}},
+			Outputs: []mlmodel.Column{{Name: "label", Type: mlmodel.String}, {Name: "probabilities", Type: mlmodel.Map, Values: mlmodel.Float}},
 		},
 		InputExample: [][]float64{{4, 1}},
-		Petal: &mlflow.PetalMetadata{
+		Petal: &mlmodel.PetalMetadata{
 			Estimator: "logistic_regression", Classes: []any{labels[0], labels[1]},
 			Metrics:   map[string]float64{"val_log_loss": 1e-7},
 			TrainedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),

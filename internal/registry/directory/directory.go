@@ -32,7 +32,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -140,8 +140,8 @@ func (s *Store) model(ctx context.Context, name string) (*index, *indexModel, er
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if err := mlflow.CheckModelName(name); err != nil {
-		return nil, nil, registry.FromMLflow(err)
+	if err := mlmodel.CheckModelName(name); err != nil {
+		return nil, nil, registry.Invalid(err)
 	}
 	ix, err := s.readIndex()
 	if err != nil {
@@ -179,8 +179,8 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := mlflow.CheckPath(path); err != nil {
-		return nil, fmt.Errorf("%w: %w", registry.ErrInvalid, err)
+	if err := mlmodel.CheckPath(path); err != nil {
+		return nil, registry.Invalid(err)
 	}
 	root, err := s.openModel(v)
 	if err != nil {
@@ -266,16 +266,16 @@ func (s *Store) hasModel(id string) bool {
 	if !modelSource.MatchString(modelsDir + "/" + id) {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(s.root, modelsDir, id, mlflow.ModelFile)) //nolint:gosec // the ID is checked
+	_, err := os.Stat(filepath.Join(s.root, modelsDir, id, mlmodel.ModelFile)) //nolint:gosec // the ID is checked
 	return err == nil
 }
 
 func checkRegistration(r registry.Registration) error {
-	err := mlflow.CheckModelName(r.Name)
+	err := mlmodel.CheckModelName(r.Name)
 	for key := range r.Tags {
-		err = cmp.Or(err, mlflow.CheckKey(key))
+		err = cmp.Or(err, mlmodel.CheckKey(key))
 	}
-	return registry.FromMLflow(err)
+	return registry.Invalid(err)
 }
 
 // SetTags implements [registry.Registry].
@@ -285,8 +285,8 @@ func (s *Store) SetTags(ctx context.Context, v registry.Version, tags map[string
 		return err
 	}
 	for key := range tags {
-		if err := mlflow.CheckKey(key); err != nil {
-			return registry.FromMLflow(err)
+		if err := mlmodel.CheckKey(key); err != nil {
+			return registry.Invalid(err)
 		}
 	}
 	return s.change(ctx, func(ix *index) error {
@@ -303,8 +303,8 @@ func (s *Store) SetTags(ctx context.Context, v registry.Version, tags map[string
 
 // SetAlias implements [registry.Registry].
 func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error {
-	if err := cmp.Or(mlflow.CheckModelName(name), mlflow.CheckAlias(alias)); err != nil {
-		return registry.FromMLflow(err)
+	if err := cmp.Or(mlmodel.CheckModelName(name), mlmodel.CheckAlias(alias)); err != nil {
+		return registry.Invalid(err)
 	}
 	n, err := parseNumber(number)
 	if err != nil {
@@ -321,8 +321,8 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 
 // DeleteAlias implements [registry.Registry].
 func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
-	if err := cmp.Or(mlflow.CheckModelName(name), mlflow.CheckAlias(alias)); err != nil {
-		return registry.FromMLflow(err)
+	if err := cmp.Or(mlmodel.CheckModelName(name), mlmodel.CheckAlias(alias)); err != nil {
+		return registry.Invalid(err)
 	}
 	return s.change(ctx, func(ix *index) error {
 		m, ok := ix.Models[name]

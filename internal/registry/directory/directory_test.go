@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/registrytest"
 )
@@ -320,7 +320,7 @@ func follow(ctx context.Context, s *Store) error {
 }
 
 func readWhole(ctx context.Context, s *Store, v registry.Version) error {
-	for _, path := range []string{mlflow.ModelFile, mlflow.ONNXFile} {
+	for _, path := range []string{mlmodel.ModelFile, mlmodel.ONNXFile} {
 		body, err := s.Open(ctx, v, path)
 		if err != nil {
 			return err
@@ -329,8 +329,8 @@ func readWhole(ctx context.Context, s *Store, v registry.Version) error {
 		if err = errors.Join(err, body.Close()); err != nil {
 			return err
 		}
-		if path == mlflow.ModelFile {
-			if _, err := mlflow.ParseModel(content); err != nil {
+		if path == mlmodel.ModelFile {
+			if _, err := mlmodel.Parse(content); err != nil {
 				return err
 			}
 		} else if size := v.Tags[registry.TagSize]; strconv.Itoa(len(content)) != size {

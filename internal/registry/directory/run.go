@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -40,12 +40,12 @@ type runJSON struct {
 }
 
 type metricJSON struct {
-	Key     string           `json:"key"`
-	Value   mlflow.JSONFloat `json:"value"`
-	Step    int64            `json:"step"`
-	Time    time.Time        `json:"time"`
-	Model   string           `json:"model_id,omitempty"`
-	Dataset string           `json:"dataset,omitempty"`
+	Key     string            `json:"key"`
+	Value   mlmodel.JSONFloat `json:"value"`
+	Step    int64             `json:"step"`
+	Time    time.Time         `json:"time"`
+	Model   string            `json:"model_id,omitempty"`
+	Dataset string            `json:"dataset,omitempty"`
 }
 
 type datasetJSON struct {
@@ -152,8 +152,8 @@ func (r *run) ID() string { return r.doc.ID }
 // LogParams implements [registry.Run].
 func (r *run) LogParams(ctx context.Context, params []registry.Param) error {
 	for _, p := range params {
-		if err := mlflow.CheckKey(p.Key); err != nil {
-			return registry.FromMLflow(err)
+		if err := mlmodel.CheckKey(p.Key); err != nil {
+			return registry.Invalid(err)
 		}
 	}
 	return r.change(ctx, func(doc *runJSON, sent *registry.Record) error {
@@ -171,8 +171,8 @@ func (r *run) LogParams(ctx context.Context, params []registry.Param) error {
 func (r *run) LogMetrics(ctx context.Context, metrics []registry.Metric) error {
 	now := time.Now()
 	for _, m := range metrics {
-		if err := mlflow.CheckKey(m.Key); err != nil {
-			return registry.FromMLflow(err)
+		if err := mlmodel.CheckKey(m.Key); err != nil {
+			return registry.Invalid(err)
 		}
 	}
 	return r.change(ctx, func(doc *runJSON, sent *registry.Record) error {
@@ -181,7 +181,7 @@ func (r *run) LogMetrics(ctx context.Context, metrics []registry.Metric) error {
 			if at.IsZero() {
 				at = now
 			}
-			w := metricJSON{Key: m.Key, Value: mlflow.JSONFloat(m.Value), Step: m.Step, Time: at.UTC(), Model: m.Model}
+			w := metricJSON{Key: m.Key, Value: mlmodel.JSONFloat(m.Value), Step: m.Step, Time: at.UTC(), Model: m.Model}
 			if m.Dataset != nil {
 				w.Dataset = m.Dataset.Digest
 			}
@@ -194,8 +194,8 @@ func (r *run) LogMetrics(ctx context.Context, metrics []registry.Metric) error {
 
 // LogDataset implements [registry.Run].
 func (r *run) LogDataset(ctx context.Context, d registry.Dataset) error {
-	if err := (mlflow.Dataset{Name: d.Name, Digest: d.Digest}).Check(); err != nil {
-		return registry.FromMLflow(err)
+	if err := mlmodel.CheckDataset(d.Name, d.Digest); err != nil {
+		return registry.Invalid(err)
 	}
 	return r.change(ctx, func(doc *runJSON, sent *registry.Record) error {
 		w := datasetJSON{Name: d.Name, Path: d.Path, Digest: d.Digest, Context: d.Context, Rows: d.Rows, Columns: []string{}}
@@ -225,8 +225,8 @@ func (r *run) LogFile(ctx context.Context, path string, content []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := mlflow.CheckPath(path); err != nil {
-		return fmt.Errorf("%w: %w", registry.ErrInvalid, err)
+	if err := mlmodel.CheckPath(path); err != nil {
+		return registry.Invalid(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,14 +242,14 @@ func (r *run) LogFile(ctx context.Context, path string, content []byte) error {
 }
 
 // LogModel implements [registry.Run].
-func (r *run) LogModel(ctx context.Context, m mlflow.ModelDir) (registry.LoggedModel, error) {
+func (r *run) LogModel(ctx context.Context, m mlmodel.Dir) (registry.LoggedModel, error) {
 	if err := ctx.Err(); err != nil {
 		return registry.LoggedModel{}, err
 	}
 	id := "m-" + newID()
-	files, err := m.Files(mlflow.ModelIDs{ModelID: id, RunID: r.ID(), ArtifactPath: modelsDir + "/" + id})
+	files, err := m.Files(mlmodel.IDs{ModelID: id, RunID: r.ID(), ArtifactPath: modelsDir + "/" + id})
 	if err != nil {
-		return registry.LoggedModel{}, fmt.Errorf("%w: %w", registry.ErrInvalid, err)
+		return registry.LoggedModel{}, registry.Invalid(err)
 	}
 	if err := r.store.writeModel(id, files); err != nil {
 		return registry.LoggedModel{}, err
@@ -327,7 +327,7 @@ func (r *run) save() error {
 func checkKeys(tags map[string]string) error {
 	var err error
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		err = cmp.Or(err, mlflow.CheckKey(key))
+		err = cmp.Or(err, mlmodel.CheckKey(key))
 	}
-	return registry.FromMLflow(err)
+	return registry.Invalid(err)
 }

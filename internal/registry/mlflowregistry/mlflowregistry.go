@@ -3,6 +3,7 @@ package mlflowregistry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,7 +49,7 @@ func Open(o Options) (*Store, error) {
 	}
 	var err error
 	if s.client, err = mlflow.NewClient(o.Client); err != nil {
-		return nil, fmt.Errorf("%w: %w", registry.ErrInvalid, err)
+		return nil, registry.Invalid(err)
 	}
 	if s.location != "" && !isRemote(s.location) {
 		s.log.Info("the server chooses where files go: the local artifact_location is left out",
@@ -72,7 +73,7 @@ func (s *Store) Resolve(ctx context.Context, name, alias string) (registry.Versi
 	}
 	versions, err := s.client.Versions(ctx, name, 1)
 	if err != nil {
-		return registry.Version{}, registry.FromMLflow(err)
+		return registry.Version{}, translate(err)
 	}
 	if len(versions) == 0 {
 		return registry.Version{}, fmt.Errorf("versions of model %q on %s: %w", name, s.client.Server(), registry.ErrNotFound)
@@ -89,7 +90,7 @@ func (s *Store) Get(ctx context.Context, name, number string) (registry.Version,
 
 func (s *Store) version(v mlflow.Version, err error) (registry.Version, error) {
 	if err != nil {
-		return registry.Version{}, registry.FromMLflow(err)
+		return registry.Version{}, translate(err)
 	}
 	slices.Sort(v.Aliases)
 	return registry.Version{
@@ -102,7 +103,7 @@ func (s *Store) version(v mlflow.Version, err error) (registry.Version, error) {
 func (s *Store) Versions(ctx context.Context, name string) ([]registry.Version, error) {
 	found, err := s.client.Versions(ctx, name, 0)
 	if err != nil {
-		return nil, registry.FromMLflow(err)
+		return nil, translate(err)
 	}
 	slices.Reverse(found)
 	versions := make([]registry.Version, len(found))
@@ -118,7 +119,7 @@ func (s *Store) Versions(ctx context.Context, name string) ([]registry.Version, 
 func (s *Store) Files(ctx context.Context, v registry.Version) ([]registry.File, error) {
 	files, err := s.files(ctx, v)
 	if err != nil {
-		return nil, registry.FromMLflow(err)
+		return nil, translate(err)
 	}
 	if len(files) == 0 {
 		// The server lists a directory that is not there as an empty one.
@@ -157,7 +158,7 @@ func (s *Store) files(ctx context.Context, v registry.Version) ([]mlflow.Artifac
 func (s *Store) Open(ctx context.Context, v registry.Version, name string) (io.ReadCloser, error) {
 	uri, err := s.locate(ctx, v)
 	if err != nil {
-		return nil, registry.FromMLflow(err)
+		return nil, translate(err)
 	}
 	var body io.ReadCloser
 	if mlflow.Proxied(uri) {
@@ -166,7 +167,7 @@ func (s *Store) Open(ctx context.Context, v registry.Version, name string) (io.R
 		body, _, err = s.client.OpenVersionArtifact(ctx, v.Name, v.Number, name)
 	}
 	if err != nil {
-		return nil, registry.FromMLflow(err)
+		return nil, translate(err)
 	}
 	return body, nil
 }
@@ -194,7 +195,7 @@ func (s *Store) locate(ctx context.Context, v registry.Version) (string, error) 
 func (s *Store) Register(ctx context.Context, r registry.Registration) (registry.Version, error) {
 	v, err := s.register(ctx, r)
 	if err != nil {
-		return registry.Version{}, fmt.Errorf("register %q: %w", r.Name, registry.FromMLflow(err))
+		return registry.Version{}, fmt.Errorf("register %q: %w", r.Name, translate(err))
 	}
 	return v, nil
 }
@@ -245,12 +246,12 @@ func withFields(tags map[string]string, description, runID string) map[string]st
 func (s *Store) SetTags(ctx context.Context, v registry.Version, tags map[string]string) error {
 	for key, value := range tags {
 		if err := s.client.SetVersionTag(ctx, v.Name, v.Number, key, value); err != nil {
-			return registry.FromMLflow(err)
+			return translate(err)
 		}
 	}
 	found, err := s.client.GetVersion(ctx, v.Name, v.Number)
 	if err != nil {
-		return registry.FromMLflow(err)
+		return translate(err)
 	}
 	if err := (registry.Record{Tags: tags}).Missing(registry.Record{Tags: found.Tags}); err != nil {
 		return fmt.Errorf("version %s of model %q: %w", v.Number, v.Name, err)
@@ -261,11 +262,11 @@ func (s *Store) SetTags(ctx context.Context, v registry.Version, tags map[string
 // SetAlias implements [registry.Registry].
 func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error {
 	if err := s.client.SetAlias(ctx, name, alias, number); err != nil {
-		return registry.FromMLflow(err)
+		return translate(err)
 	}
 	v, err := s.client.VersionByAlias(ctx, name, alias)
 	if err != nil {
-		return fmt.Errorf("read back alias %q of model %q: %w", alias, name, registry.FromMLflow(err))
+		return fmt.Errorf("read back alias %q of model %q: %w", alias, name, translate(err))
 	}
 	if v.Number != number {
 		// There is no compare-and-set: somebody else moved it meanwhile.
@@ -276,14 +277,14 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 
 // DeleteAlias implements [registry.Registry].
 func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
-	return registry.FromMLflow(s.client.DeleteAlias(ctx, name, alias))
+	return translate(s.client.DeleteAlias(ctx, name, alias))
 }
 
 // StartRun implements [registry.Registry].
 func (s *Store) StartRun(ctx context.Context, spec registry.RunSpec) (registry.Run, error) {
 	r, err := s.startRun(ctx, spec)
 	if err != nil {
-		return nil, fmt.Errorf("start run %q: %w", spec.Name, registry.FromMLflow(err))
+		return nil, fmt.Errorf("start run %q: %w", spec.Name, translate(err))
 	}
 	return r, nil
 }
@@ -327,4 +328,21 @@ func (s *Store) cutTags(ctx context.Context, tags map[string]string) map[string]
 		kept[key] = short
 	}
 	return kept
+}
+
+// translate marks an error of package mlflow as one of the registry's own.
+// Others pass as they are.
+func translate(err error) error {
+	var e *mlflow.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case mlflow.NotFound:
+		return fmt.Errorf("%w: %w", registry.ErrNotFound, err)
+	case mlflow.Unavailable:
+		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
+	default:
+		return registry.Invalid(err)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/registrytest"
 	"github.com/petal-ml/petal/tests/testenv"
@@ -340,7 +341,7 @@ func testPython(t *testing.T, server *testenv.MLflowServer) {
 	run := start(t, s)
 	data := registry.Dataset{
 		Name: "iris", Path: "data/iris.csv", Digest: strings.Repeat("b", 32), Context: "training", Rows: 150,
-		Columns: []mlflow.Column{{Name: "sepal_length", Type: mlflow.Double}},
+		Columns: []mlmodel.Column{{Name: "sepal_length", Type: mlmodel.Double}},
 	}
 	require.NoError(t, run.LogDataset(ctx, data))
 	model, err := run.LogModel(ctx, onnxFile)
@@ -372,7 +373,7 @@ func testPython(t *testing.T, server *testenv.MLflowServer) {
 	require.Equal(t, []float64{0.5, 0.25}, python.History)
 	require.Equal(t, []string{child.ID()}, python.Children)
 	require.Equal(t, []string{"FINISHED", "READY"}, python.Status)
-	require.Equal(t, "tester", python.Tags[mlflow.TagUser])
+	require.Equal(t, "tester", python.Tags[mlmodel.TagUser])
 
 	require.Len(t, python.Sources, 3)
 	for name, prefix := range map[string]string{"py-model": "models:/m-", "py-artifacts": "mlflow-artifacts:/", "py-runs": "runs:/"} {
@@ -392,7 +393,7 @@ func requireReadable(t *testing.T, s *Store, v registry.Version) {
 	for _, f := range files {
 		sizes[f.Path] = f.Size
 	}
-	file, err := mlflow.ParseModel(read(t, s, v, mlflow.ModelFile))
+	file, err := mlmodel.Parse(read(t, s, v, mlmodel.ModelFile))
 	require.NoError(t, err)
 	require.Equal(t, "model.onnx", file.ONNXFile)
 	require.Len(t, read(t, s, v, file.ONNXFile), int(sizes["model.onnx"]))
@@ -420,12 +421,12 @@ func testOtherListings(t *testing.T, s *Store) {
 	got, err := s.client.ListModelArtifacts(ctx, mlflow.LoggedModelID(v.Source))
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	body, _, err := s.client.OpenVersionArtifact(ctx, v.Name, v.Number, mlflow.ModelFile)
+	body, _, err := s.client.OpenVersionArtifact(ctx, v.Name, v.Number, mlmodel.ModelFile)
 	require.NoError(t, err)
 	content, err := io.ReadAll(body)
 	require.NoError(t, err)
 	require.NoError(t, body.Close())
-	require.Equal(t, read(t, s, v, mlflow.ModelFile), content)
+	require.Equal(t, read(t, s, v, mlmodel.ModelFile), content)
 
 	v, err = s.Resolve(ctx, "py-artifacts", registry.LatestAlias)
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -118,12 +119,12 @@ func (r *run) LogFile(ctx context.Context, name string, content []byte) error {
 }
 
 // LogModel implements [registry.Run].
-func (r *run) LogModel(ctx context.Context, m mlflow.ModelDir) (registry.LoggedModel, error) {
+func (r *run) LogModel(ctx context.Context, m mlmodel.Dir) (registry.LoggedModel, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Find out before the server is left with half a model.
-	if _, err := m.Files(mlflow.ModelIDs{}); err != nil {
-		return registry.LoggedModel{}, r.wrap("log model", fmt.Errorf("%w: %w", registry.ErrInvalid, err))
+	if _, err := m.Files(mlmodel.IDs{}); err != nil {
+		return registry.LoggedModel{}, r.wrap("log model", registry.Invalid(err))
 	}
 	model, err := r.createModel(ctx, m)
 	if err != nil {
@@ -138,18 +139,18 @@ func (r *run) LogModel(ctx context.Context, m mlflow.ModelDir) (registry.LoggedM
 	return registry.LoggedModel{ID: model.ID, RunID: r.id, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(m.ONNX))}, nil
 }
 
-func (r *run) createModel(ctx context.Context, m mlflow.ModelDir) (mlflow.LoggedModel, error) {
+func (r *run) createModel(ctx context.Context, m mlmodel.Dir) (mlflow.LoggedModel, error) {
 	params := make(map[string]string, len(m.Params))
 	for key, value := range m.Params {
 		params[key], _ = mlflow.CutParam(value) // the run's own params say so in the log
 	}
 	// MLflow's own client sets these on the model, too.
-	tags := map[string]string{mlflow.TagSourceType: "LOCAL"}
+	tags := map[string]string{mlmodel.TagSourceType: "LOCAL"}
 	if r.spec.User != "" {
-		tags[mlflow.TagUser] = r.spec.User
+		tags[mlmodel.TagUser] = r.spec.User
 	}
 	if r.spec.Source != "" {
-		tags[mlflow.TagSourceName] = r.spec.Source
+		tags[mlmodel.TagSourceName] = r.spec.Source
 	}
 	maps.Copy(tags, m.Tags)
 	return r.store.client.CreateLoggedModel(ctx, mlflow.NewLoggedModel{
@@ -159,8 +160,8 @@ func (r *run) createModel(ctx context.Context, m mlflow.ModelDir) (mlflow.Logged
 
 // fillModel uploads the model directory, looks whether it arrived, and ties the
 // model to the run.
-func (r *run) fillModel(ctx context.Context, m mlflow.ModelDir, model mlflow.LoggedModel) error {
-	files, err := m.Files(mlflow.ModelIDs{ModelID: model.ID, RunID: r.id, ArtifactPath: model.ArtifactURI})
+func (r *run) fillModel(ctx context.Context, m mlmodel.Dir, model mlflow.LoggedModel) error {
+	files, err := m.Files(mlmodel.IDs{ModelID: model.ID, RunID: r.id, ArtifactPath: model.ArtifactURI})
 	if err != nil {
 		return err
 	}
@@ -231,7 +232,7 @@ func (r *run) Finish(ctx context.Context, status registry.Status) error {
 // ReadRun reads back all that a run has logged, and its status.
 func (s *Store) ReadRun(ctx context.Context, id string) (registry.Record, registry.Status, error) {
 	record, status, err := s.readRun(ctx, id, func(string) bool { return true })
-	return record, status, registry.FromMLflow(err)
+	return record, status, translate(err)
 }
 
 // readRun reads a run; of a metric the last point, or all where history says
@@ -276,5 +277,5 @@ func (s *Store) sizes(ctx context.Context, uri string) (map[string]int64, error)
 }
 
 func (r *run) wrap(action string, err error) error {
-	return fmt.Errorf("run %s: %s: %w", r.id, action, registry.FromMLflow(err))
+	return fmt.Errorf("run %s: %s: %w", r.id, action, translate(err))
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -79,21 +79,21 @@ func unique() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
 
 // ModelDir is a small model directory. The registry does not look into the
 // model: any bytes will do.
-func ModelDir(onnx []byte) mlflow.ModelDir {
-	return mlflow.ModelDir{
+func ModelDir(onnx []byte) mlmodel.Dir {
+	return mlmodel.Dir{
 		ONNX: onnx,
-		Signature: mlflow.Signature{
-			Inputs:  []mlflow.Column{{Name: "sepal length (cm)", Type: mlflow.Double}, {Name: "ширина, \"мм\"", Type: mlflow.Double}},
-			Outputs: []mlflow.Column{{Name: "label", Type: mlflow.String}, {Name: "probabilities", Type: mlflow.Map, Values: mlflow.Float}},
+		Signature: mlmodel.Signature{
+			Inputs:  []mlmodel.Column{{Name: "sepal length (cm)", Type: mlmodel.Double}, {Name: "ширина, \"мм\"", Type: mlmodel.Double}},
+			Outputs: []mlmodel.Column{{Name: "label", Type: mlmodel.String}, {Name: "probabilities", Type: mlmodel.Map, Values: mlmodel.Float}},
 		},
 		InputExample: [][]float64{{5.1, 3.5}},
-		Petal: &mlflow.PetalMetadata{
+		Petal: &mlmodel.PetalMetadata{
 			Estimator: "logistic_regression",
 			Classes:   []any{"setosa", "виргиника"},
 			Metrics:   map[string]float64{"val_accuracy_score": 0.97},
-			Data:      mlflow.PetalData{Path: "data/iris.csv", MD5: "d41d8cd98f00b204e9800998ecf8427e"},
+			Data:      mlmodel.PetalData{Path: "data/iris.csv", MD5: "d41d8cd98f00b204e9800998ecf8427e"},
 			TrainedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
-			Features:  []mlflow.PetalFeature{{Name: "sepal length (cm)", Type: mlflow.Double}},
+			Features:  []mlmodel.PetalFeature{{Name: "sepal length (cm)", Type: mlmodel.Double}},
 		},
 		Params: map[string]string{"C": "1.0"},
 	}
@@ -161,8 +161,8 @@ func testVersions(t *testing.T, s suite) {
 	})
 	require.Equal(t, first.Source, got.Source)
 	require.NotEqual(t, second.Source, got.Source)
-	require.Equal(t, "two", string(s.read(t, second, mlflow.ONNXFile)))
-	require.Equal(t, "one", string(s.read(t, got, mlflow.ONNXFile)))
+	require.Equal(t, "two", string(s.read(t, second, mlmodel.ONNXFile)))
+	require.Equal(t, "one", string(s.read(t, got, mlmodel.ONNXFile)))
 
 	versions, err = s.Registry.Versions(t.Context(), s.name)
 	require.NoError(t, err)
@@ -289,7 +289,7 @@ func testModelNames(t *testing.T, s suite) {
 		v, err := s.Registry.Resolve(t.Context(), name, "champion")
 		require.NoError(t, err, "%q", name)
 		require.Equal(t, name, v.Name)
-		require.Equal(t, "one", string(s.read(t, v, mlflow.ONNXFile)))
+		require.Equal(t, "one", string(s.read(t, v, mlmodel.ONNXFile)))
 		versions, err := s.Registry.Versions(t.Context(), name)
 		require.NoError(t, err)
 		require.Len(t, versions, 1)
@@ -315,7 +315,7 @@ func testModelDirectory(t *testing.T, s suite) {
 		"MLmodel", "conda.yaml", "input_example.json", "model.onnx", "python_env.yaml",
 		"requirements.txt", "serving_input_example.json",
 	}, paths)
-	model, err := mlflow.ParseModel(s.read(t, v, mlflow.ModelFile))
+	model, err := mlmodel.Parse(s.read(t, v, mlmodel.ModelFile))
 	require.NoError(t, err)
 	want := ModelDir(nil)
 	require.Equal(t, want.Signature, model.Signature)
@@ -323,14 +323,14 @@ func testModelDirectory(t *testing.T, s suite) {
 	require.Equal(t, want.Petal.TrainedAt, model.Petal.TrainedAt)
 	require.Equal(t, v.RunID, model.RunID)
 	require.Contains(t, v.Source, model.ModelID)
-	require.Equal(t, mlflow.ONNXFile, model.ONNXFile)
+	require.Equal(t, mlmodel.ONNXFile, model.ONNXFile)
 }
 
 func testLargeFile(t *testing.T, s suite) {
 	const size = 24 << 20
 	onnx := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 	v := s.register(t, string(onnx))
-	body, err := s.Registry.Open(t.Context(), v, mlflow.ONNXFile)
+	body, err := s.Registry.Open(t.Context(), v, mlmodel.ONNXFile)
 	require.NoError(t, err)
 	hash := sha256.New()
 	n, err := io.Copy(hash, body)
@@ -340,7 +340,7 @@ func testLargeFile(t *testing.T, s suite) {
 	require.Equal(t, v.Tags[registry.TagSHA256], hex.EncodeToString(hash.Sum(nil)))
 
 	// A reader that has seen enough may leave.
-	body, err = s.Registry.Open(t.Context(), v, mlflow.ONNXFile)
+	body, err = s.Registry.Open(t.Context(), v, mlmodel.ONNXFile)
 	require.NoError(t, err)
 	head := make([]byte, 16)
 	_, err = io.ReadFull(body, head)
@@ -418,7 +418,7 @@ func testRun(t *testing.T, s suite) {
 	require.NotEmpty(t, run.ID())
 	data := registry.Dataset{
 		Name: "iris", Path: "data/iris.csv", Digest: strings.Repeat("b", 32), Context: "training", Rows: 150,
-		Columns: []mlflow.Column{{Name: "sepal_length", Type: mlflow.Double}},
+		Columns: []mlmodel.Column{{Name: "sepal_length", Type: mlmodel.Double}},
 	}
 	require.NoError(t, run.LogDataset(ctx, data))
 	require.NoError(t, run.LogParams(ctx, []registry.Param{{Key: "C", Value: "1.0"}, {Key: "empty", Value: ""}}))
@@ -440,8 +440,8 @@ func testRun(t *testing.T, s suite) {
 	require.Equal(t, registry.Finished, status)
 	require.Equal(t, map[string]string{"C": "1.0", "empty": ""}, found.Params)
 	require.Subset(t, found.Tags, map[string]string{
-		mlflow.TagUser: "tester", mlflow.TagSourceName: "trainer train", mlflow.TagSourceType: "LOCAL",
-		mlflow.TagGitCommit: strings.Repeat("a", 40), mlflow.TagNote: "a note",
+		mlmodel.TagUser: "tester", mlmodel.TagSourceName: "trainer train", mlmodel.TagSourceType: "LOCAL",
+		mlmodel.TagGitCommit: strings.Repeat("a", 40), mlmodel.TagNote: "a note",
 		"estimator_name": "LogisticRegression", "dvc.md5": data.Digest, "empty": "",
 	})
 	require.Len(t, found.Metrics["loss"], 2)
@@ -471,7 +471,7 @@ func testChildRun(t *testing.T, s suite) {
 	require.NoError(t, parent.Finish(t.Context(), registry.Finished))
 	found, _, err := s.ReadRun(t.Context(), child.ID())
 	require.NoError(t, err)
-	require.Equal(t, parent.ID(), found.Tags[mlflow.TagParentRun])
+	require.Equal(t, parent.ID(), found.Tags[mlmodel.TagParentRun])
 }
 
 func testUnicode(t *testing.T, s suite) {
@@ -567,7 +567,7 @@ func testMalformedKeys(t *testing.T, s suite) {
 
 func testUnwritableModel(t *testing.T, s suite) {
 	run := s.start(t)
-	_, err := run.LogModel(t.Context(), mlflow.ModelDir{})
+	_, err := run.LogModel(t.Context(), mlmodel.Dir{})
 	require.ErrorIs(t, err, registry.ErrInvalid, "no ONNX")
 	bad := ModelDir([]byte("x"))
 	bad.InputExample = [][]float64{{1, 2, 3}}
@@ -635,7 +635,7 @@ func (s suite) calls(ctx context.Context, v registry.Version, run registry.Run) 
 		"get":      second(s.Registry.Get(ctx, s.name, "1")),
 		"versions": second(s.Registry.Versions(ctx, s.name)),
 		"files":    second(s.Registry.Files(ctx, v)),
-		"open":     second(s.Registry.Open(ctx, v, mlflow.ModelFile)),
+		"open":     second(s.Registry.Open(ctx, v, mlmodel.ModelFile)),
 		"register": second(s.Registry.Register(ctx, registry.Registration{Name: s.name, Model: model})),
 		"alias":    s.Registry.SetAlias(ctx, s.name, "champion", "1"),
 		"unalias":  s.Registry.DeleteAlias(ctx, s.name, "champion"),

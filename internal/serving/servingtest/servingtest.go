@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/learn/emit"
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -32,13 +32,13 @@ var (
 // Iris is a multinomial logistic regression that tells irises apart. Its
 // coefficients are what scikit-learn's LogisticRegression finds on the data set
 // with its defaults, rounded to four digits.
-func Iris(t testing.TB) mlflow.ModelDir {
+func Iris(t testing.TB) mlmodel.Dir {
 	t.Helper()
 	return IrisLabelled(t, irisClasses)
 }
 
 // IrisLabelled is [Iris] with other names for the three classes.
-func IrisLabelled(t testing.TB, labels onnx.Labels) mlflow.ModelDir {
+func IrisLabelled(t testing.TB, labels onnx.Labels) mlmodel.Dir {
 	t.Helper()
 	return linear(t, labels,
 		[]float32{
@@ -51,14 +51,14 @@ func IrisLabelled(t testing.TB, labels onnx.Labels) mlflow.ModelDir {
 
 // Constant is a model with the features of [Iris] that answers one class,
 // whatever the row.
-func Constant(t testing.TB, class int) mlflow.ModelDir {
+func Constant(t testing.TB, class int) mlmodel.Dir {
 	t.Helper()
 	intercepts := make([]float32, irisClasses.Len())
 	intercepts[class] = 200 // a probability of exactly 1
 	return linear(t, irisClasses, make([]float32, len(irisFeatures)*irisClasses.Len()), intercepts)
 }
 
-func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32) mlflow.ModelDir {
+func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32) mlmodel.Dir {
 	t.Helper()
 	b, err := emit.NewBuilder(len(irisFeatures), labels)
 	require.NoError(t, err)
@@ -67,13 +67,13 @@ func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32
 		onnx.FloatsAttribute("intercepts", intercepts...),
 		onnx.IntAttribute("multi_class", 1),
 		onnx.StringAttribute("post_transform", "SOFTMAX"))
-	dir := mlflow.ModelDir{
+	dir := mlmodel.Dir{
 		ONNX:         b.Model("iris", scores).Marshal(),
 		InputExample: [][]float64{Setosa, Versicolor, Virginica},
-		Petal: &mlflow.PetalMetadata{
+		Petal: &mlmodel.PetalMetadata{
 			Estimator: "logistic_regression",
 			Metrics:   map[string]float64{"accuracy": 0.97, "log_loss": 0.11},
-			Data:      mlflow.PetalData{Path: "data/iris.csv", MD5: "d41d8cd98f00b204e9800998ecf8427e"},
+			Data:      mlmodel.PetalData{Path: "data/iris.csv", MD5: "d41d8cd98f00b204e9800998ecf8427e"},
 			TrainedAt: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
 		},
 		Created: time.Date(2026, 11, 1, 12, 0, 1, 0, time.UTC),
@@ -82,14 +82,14 @@ func linear(t testing.TB, labels onnx.Labels, coefficients, intercepts []float32
 		dir.Petal.Classes = append(dir.Petal.Classes, labels.Value(i))
 	}
 	for _, name := range irisFeatures {
-		dir.Signature.Inputs = append(dir.Signature.Inputs, mlflow.Column{Name: name, Type: mlflow.Double})
-		dir.Petal.Features = append(dir.Petal.Features, mlflow.PetalFeature{Name: name, Type: mlflow.Double})
+		dir.Signature.Inputs = append(dir.Signature.Inputs, mlmodel.Column{Name: name, Type: mlmodel.Double})
+		dir.Petal.Features = append(dir.Petal.Features, mlmodel.PetalFeature{Name: name, Type: mlmodel.Double})
 	}
 	return dir
 }
 
 // Tags are those that the trainer gives a version of the model.
-func Tags(dir mlflow.ModelDir) map[string]string {
+func Tags(dir mlmodel.Dir) map[string]string {
 	sum := sha256.Sum256(dir.ONNX)
 	return map[string]string{
 		registry.TagSHA256: hex.EncodeToString(sum[:]),
@@ -99,7 +99,7 @@ func Tags(dir mlflow.ModelDir) map[string]string {
 
 // Promote registers the model as the next version of iris and points the alias
 // champion at it.
-func Promote(t testing.TB, r registry.Registry, dir mlflow.ModelDir, tags map[string]string) registry.Version {
+func Promote(t testing.TB, r registry.Registry, dir mlmodel.Dir, tags map[string]string) registry.Version {
 	t.Helper()
 	ctx := t.Context()
 	run, err := r.StartRun(ctx, registry.RunSpec{Name: "test"})

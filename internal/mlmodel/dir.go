@@ -1,4 +1,4 @@
-package mlflow
+package mlmodel
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ const (
 	pandasVersion      = "3.1.1"
 )
 
-// A ModelDir is what a model directory is written from.
-type ModelDir struct {
+// A Dir is what a model directory is written from.
+type Dir struct {
 	// Name of the logged model; "model" when empty.
 	Name string
 	// ONNX is the model file itself. Its graph must have one float input
@@ -50,8 +50,8 @@ type ModelDir struct {
 	Created time.Time
 }
 
-// ModelIDs tie a model directory to the place it is written to.
-type ModelIDs struct {
+// IDs tie a model directory to the place it is written to.
+type IDs struct {
 	ModelID      string // m- and 32 hex digits
 	RunID        string
 	ArtifactPath string // URI of the directory
@@ -59,7 +59,7 @@ type ModelIDs struct {
 
 // Files returns the content of the model directory by slash-separated path.
 // The same input gives the same bytes.
-func (d ModelDir) Files(ids ModelIDs) (map[string][]byte, error) {
+func (d Dir) Files(ids IDs) (map[string][]byte, error) {
 	files, err := d.files(ids)
 	if err != nil {
 		return nil, fmt.Errorf("write model directory: %w", err)
@@ -67,7 +67,7 @@ func (d ModelDir) Files(ids ModelIDs) (map[string][]byte, error) {
 	return files, nil
 }
 
-func (d ModelDir) files(ids ModelIDs) (map[string][]byte, error) {
+func (d Dir) files(ids IDs) (map[string][]byte, error) {
 	if len(d.ONNX) == 0 {
 		return nil, errors.New("there is no ONNX model")
 	}
@@ -137,7 +137,7 @@ func pythonEnv() any {
 
 // modelFile writes MLmodel. Both flavors are needed: pyfunc loads through the
 // second and asks the first for its options.
-func (d ModelDir) modelFile(ids ModelIDs) ([]byte, error) {
+func (d Dir) modelFile(ids IDs) ([]byte, error) {
 	created := d.Created
 	if created.IsZero() {
 		created = time.Now()
@@ -191,7 +191,7 @@ func (d ModelDir) modelFile(ids ModelIDs) ([]byte, error) {
 	return marshalYAML(file)
 }
 
-func (d ModelDir) metadata() map[string]any {
+func (d Dir) metadata() map[string]any {
 	metadata := maps.Clone(d.Metadata)
 	if d.Petal == nil {
 		return metadata
@@ -206,7 +206,7 @@ func (d ModelDir) metadata() map[string]any {
 }
 
 // exampleTable is the input example in pandas' "split" form.
-func (d ModelDir) exampleTable() ([]byte, error) {
+func (d Dir) exampleTable() ([]byte, error) {
 	columns := make([]string, len(d.Signature.Inputs))
 	for i, c := range d.Signature.Inputs {
 		columns[i] = c.Name
@@ -234,20 +234,20 @@ func (d ModelDir) exampleTable() ([]byte, error) {
 
 // wire is the signature as MLmodel keeps it: JSON inside YAML.
 func (s Signature) wire() (map[string]any, error) {
-	inputs, err := columnsJSON(s.Inputs)
+	inputs, err := EncodeColumns(s.Inputs)
 	if err != nil {
 		return nil, fmt.Errorf("signature inputs: %w", err)
 	}
 	wire := map[string]any{"inputs": inputs, "outputs": nil, "params": nil}
 	if len(s.Outputs) > 0 {
-		if wire["outputs"], err = columnsJSON(s.Outputs); err != nil {
+		if wire["outputs"], err = EncodeColumns(s.Outputs); err != nil {
 			return nil, fmt.Errorf("signature outputs: %w", err)
 		}
 	}
 	return wire, nil
 }
 
-func columnsJSON(columns []Column) (string, error) {
+func EncodeColumns(columns []Column) (string, error) {
 	wire := make([]columnJSON, len(columns))
 	for i, c := range columns {
 		required := !c.Optional

@@ -1,4 +1,4 @@
-package mlflow
+package mlmodel
 
 import (
 	"encoding/json"
@@ -20,12 +20,12 @@ var hostile = []string{
 	strings.Repeat("long words ", 40),
 }
 
-func modelDir() ModelDir {
+func modelDir() Dir {
 	classes := make([]any, len(hostile))
 	for i, s := range hostile {
 		classes[i] = s
 	}
-	return ModelDir{
+	return Dir{
 		ONNX: []byte("onnx"),
 		Signature: Signature{
 			Inputs: []Column{
@@ -50,14 +50,14 @@ func modelDir() ModelDir {
 
 func TestModelFileRoundTrip(t *testing.T) {
 	dir := modelDir()
-	ids := ModelIDs{ModelID: "m-0123", RunID: "0e12", ArtifactPath: "mlflow-artifacts:/1/models/m-0123/artifacts"}
+	ids := IDs{ModelID: "m-0123", RunID: "0e12", ArtifactPath: "mlflow-artifacts:/1/models/m-0123/artifacts"}
 	files, err := dir.Files(ids)
 	require.NoError(t, err)
 	again, err := dir.Files(ids)
 	require.NoError(t, err)
 	require.Equal(t, files, again, "the same input gives the same bytes")
 
-	m, err := ParseModel(files[ModelFile])
+	m, err := Parse(files[ModelFile])
 	require.NoError(t, err)
 	require.Equal(t, "m-0123", m.ModelID)
 	require.Equal(t, "0e12", m.RunID, "text, though it looks like a number")
@@ -75,7 +75,7 @@ func TestModelFileRoundTrip(t *testing.T) {
 // TestPythonReadsTheSame has PyYAML, which follows YAML 1.1, read what was
 // written for it.
 func TestPythonReadsTheSame(t *testing.T) {
-	files, err := modelDir().Files(ModelIDs{ModelID: "m-0123", RunID: "0e12"})
+	files, err := modelDir().Files(IDs{ModelID: "m-0123", RunID: "0e12"})
 	require.NoError(t, err)
 	out := testenv.RunPython(t, `
 import json, sys, yaml
@@ -129,7 +129,7 @@ print(json.dumps(files))`, nil)
 		"columns": {Inputs: []Column{{Name: "a b", Type: Double}, {Name: "c", Type: Long, Optional: true}}, Outputs: []Column{{Type: String}}},
 		"tensor":  {Inputs: []Column{{Name: "x", Type: Tensor, Values: "float32", Shape: []int64{-1, 2}}}},
 	} {
-		m, err := ParseModel([]byte(files[name]))
+		m, err := Parse([]byte(files[name]))
 		require.NoError(t, err, name)
 		require.Equal(t, want, m.Signature, name)
 		require.Equal(t, "model.onnx", m.ONNXFile)
@@ -139,7 +139,7 @@ print(json.dumps(files))`, nil)
 	}
 }
 
-func TestParseModelRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	const onnx = "flavors: {onnx: {data: model.onnx}}\n"
 	for _, test := range []struct{ name, file, err string }{
 		{"empty", "", "no documents"},
@@ -160,32 +160,32 @@ func TestParseModelRefuses(t *testing.T) {
 			"metadata: {g: [*f,*f,*f,*f,*f,*f,*f,*f,*f]}", "MLmodel"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ParseModel([]byte(test.file))
+			_, err := Parse([]byte(test.file))
 			require.ErrorContains(t, err, test.err)
 			require.NotContains(t, err.Error(), "\n", "one line")
 		})
 	}
 }
 
-func TestParseModelKeepsIntegerClasses(t *testing.T) {
-	m, err := ParseModel([]byte("flavors: {onnx: {data: sub/m.onnx}}\nmetadata: {petal: {classes: [0, -1, 9223372036854775807]}}\nmodel_uuid: m-1\nutc_time_created: '2026-11-23 12:00:00'"))
+func TestParseKeepsIntegerClasses(t *testing.T) {
+	m, err := Parse([]byte("flavors: {onnx: {data: sub/m.onnx}}\nmetadata: {petal: {classes: [0, -1, 9223372036854775807]}}\nmodel_uuid: m-1\nutc_time_created: '2026-11-23 12:00:00'"))
 	require.NoError(t, err)
 	require.Equal(t, []any{int64(0), int64(-1), int64(math.MaxInt64)}, m.Petal.Classes)
 	require.Equal(t, "sub/m.onnx", m.ONNXFile)
 	require.Equal(t, "m-1", m.ModelID)
 	require.Equal(t, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), m.UTCTimeCreated)
-	m, err = ParseModel([]byte("flavors: {sklearn: {pickled_model: model.pkl}}"))
+	m, err = Parse([]byte("flavors: {sklearn: {pickled_model: model.pkl}}"))
 	require.NoError(t, err)
 	require.Empty(t, m.ONNXFile)
 }
 
-func FuzzParseModel(f *testing.F) {
-	files, err := modelDir().Files(ModelIDs{ModelID: "m-0123"})
+func FuzzParse(f *testing.F) {
+	files, err := modelDir().Files(IDs{ModelID: "m-0123"})
 	require.NoError(f, err)
 	f.Add(files[ModelFile])
 	f.Add([]byte("flavors: {onnx: {data: x}}\nsignature: {inputs: '[{\"type\":\"tensor\"}]'}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := ParseModel(data)
+		m, err := Parse(data)
 		if err == nil && m.ONNXFile != "" {
 			require.NoError(t, CheckPath(m.ONNXFile))
 		}

@@ -1,4 +1,9 @@
-package mlflow
+// Package mlmodel reads and writes the MLmodel file and the model directory
+// around it, and knows which names MLflow takes. It works on bytes: it opens no
+// file and calls no server.
+//
+// It was written against MLflow 3.17 and uses none of its code.
+package mlmodel
 
 import (
 	"encoding/json"
@@ -6,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +48,7 @@ const (
 	Tensor = "tensor"
 )
 
-// maxModelFile bounds the MLmodel file that ParseModel accepts, in bytes.
+// maxModelFile bounds the MLmodel file that Parse accepts, in bytes.
 const maxModelFile = 4 << 20
 
 // timeLayout is how MLflow writes utc_time_created.
@@ -146,17 +150,17 @@ type modelYAML struct {
 	} `yaml:"signature"`
 }
 
-// ParseModel reads an MLmodel file. It accepts signatures of columns, of
+// Parse reads an MLmodel file. It accepts signatures of columns, of
 // tensors, and none at all.
-func ParseModel(data []byte) (*Model, error) {
-	m, err := parseModel(data)
+func Parse(data []byte) (*Model, error) {
+	m, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ModelFile, err)
 	}
 	return m, nil
 }
 
-func parseModel(data []byte) (*Model, error) {
+func parse(data []byte) (*Model, error) {
 	if len(data) > maxModelFile {
 		return nil, fmt.Errorf("larger than %d bytes", maxModelFile)
 	}
@@ -186,10 +190,10 @@ func parseModel(data []byte) (*Model, error) {
 		}
 	}
 	if y.Signature != nil {
-		if m.Signature.Inputs, err = parseColumns(y.Signature.Inputs); err != nil {
+		if m.Signature.Inputs, err = DecodeColumns(y.Signature.Inputs); err != nil {
 			return nil, fmt.Errorf("signature inputs: %w", err)
 		}
-		if m.Signature.Outputs, err = parseColumns(y.Signature.Outputs); err != nil {
+		if m.Signature.Outputs, err = DecodeColumns(y.Signature.Outputs); err != nil {
 			return nil, fmt.Errorf("signature outputs: %w", err)
 		}
 	}
@@ -250,7 +254,7 @@ type tensorSpecJSON struct {
 	Shape []int64 `json:"shape"`
 }
 
-func parseColumns(text string) ([]Column, error) {
+func DecodeColumns(text string) ([]Column, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -301,20 +305,6 @@ func parsePetal(data []byte, metadata map[string]any) (*PetalMetadata, error) {
 		}
 	}
 	return p, nil
-}
-
-// CheckPath refuses file names that are empty, absolute, or leave the directory
-// they belong to, and those with characters that the server takes for parts of
-// a URL, however they are escaped.
-func CheckPath(name string) error {
-	if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) == "." {
-		return fmt.Errorf("path %q must be relative and stay inside its directory", name)
-	}
-	isBad := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`\%#?`, r) }
-	if strings.ContainsFunc(name, isBad) {
-		return fmt.Errorf(`path %q: none of \ %% # ? and control characters is allowed`, name)
-	}
-	return nil
 }
 
 // oneLine folds a parser's message, which may span lines, into one line.
