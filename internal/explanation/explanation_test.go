@@ -16,6 +16,7 @@ import (
 	"github.com/petal-ml/petal/internal/learn/linear"
 	"github.com/petal-ml/petal/internal/learn/preprocessing"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 func softmax(scores []float64) []float64 {
@@ -71,9 +72,9 @@ func TestAddsUp(t *testing.T) {
 			labels := onnx.Labels{Ints: []int64{0, 1, 2}[:row.classes]}
 			model, err := learn.ToONNX(row.classifier, 4, labels)
 			require.NoError(t, err)
-			session, err := onnx.NewSession(model)
+			session, err := eval.NewSession(model)
 			require.NoError(t, err)
-			predictor, err := onnx.NewPredictor(session)
+			predictor, err := eval.NewPredictor(session)
 			require.NoError(t, err)
 			e, err := explanation.New(model)
 			require.NoError(t, err)

@@ -20,7 +20,7 @@ func charge[T any](d *decoder, n int) error {
 	var zero T
 	size := int64(unsafe.Sizeof(zero)) //nolint:gosec // The size of a Go type.
 	if int64(n) > d.memory/size {
-		return at(ErrLimit, "the model takes more than %d bytes of memory", d.limits.Memory)
+		return At(ErrLimit, "the model takes more than %d bytes of memory", d.limits.Memory)
 	}
 	d.memory -= int64(n) * size
 	return nil
@@ -59,7 +59,7 @@ func (d *decoder) model(data []byte) (*Model, error) {
 		}
 	}
 	if m.Graph == nil {
-		return nil, invalid("the model has no graph")
+		return nil, Invalid("the model has no graph")
 	}
 	return m, nil
 }
@@ -80,11 +80,11 @@ func (d *decoder) modelField(m *Model, f field) (err error) {
 		m.DocString, err = d.string(f)
 	case modelGraph:
 		if m.Graph != nil {
-			return invalid("the model has two graphs")
+			return Invalid("the model has two graphs")
 		}
 		m.Graph, err = d.graph(f, 1)
 		if err != nil {
-			return at(err, "graph")
+			return At(err, "graph")
 		}
 	case modelOpset:
 		var o Opset
@@ -95,12 +95,12 @@ func (d *decoder) modelField(m *Model, f field) (err error) {
 		p.Key, p.Value, err = d.property(f)
 		m.Metadata = append(m.Metadata, p)
 	case modelTraining:
-		return unsupported("training information")
+		return Unsupported("training information")
 	case modelFunctions:
-		return unsupported("functions defined in the model")
+		return Unsupported("functions defined in the model")
 	}
 	if err != nil {
-		return at(err, "model")
+		return At(err, "model")
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (d *decoder) string(f field) (string, error) {
 
 func (d *decoder) graph(f field, depth int) (*Graph, error) {
 	if depth > d.limits.Depth {
-		return nil, at(ErrLimit, "graphs nested more than %d deep", d.limits.Depth)
+		return nil, At(ErrLimit, "graphs nested more than %d deep", d.limits.Depth)
 	}
 	data, err := f.message()
 	if err != nil {
@@ -206,7 +206,7 @@ func (d *decoder) newGraph(data []byte) (*Graph, error) {
 		return nil, err
 	}
 	if d.nodes -= counts[graphNode]; d.nodes < 0 {
-		return nil, at(ErrLimit, "more than %d nodes", d.limits.Nodes)
+		return nil, At(ErrLimit, "more than %d nodes", d.limits.Nodes)
 	}
 	if err := charge[Graph](d, 1); err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (d *decoder) graphField(g *Graph, f field, depth int) (err error) {
 	case graphNode:
 		n, err := d.node(f, depth)
 		if err != nil {
-			return at(err, "node %d (%s %q)", len(g.Nodes), n.Operator, n.Name)
+			return At(err, "node %d (%s %q)", len(g.Nodes), n.Operator, n.Name)
 		}
 		g.Nodes = append(g.Nodes, n)
 	case graphName:
@@ -243,7 +243,7 @@ func (d *decoder) graphField(g *Graph, f field, depth int) (err error) {
 	case graphInitializer:
 		t, err := d.tensor(f)
 		if err != nil {
-			return at(err, "initializer %d", len(g.Initializers))
+			return At(err, "initializer %d", len(g.Initializers))
 		}
 		g.Initializers = append(g.Initializers, t)
 	case graphInput:
@@ -253,7 +253,7 @@ func (d *decoder) graphField(g *Graph, f field, depth int) (err error) {
 	case graphValueInfo:
 		err = d.appendValue(&g.Values, f, "value_info")
 	case graphSparse:
-		return unsupported("sparse initializers")
+		return Unsupported("sparse initializers")
 	}
 	return err
 }
@@ -272,7 +272,7 @@ func (d *decoder) appendValue(values *[]ValueInfo, f field, what string) error {
 		return err
 	})
 	if err != nil {
-		return at(err, "%s %d %q", what, len(*values), v.Name)
+		return At(err, "%s %d %q", what, len(*values), v.Name)
 	}
 	*values = append(*values, v)
 	return nil
@@ -282,7 +282,7 @@ func (d *decoder) appendValue(values *[]ValueInfo, f field, what string) error {
 // optional values, stay unknown: they matter only where they are used.
 func (d *decoder) valueType(f field, depth int) (Type, error) {
 	if depth > d.limits.Depth {
-		return Type{}, at(ErrLimit, "types nested more than %d deep", d.limits.Depth)
+		return Type{}, At(ErrLimit, "types nested more than %d deep", d.limits.Depth)
 	}
 	var t Type
 	err := d.each(f, func(f field) (err error) {
@@ -320,7 +320,7 @@ func (d *decoder) containerType(f field, kind Kind, depth int) (Type, error) {
 func (d *decoder) elementType(f field) (ElementType, error) {
 	v, err := f.int()
 	if err == nil && (v < 0 || v > math.MaxInt16) {
-		err = invalid("element type %d", v)
+		err = Invalid("element type %d", v)
 	}
 	return ElementType(v), err //nolint:gosec // The range was checked.
 }
@@ -362,7 +362,7 @@ func (d *decoder) shape(t *Type, f field) error {
 			case dimSize:
 				var v int64
 				if v, err = f.int(); err == nil && (v < -1 || v > math.MaxInt32) {
-					err = invalid("dimension %d", v)
+					err = Invalid("dimension %d", v)
 				}
 				dim.Size = int(v)
 			case dimName:
@@ -422,12 +422,12 @@ func (d *decoder) nodeField(n *Node, f field, depth int) (err error) {
 	case nodeDocString:
 		n.DocString, err = d.string(f)
 	case nodeOverload:
-		return unsupported("overloads of functions")
+		return Unsupported("overloads of functions")
 	case nodeAttribute:
 		n.Attributes = append(n.Attributes, Attribute{})
 		a := &n.Attributes[len(n.Attributes)-1]
 		if err := d.attribute(a, f, depth); err != nil {
-			return at(err, "attribute %q", a.Name)
+			return At(err, "attribute %q", a.Name)
 		}
 	}
 	return err
@@ -526,13 +526,13 @@ func (d *decoder) attributeField(a *Attribute, f field, depth int) (err error) {
 	case attributeType:
 		var v int64
 		if v, err = f.int(); err == nil && (v < 0 || v > math.MaxInt16) {
-			err = invalid("attribute type %d", v)
+			err = Invalid("attribute type %d", v)
 		}
 		a.Type = AttributeType(v) //nolint:gosec // The range was checked.
 	case attributeRef:
-		return unsupported("references to attributes of a function")
+		return Unsupported("references to attributes of a function")
 	case attributeTensors, attributeGraphs, attributeSparse, attributeSparses, attributeTypeOf, attributeTypes:
-		return unsupported("lists of tensors or graphs, sparse tensors and types (field %d)", f.number)
+		return Unsupported("lists of tensors or graphs, sparse tensors and types (field %d)", f.number)
 	}
 	return err
 }
@@ -553,14 +553,14 @@ func (a *Attribute) inferType(counts [32]int) error {
 			a.Type = fields[number]
 		}
 		if a.Type != fields[number] {
-			return invalid("declared as %v, but holds %v", a.Type, fields[number])
+			return Invalid("declared as %v, but holds %v", a.Type, fields[number])
 		}
 	}
 	switch {
 	case a.Type < AttributeFloat || a.Type > AttributeStrings:
-		return unsupported("attribute %v", a.Type)
+		return Unsupported("attribute %v", a.Type)
 	case a.Type == AttributeTensor && a.Tensor == nil, a.Type == AttributeGraph && a.Graph == nil:
-		return invalid("declared as %v, but holds none", a.Type)
+		return Invalid("declared as %v, but holds none", a.Type)
 	}
 	return nil
 }
@@ -583,11 +583,11 @@ func (d *decoder) tensor(f field) (*Tensor, error) {
 	t := &Tensor{}
 	err := d.each(f, func(f field) error { return d.tensorField(t, &fields, f) })
 	if err != nil {
-		return nil, at(err, "tensor %q", t.Name)
+		return nil, At(err, "tensor %q", t.Name)
 	}
 	t.Shape = fields.shape
 	if t.Data, err = d.tensorData(&fields); err != nil {
-		return nil, at(err, "tensor %q", t.Name)
+		return nil, At(err, "tensor %q", t.Name)
 	}
 	return t, nil
 }
@@ -612,14 +612,14 @@ func (d *decoder) tensorField(t *Tensor, fields *tensorFields, f field) (err err
 		}
 		fields.lists = append(fields.lists, f)
 	case tensorExternal:
-		return unsupported("data outside the file (external_data); save the model with its data inside")
+		return Unsupported("data outside the file (external_data); save the model with its data inside")
 	case tensorLocation:
 		var v int64
 		if v, err = f.int(); err == nil && v != 0 {
-			return unsupported("data outside the file (data_location %d); save the model with its data inside", v)
+			return Unsupported("data outside the file (data_location %d); save the model with its data inside", v)
 		}
 	case tensorSegment:
-		return unsupported("tensors in segments")
+		return Unsupported("tensors in segments")
 	}
 	return err
 }
@@ -634,7 +634,7 @@ func (d *decoder) tensorDims(fields *tensorFields, f field) error {
 	}
 	for _, dim := range dims {
 		if dim < 0 || dim > math.MaxInt32 {
-			return invalid("dimension %d", dim)
+			return Invalid("dimension %d", dim)
 		}
 		fields.shape = append(fields.shape, int(dim))
 	}
@@ -644,18 +644,18 @@ func (d *decoder) tensorDims(fields *tensorFields, f field) error {
 // tensorData decodes a tensor's elements after comparing the number that the
 // shape declares with what the file holds.
 func (d *decoder) tensorData(fields *tensorFields) (any, error) {
-	if !holds(fields.element) {
-		return nil, unsupported("tensors of %v", fields.element)
+	if !fields.element.Known() {
+		return nil, Unsupported("tensors of %v", fields.element)
 	}
-	n, err := elementCount(fields.shape)
+	n, err := ElementCount(fields.shape)
 	if err != nil {
 		return nil, err
 	}
 	if fields.hasRaw && len(fields.lists) > 0 {
-		return nil, invalid("values given twice, as raw_data and as a list")
+		return nil, Invalid("values given twice, as raw_data and as a list")
 	}
 	if !fields.hasRaw && fields.count != n {
-		return nil, invalid("shape %v declares %d elements, the file holds %d", fields.shape, n, fields.count)
+		return nil, Invalid("shape %v declares %d elements, the file holds %d", fields.shape, n, fields.count)
 	}
 	switch fields.element {
 	case Float:
@@ -683,7 +683,7 @@ func (d *decoder) tensorData(fields *tensorFields) (any, error) {
 	case String:
 		return d.tensorStrings(fields, n)
 	default:
-		return nil, unsupported("tensors of %v", fields.element)
+		return nil, Unsupported("tensors of %v", fields.element)
 	}
 }
 
@@ -698,7 +698,7 @@ func decodeElements[T any, B uint8 | uint16 | uint32 | uint64](
 	d *decoder, fields *tensorFields, n, width int, list int, from func(B) T, load func([]byte) B,
 ) ([]T, error) {
 	if fields.hasRaw && len(fields.raw) != n*width {
-		return nil, invalid("shape %v declares %d elements of %d bytes, raw_data holds %d bytes",
+		return nil, Invalid("shape %v declares %d elements of %d bytes, raw_data holds %d bytes",
 			fields.shape, n, width, len(fields.raw))
 	}
 	if err := charge[T](d, n); err != nil {
@@ -713,7 +713,7 @@ func decodeElements[T any, B uint8 | uint16 | uint32 | uint64](
 	}
 	for _, f := range fields.lists {
 		if int(f.number) != list {
-			return nil, invalid("%v elements in field %d", fields.element, f.number)
+			return nil, Invalid("%v elements in field %d", fields.element, f.number)
 		}
 		if err := eachBits(f, func(v uint64) { out = append(out, from(B(v))) }); err != nil {
 			return nil, err
@@ -748,7 +748,7 @@ func eachBits(f field, do func(uint64)) error {
 
 func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 	if fields.hasRaw {
-		return nil, invalid("strings in raw_data")
+		return nil, Invalid("strings in raw_data")
 	}
 	out, err := makeList[string](d, n)
 	if err != nil {
@@ -756,7 +756,7 @@ func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 	}
 	for _, f := range fields.lists {
 		if f.number != tensorStrings {
-			return nil, invalid("string elements in field %d", f.number)
+			return nil, Invalid("string elements in field %d", f.number)
 		}
 		s, err := d.string(f)
 		if err != nil {
@@ -768,23 +768,4 @@ func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 		out = []string{}
 	}
 	return out, nil
-}
-
-// elementCount multiplies the dimensions, refusing what no memory can hold.
-func elementCount(shape []int) (int, error) {
-	n, zero := 1, false
-	for _, dim := range shape {
-		if dim == 0 {
-			zero = true
-			continue
-		}
-		if n > math.MaxInt32/dim {
-			return 0, at(ErrLimit, "shape %v has more than %d elements", shape, math.MaxInt32)
-		}
-		n *= dim
-	}
-	if zero {
-		return 0, nil
-	}
-	return n, nil
 }

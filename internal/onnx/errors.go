@@ -1,6 +1,9 @@
 package onnx
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors that callers tell apart with [errors.Is]. What is returned names the
 // place and the fault as well.
@@ -15,3 +18,18 @@ var (
 	// ErrInput means that the inputs of a run do not fit the model.
 	ErrInput = errors.New("invalid input")
 )
+
+// At says where an error happened.
+func At(err error, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}
+
+// Invalid makes an [ErrInvalid] that names the fault.
+func Invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// Unsupported makes an [ErrUnsupported] that names what is missing.
+func Unsupported(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
+}

@@ -24,9 +24,10 @@ func TestIntListWidths(t *testing.T) {
 			require.Equal(t, width, l.width, "%d", v)
 			require.Equal(t, entries, l.Slice())
 
-			m := irisLike()
-			n := &m.Graph.Nodes[0]
-			n.Attributes = append(n.Attributes, IntsAttribute("list", entries...))
+			m := &Model{IRVersion: 8, Graph: &Graph{
+				Nodes:   []Node{{Operator: "Constant", Outputs: []string{"y"}, Attributes: []Attribute{IntsAttribute("list", entries...)}}},
+				Outputs: []ValueInfo{{Name: "y", Type: TensorType(Int64)}},
+			}}
 			read, err := Load(bytes.NewReader(m.Marshal()), Limits{})
 			require.NoError(t, err)
 			got := read.Graph.Nodes[0].Attribute("list").Ints

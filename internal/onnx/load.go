@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,11 +9,11 @@ import (
 
 // Load reads a model and validates it: the wire format, the limits, the names
 // and the order of the graph. What single operators demand of their attributes
-// is checked by [NewSession].
+// is checked when it is compiled, by package eval.
 //
 // Errors wrap [ErrInvalid], [ErrLimit] or [ErrUnsupported], or the reader's own.
 func Load(r io.Reader, limits Limits) (*Model, error) {
-	limits = limits.withDefaults()
+	limits = limits.WithDefaults()
 	data, err := readAll(r, limits.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("read model: %w", err)
@@ -57,22 +56,4 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the file is empty", ErrInvalid)
 	}
 	return buf.Bytes(), nil
-}
-
-// at says where an error happened.
-func at(err error, format string, args ...any) error {
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
-}
-
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
-}
-
-func unsupported(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
-}
-
-// isModelFault says whether an error is about the model, not about the run.
-func isModelFault(err error) bool {
-	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrLimit) || errors.Is(err, ErrUnsupported)
 }

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,16 @@ func (m *Model) Inputs() []ValueInfo { return m.Graph.freeInputs() }
 
 // Outputs returns what the graph computes, in order.
 func (m *Model) Outputs() []ValueInfo { return m.Graph.Outputs }
+
+// Opset returns the version of an operator set that the model imports.
+func (m *Model) Opset(domain string) (int64, bool) {
+	for _, o := range m.Opsets {
+		if CanonicalDomain(o.Domain) == domain {
+			return o.Version, true
+		}
+	}
+	return 0, false
+}
 
 // A Graph is a list of nodes that pass values to one another by name.
 type Graph struct {
@@ -330,6 +341,11 @@ func (e ElementType) String() string {
 	return "element type " + strconv.Itoa(int(e))
 }
 
+// Known says whether this package has tensors of such elements.
+func (e ElementType) Known() bool {
+	return e >= Float && e <= Bool || e >= Double && e <= Uint64
+}
+
 // Element lists the Go types of a tensor's elements.
 type Element interface {
 	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | bool | string
@@ -396,6 +412,15 @@ func (t *Tensor) Type() ElementType {
 	}
 }
 
+// ValueType returns the type of the tensor as a value: its elements and its shape.
+func (t *Tensor) ValueType() Type {
+	typ := Type{Kind: KindTensor, Element: t.Type(), HasShape: true, Shape: make([]Dim, len(t.Shape))}
+	for i, d := range t.Shape {
+		typ.Shape[i] = Fixed(d)
+	}
+	return typ
+}
+
 // Len returns the number of elements.
 func (t *Tensor) Len() int {
 	n := 1
@@ -410,6 +435,25 @@ func (t *Tensor) Len() int {
 func Elements[T Element](t *Tensor) (elements []T, ok bool) {
 	elements, ok = t.Data.([]T)
 	return elements, ok
+}
+
+// ElementCount multiplies the dimensions, refusing what no memory can hold.
+func ElementCount(shape []int) (int, error) {
+	n, zero := 1, false
+	for _, dim := range shape {
+		if dim == 0 {
+			zero = true
+			continue
+		}
+		if n > math.MaxInt32/dim {
+			return 0, At(ErrLimit, "shape %v has more than %d elements", shape, math.MaxInt32)
+		}
+		n *= dim
+	}
+	if zero {
+		return 0, nil
+	}
+	return n, nil
 }
 
 // Labels are the classes of a classifier, in the order of its scores. Exactly

@@ -10,43 +10,43 @@ import (
 // call it on a model that was built in memory.
 func (m *Model) Validate() error {
 	if m.IRVersion < 1 {
-		return invalid("no IR version")
+		return Invalid("no IR version")
 	}
 	if m.Graph == nil {
-		return invalid("the model has no graph")
+		return Invalid("the model has no graph")
 	}
 	domains := make(map[string]int64, len(m.Opsets))
 	for _, o := range m.Opsets {
-		d := canonicalDomain(o.Domain)
+		d := CanonicalDomain(o.Domain)
 		// skl2onnx imports a set twice now and then, in the same version.
 		if version, twice := domains[d]; twice && version != o.Version {
-			return invalid("operator set %q imported twice, as versions %d and %d", o.Domain, version, o.Version)
+			return Invalid("operator set %q imported twice, as versions %d and %d", o.Domain, version, o.Version)
 		}
 		if o.Version < 1 {
-			return invalid("operator set %q has version %d", o.Domain, o.Version)
+			return Invalid("operator set %q has version %d", o.Domain, o.Version)
 		}
 		domains[d] = o.Version
 	}
 	keys := make(map[string]bool, len(m.Metadata))
 	for _, p := range m.Metadata {
 		if keys[p.Key] {
-			return invalid("metadata key %q stands twice", p.Key)
+			return Invalid("metadata key %q stands twice", p.Key)
 		}
 		keys[p.Key] = true
 	}
 	if len(m.Graph.Outputs) == 0 {
-		return invalid("the graph has no output")
+		return Invalid("the graph has no output")
 	}
 	for _, v := range append(m.Graph.freeInputs(), m.Graph.Outputs...) {
 		if v.Type.Kind == KindUnknown {
-			return unsupported("%q has no type, or one that is neither tensor, sequence nor map", v.Name)
+			return Unsupported("%q has no type, or one that is neither tensor, sequence nor map", v.Name)
 		}
 	}
 	return validateGraph(m.Graph, nil)
 }
 
-// canonicalDomain spells the default domain one way.
-func canonicalDomain(d string) string {
+// CanonicalDomain spells the default domain one way.
+func CanonicalDomain(d string) string {
 	if d == "ai.onnx" {
 		return DomainONNX
 	}
@@ -76,10 +76,10 @@ func validateGraph(g *Graph, outer map[string]bool) error {
 	seen := make(map[string]bool, len(g.Outputs))
 	for _, out := range g.Outputs {
 		if !defined[out.Name] {
-			return invalid("output %q: nothing computes it", out.Name)
+			return Invalid("output %q: nothing computes it", out.Name)
 		}
 		if seen[out.Name] {
-			return invalid("output %q is declared twice", out.Name)
+			return Invalid("output %q is declared twice", out.Name)
 		}
 		seen[out.Name] = true
 	}
@@ -93,9 +93,9 @@ func defineInputs(g *Graph, defined map[string]bool) error {
 	for i, in := range g.Inputs {
 		switch {
 		case in.Name == "":
-			return invalid("input %d has no name", i)
+			return Invalid("input %d has no name", i)
 		case defined[in.Name]:
-			return invalid("input %q is defined twice", in.Name)
+			return Invalid("input %q is defined twice", in.Name)
 		}
 		inputs[in.Name], defined[in.Name] = true, true
 	}
@@ -103,11 +103,11 @@ func defineInputs(g *Graph, defined map[string]bool) error {
 	for i, t := range g.Initializers {
 		switch {
 		case t.Name == "":
-			return invalid("initializer %d has no name", i)
+			return Invalid("initializer %d has no name", i)
 		case initializers[t.Name], defined[t.Name] && !inputs[t.Name]:
-			return invalid("initializer %q is defined twice", t.Name)
+			return Invalid("initializer %q is defined twice", t.Name)
 		case t.Type() == 0:
-			return invalid("initializer %q holds a %T", t.Name, t.Data)
+			return Invalid("initializer %q holds a %T", t.Name, t.Data)
 		}
 		initializers[t.Name], defined[t.Name] = true, true
 	}
@@ -124,10 +124,10 @@ func producersOf(g *Graph, defined map[string]bool) (map[string]int, error) {
 				continue
 			}
 			if other, twice := producers[out]; twice {
-				return nil, at(invalid("value %q is computed twice, by %s as well", out, nodeLabel(g, other)), "%s", nodeLabel(g, i))
+				return nil, At(Invalid("value %q is computed twice, by %s as well", out, g.NodeLabel(other)), "%s", g.NodeLabel(i))
 			}
 			if defined[out] {
-				return nil, at(invalid("value %q is already an input or a constant", out), "%s", nodeLabel(g, i))
+				return nil, At(Invalid("value %q is already an input or a constant", out), "%s", g.NodeLabel(i))
 			}
 			producers[out] = i
 		}
@@ -140,23 +140,23 @@ func validateNodes(g *Graph, defined map[string]bool) error {
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		if n.Operator == "" {
-			return invalid("%s has no operator", nodeLabel(g, i))
+			return Invalid("%s has no operator", g.NodeLabel(i))
 		}
 		for _, in := range n.Inputs {
 			if in != "" && !defined[in] {
-				return at(invalid("input %q: nothing computes it", in), "%s", nodeLabel(g, i))
+				return At(Invalid("input %q: nothing computes it", in), "%s", g.NodeLabel(i))
 			}
 		}
 		names := make(map[string]bool, len(n.Attributes))
 		for j := range n.Attributes {
 			a := &n.Attributes[j]
 			if names[a.Name] {
-				return at(invalid("attribute %q stands twice", a.Name), "%s", nodeLabel(g, i))
+				return At(Invalid("attribute %q stands twice", a.Name), "%s", g.NodeLabel(i))
 			}
 			names[a.Name] = true
 			if a.Graph != nil {
 				if err := validateGraph(a.Graph, defined); err != nil {
-					return at(err, "%s, attribute %q", nodeLabel(g, i), a.Name)
+					return At(err, "%s, attribute %q", g.NodeLabel(i), a.Name)
 				}
 			}
 		}
@@ -164,13 +164,27 @@ func validateNodes(g *Graph, defined map[string]bool) error {
 	return nil
 }
 
-// nodeLabel names a node for people: by its name, or by its place.
-func nodeLabel(g *Graph, i int) string {
+// NodeLabel names a node for people: by its name, or by its place.
+func (g *Graph) NodeLabel(i int) string {
 	n := &g.Nodes[i]
 	if n.Name != "" {
 		return "node \"" + n.Name + "\" (" + n.Operator + ")"
 	}
 	return "node " + strconv.Itoa(i) + " (" + n.Operator + ")"
+}
+
+// Order returns the indices of the nodes such that each node comes after those
+// it needs, in the order of the file where that is possible.
+func (g *Graph) Order() ([]int, error) {
+	producers := make(map[string]int, len(g.Nodes))
+	for i := range g.Nodes {
+		for _, out := range g.Nodes[i].Outputs {
+			if out != "" {
+				producers[out] = i
+			}
+		}
+	}
+	return sortNodes(g, producers)
 }
 
 // sortNodes returns the nodes in an order in which each comes after those it
@@ -199,7 +213,7 @@ func sortNodes(g *Graph, producers map[string]int) ([]int, error) {
 		}
 	}
 	if len(order) < len(g.Nodes) {
-		return nil, invalid("the graph has a cycle through %s", cycle(g, producers, waiting))
+		return nil, Invalid("the graph has a cycle through %s", cycle(g, producers, waiting))
 	}
 	return order, nil
 }
@@ -252,7 +266,7 @@ func cycle(g *Graph, producers map[string]int, waiting []int) string {
 	}
 	names := make([]string, 0, min(len(path), 5))
 	for _, i := range path[:min(len(path), 5)] {
-		names = append(names, nodeLabel(g, i))
+		names = append(names, g.NodeLabel(i))
 	}
 	return strings.Join(names, ", ")
 }

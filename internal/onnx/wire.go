@@ -113,11 +113,11 @@ type field struct {
 func next(data []byte) (field, []byte, error) {
 	tag, n := protowire.ConsumeVarint(data)
 	if n < 0 {
-		return field{}, nil, invalid("truncated or malformed field tag")
+		return field{}, nil, Invalid("truncated or malformed field tag")
 	}
 	number, wire := protowire.DecodeTag(tag)
 	if number < protowire.MinValidNumber {
-		return field{}, nil, invalid("field number %d", tag>>3)
+		return field{}, nil, Invalid("field number %d", tag>>3)
 	}
 	f := field{number: number, wire: wire}
 	data = data[n:]
@@ -133,10 +133,10 @@ func next(data []byte) (field, []byte, error) {
 	case protowire.BytesType:
 		f.bytes, n = protowire.ConsumeBytes(data)
 	default:
-		return field{}, nil, invalid("field %d has wire type %d, which ONNX does not use", number, wire)
+		return field{}, nil, Invalid("field %d has wire type %d, which ONNX does not use", number, wire)
 	}
 	if n < 0 {
-		return field{}, nil, invalid("field %d is truncated or malformed", number)
+		return field{}, nil, Invalid("field %d is truncated or malformed", number)
 	}
 	return f, data[n:], nil
 }
@@ -158,21 +158,21 @@ func count(data []byte) (counts [32]int, err error) {
 
 func (f field) message() ([]byte, error) {
 	if f.wire != protowire.BytesType {
-		return nil, invalid("field %d has wire type %d instead of bytes", f.number, f.wire)
+		return nil, Invalid("field %d has wire type %d instead of bytes", f.number, f.wire)
 	}
 	return f.bytes, nil
 }
 
 func (f field) int() (int64, error) {
 	if f.wire != protowire.VarintType {
-		return 0, invalid("field %d has wire type %d instead of varint", f.number, f.wire)
+		return 0, Invalid("field %d has wire type %d instead of varint", f.number, f.wire)
 	}
 	return int64(f.bits), nil //nolint:gosec // protobuf's int64 is the two's complement of the varint.
 }
 
 func (f field) float() (float32, error) {
 	if f.wire != protowire.Fixed32Type {
-		return 0, invalid("field %d has wire type %d instead of fixed32", f.number, f.wire)
+		return 0, Invalid("field %d has wire type %d instead of fixed32", f.number, f.wire)
 	}
 	return math.Float32frombits(uint32(f.bits)), nil //nolint:gosec // A fixed32 has 32 bits.
 }
@@ -205,7 +205,7 @@ func appendInts(dst []int64, f field) ([]int64, error) {
 	for data := f.bytes; len(data) > 0; {
 		v, n := protowire.ConsumeVarint(data)
 		if n < 0 {
-			return nil, invalid("field %d: truncated or malformed varint", f.number)
+			return nil, Invalid("field %d: truncated or malformed varint", f.number)
 		}
 		dst = append(dst, int64(v)) //nolint:gosec // As in field.int.
 		data = data[n:]
@@ -223,7 +223,7 @@ func addInts(dst *IntList, f field) error {
 	for data := f.bytes; len(data) > 0; {
 		v, n := protowire.ConsumeVarint(data)
 		if n < 0 {
-			return invalid("field %d: truncated or malformed varint", f.number)
+			return Invalid("field %d: truncated or malformed varint", f.number)
 		}
 		dst.add(int64(v)) //nolint:gosec // As in field.int.
 		data = data[n:]
@@ -255,7 +255,7 @@ func appendFloats(dst []float32, f field) ([]float32, error) {
 		return append(dst, v), err
 	}
 	if len(f.bytes)%4 != 0 {
-		return nil, invalid("field %d: %d bytes are no whole number of floats", f.number, len(f.bytes))
+		return nil, Invalid("field %d: %d bytes are no whole number of floats", f.number, len(f.bytes))
 	}
 	for data := f.bytes; len(data) > 0; data = data[4:] {
 		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(data)))
@@ -269,7 +269,7 @@ func appendDoubles(dst []float64, f field) ([]float64, error) {
 		return append(dst, math.Float64frombits(f.bits)), nil
 	}
 	if f.wire != protowire.BytesType || len(f.bytes)%8 != 0 {
-		return nil, invalid("field %d: not a list of doubles", f.number)
+		return nil, Invalid("field %d: not a list of doubles", f.number)
 	}
 	for data := f.bytes; len(data) > 0; data = data[8:] {
 		dst = append(dst, math.Float64frombits(binary.LittleEndian.Uint64(data)))
@@ -280,7 +280,7 @@ func appendDoubles(dst []float64, f field) ([]float64, error) {
 // text checks that a string is UTF-8.
 func text(data []byte) error {
 	if !utf8.Valid(data) {
-		return invalid("%.40q is not UTF-8", data)
+		return Invalid("%.40q is not UTF-8", data)
 	}
 	return nil
 }

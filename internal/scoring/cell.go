@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // A cell is one value of a row as it was written.
@@ -27,8 +28,8 @@ const (
 // A batch gathers the rows of one run, at most batchRows.
 type batch struct {
 	rows     int
-	features []onnx.Feature
-	table    *onnx.Batch
+	features []eval.Feature
+	table    *eval.Batch
 }
 
 // newBatch makes an empty batch for a model.
@@ -73,7 +74,7 @@ func (b *batch) set(feature int, c cell) error {
 }
 
 // values returns the batch as the graph takes it.
-func (b *batch) values() map[string]onnx.Value { return b.table.Inputs(b.rows) }
+func (b *batch) values() map[string]eval.Value { return b.table.Inputs(b.rows) }
 
 // floats are the rows of a batch whose only input is a matrix of floats.
 func (b *batch) floats() []float32 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // A Report says what is in a model file and how it would be served.
@@ -16,12 +17,12 @@ type Report struct {
 	IRVersion int64
 	Opsets    []onnx.Opset
 	Producer  string
-	Operators []onnx.OperatorCount
+	Operators []eval.OperatorCount
 	// Missing names the operators that stand in the way; then all below is zero.
 	Missing []string
 
 	Inputs, Outputs []onnx.ValueInfo
-	Features        []onnx.Feature
+	Features        []eval.Feature
 	// Refusal says why the outputs cannot be served, where they cannot.
 	Refusal error
 	Classes onnx.Labels // none for a regressor
@@ -54,7 +55,7 @@ func Check(f Files) (Report, error) {
 	}
 	r := Report{
 		Bytes: len(f.ONNX), IRVersion: graph.IRVersion, Opsets: graph.Opsets, Producer: graph.ProducerName,
-		Operators: graph.Operators(), Missing: graph.MissingOperators(), Inputs: graph.Inputs(), Outputs: graph.Outputs(),
+		Operators: eval.Operators(graph), Missing: eval.MissingOperators(graph), Inputs: graph.Inputs(), Outputs: graph.Outputs(),
 	}
 	for _, o := range r.Operators {
 		r.Nodes += o.Count
@@ -136,7 +137,7 @@ func (m *Model) checkExample(data []byte) ([]float32, Example) {
 }
 
 // agree holds the fast path against the plain evaluation of the same rows.
-func (m *Model) agree(rows []float32, plain onnx.Predictions) error {
+func (m *Model) agree(rows []float32, plain eval.Predictions) error {
 	width, n := m.predictor.NumScores(), len(rows)/len(m.features)
 	scores := make([]float32, width)
 	for i := range n {

@@ -8,10 +8,11 @@ import (
 	"strconv"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // appendPredictions writes an object a row. Classes is nil for a regressor.
-func appendPredictions[T float32 | float64](dst []byte, p *onnx.Predictor, classes []int, scores []T) []byte {
+func appendPredictions[T float32 | float64](dst []byte, p *eval.Predictor, classes []int, scores []T) []byte {
 	labels, width := p.Labels(), p.NumScores()
 	for i := range len(scores) / width {
 		row := scores[i*width : (i+1)*width]
@@ -38,7 +39,7 @@ func appendPredictions[T float32 | float64](dst []byte, p *onnx.Predictor, class
 }
 
 // appendRaw writes an object a row: what each output holds for the row.
-func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []onnx.Value, rows int) ([]byte, error) {
+func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []eval.Value, rows int) ([]byte, error) {
 	for i := range rows {
 		dst = append(dst, '{')
 		for k, out := range outputs {
@@ -58,9 +59,9 @@ func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []onnx.Value, rows in
 
 // appendValue writes one row of an output; ok is false where it has not as many
 // rows.
-func appendValue(dst []byte, v onnx.Value, row, rows int) (_ []byte, ok bool) {
+func appendValue(dst []byte, v eval.Value, row, rows int) (_ []byte, ok bool) {
 	switch v := v.(type) {
-	case *onnx.ProbabilityMaps:
+	case *eval.ProbabilityMaps:
 		scores, ok := onnx.Elements[float32](v.Scores)
 		width := v.Keys.Len()
 		if !ok || len(scores) != rows*width {

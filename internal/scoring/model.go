@@ -6,6 +6,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // Files are the parts of a model directory. Only ONNX is needed.
@@ -18,15 +19,15 @@ type Files struct {
 // A Model is a compiled model with names for its features. It is safe for
 // concurrent use.
 type Model struct {
-	session  *onnx.Session
-	features []onnx.Feature
+	session  *eval.Session
+	features []eval.Feature
 	// named says that the features' names mean something; else rows are read by
 	// position.
 	named bool
 
 	// predictor is nil where the outputs are not those of a classifier or a
 	// regressor; refusal says why.
-	predictor *onnx.Predictor
+	predictor *eval.Predictor
 	refusal   error
 	fast      bool // rows of float32 take the fast path
 }
@@ -47,7 +48,7 @@ func compile(graph *onnx.Model, f Files) (*Model, error) {
 		return nil, err
 	}
 	graph.OrderInputs(columns) // rows have the signature's order
-	session, err := onnx.NewSession(graph)
+	session, err := eval.NewSession(graph)
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +63,14 @@ func compile(graph *onnx.Model, f Files) (*Model, error) {
 	for i, name := range columns {
 		m.features[i].Name = name
 	}
-	if m.predictor, m.refusal = onnx.NewPredictor(session); m.refusal == nil {
+	if m.predictor, m.refusal = eval.NewPredictor(session); m.refusal == nil {
 		m.fast, _ = m.predictor.FastPath()
 	}
 	return m, nil
 }
 
 // Features describes the cells of a row, in order.
-func (m *Model) Features() []onnx.Feature { return m.features }
+func (m *Model) Features() []eval.Feature { return m.features }
 
 // signedColumns are the columns that the signature of an MLmodel file names; none
 // where it names the graph's tensors instead.

@@ -9,7 +9,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // jsonRows reads one array of rows, or a row after the other.
@@ -17,7 +17,7 @@ type jsonRows struct {
 	decoder  *json.Decoder
 	source   *bufio.Reader
 	columns  map[string]int // from a feature's name to its place
-	features []onnx.Feature
+	features []eval.Feature
 	started  bool
 	inArray  bool // the rows stand in one array
 	ended    bool

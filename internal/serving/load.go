@@ -15,6 +15,7 @@ import (
 	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -57,11 +58,11 @@ func Load(b Bundle) (_ *Model, err error) {
 		return nil, err
 	}
 	graph.OrderInputs(file.Signature.ColumnNames()) // rows have the signature's order
-	session, err := onnx.NewSession(graph)
+	session, err := eval.NewSession(graph)
 	if err != nil {
 		return nil, err
 	}
-	predictor, err := onnx.NewPredictor(session)
+	predictor, err := eval.NewPredictor(session)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func Load(b Bundle) (_ *Model, err error) {
 	if m.info.Features, err = features(file, graph, predictor.Features()); err != nil {
 		return nil, err
 	}
-	m.typed = slices.ContainsFunc(predictor.Features(), func(f onnx.Feature) bool { return f.Type != onnx.Float })
+	m.typed = slices.ContainsFunc(predictor.Features(), func(f eval.Feature) bool { return f.Type != onnx.Float })
 	m.info.Example = m.parseExample(b.Example)
 	if err := m.warm(); err != nil {
 		return nil, err
@@ -122,7 +123,7 @@ func info(b Bundle, file *mlmodel.Model) Info {
 // features finds names, order and types of the model's columns: in the signature;
 // where that names none, the graph's own. A type of the signature that is none of
 // what the graph takes gives way to the graph's.
-func features(file *mlmodel.Model, graph *onnx.Model, columns []onnx.Feature) ([]Feature, error) {
+func features(file *mlmodel.Model, graph *onnx.Model, columns []eval.Feature) ([]Feature, error) {
 	signed := file.Signature.ColumnNames()
 	if len(signed) > 0 && len(signed) != len(columns) {
 		return nil, fmt.Errorf("the signature names %d inputs, the graph takes %d", len(signed), len(columns))

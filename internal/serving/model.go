@@ -12,6 +12,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -52,7 +53,7 @@ type Info struct {
 type Model struct {
 	info      Info
 	version   registry.Version
-	predictor *onnx.Predictor
+	predictor *eval.Predictor
 	typed     bool      // see IsTyped
 	rows      sync.Pool // *[]float32, one value a feature
 	counters  counters

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // A Kind is what the cells of a column are.
@@ -169,7 +170,7 @@ func (m *Model) Inputs() []Input {
 // A Table holds rows for [Model.PredictTable], in the types of the graph.
 type Table struct {
 	model *Model
-	batch *onnx.Batch
+	batch *eval.Batch
 	rows  int
 }
 

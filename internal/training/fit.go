@@ -16,6 +16,7 @@ import (
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/learn/modelselection"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // A part is a set of rows cut out of the data.
@@ -273,16 +274,16 @@ func asServed(x *mat.Dense) *mat.Dense {
 }
 
 // loadPredictor loads an ONNX file as serving does.
-func loadPredictor(raw []byte) (*onnx.Predictor, error) {
+func loadPredictor(raw []byte) (*eval.Predictor, error) {
 	model, err := onnx.Load(bytes.NewReader(raw), onnx.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("load the ONNX file: %w", err)
 	}
-	session, err := onnx.NewSession(model)
+	session, err := eval.NewSession(model)
 	if err != nil {
 		return nil, fmt.Errorf("load the ONNX file: %w", err)
 	}
-	predictor, err := onnx.NewPredictor(session)
+	predictor, err := eval.NewPredictor(session)
 	if err != nil {
 		return nil, fmt.Errorf("load the ONNX file: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -27,7 +27,7 @@ const rowsFile = "training_rows.bin"
 // A rival is a registered version that rows can be put to.
 type rival struct {
 	version   registry.Version
-	predictor *onnx.Predictor
+	predictor *eval.Predictor
 	features  []string // what the model's columns are called
 	md5       string   // of its data; "" where unknown
 	seen      []uint64 // hashes of its training rows, sorted; nil where unknown

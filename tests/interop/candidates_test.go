@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/tests/installation"
 	"github.com/petal-ml/petal/tests/testenv"
 )
@@ -137,9 +138,9 @@ func evaluate(t *testing.T, file []byte, rows [][]float32) opinion {
 	t.Helper()
 	model, err := onnx.Load(bytes.NewReader(file), onnx.Limits{})
 	require.NoError(t, err)
-	session, err := onnx.NewSession(model)
+	session, err := eval.NewSession(model)
 	require.NoError(t, err)
-	predictor, err := onnx.NewPredictor(session)
+	predictor, err := eval.NewPredictor(session)
 	require.NoError(t, err)
 	labels := predictor.Labels()
 	var said opinion

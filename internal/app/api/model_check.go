@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/scoring"
 )
 
@@ -120,7 +121,7 @@ func producer(name string) string {
 	return fmt.Sprintf(", made by %.40q", name)
 }
 
-func operators(list []onnx.OperatorCount) string {
+func operators(list []eval.OperatorCount) string {
 	texts := make([]string, len(list))
 	for i, o := range list {
 		texts[i] = o.Name

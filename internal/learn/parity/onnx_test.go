@@ -13,6 +13,7 @@ import (
 	"github.com/petal-ml/petal/internal/learn/linear"
 	"github.com/petal-ml/petal/internal/learn/preprocessing"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // runtimeAnswer is what onnxruntime says of a model and rows.
@@ -57,9 +58,9 @@ func requireEvaluator(t *testing.T, raw []byte, x, want *mat.Dense, labels onnx.
 	t.Helper()
 	model, err := onnx.Load(bytes.NewReader(raw), onnx.Limits{})
 	require.NoError(t, err)
-	session, err := onnx.NewSession(model)
+	session, err := eval.NewSession(model)
 	require.NoError(t, err)
-	predictor, err := onnx.NewPredictor(session)
+	predictor, err := eval.NewPredictor(session)
 	require.NoError(t, err)
 	n, p := x.Dims()
 	row, scores := make([]float32, p), make([]float32, labels.Len())

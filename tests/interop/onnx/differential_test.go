@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/tests"
 	"github.com/petal-ml/petal/tests/testenv"
 	"github.com/petal-ml/petal/tests/testenv/pyvenv"
@@ -157,24 +158,24 @@ func compareCase(t *testing.T, dir string, c exportCase) string {
 	return result
 }
 
-func open(data []byte) (*onnx.Session, *onnx.Predictor, error) {
+func open(data []byte) (*eval.Session, *eval.Predictor, error) {
 	model, err := onnx.Load(bytes.NewReader(data), onnx.Limits{})
 	if err != nil {
 		return nil, nil, err
 	}
-	session, err := onnx.NewSession(model)
+	session, err := eval.NewSession(model)
 	if err != nil {
 		return nil, nil, err
 	}
-	predictor, err := onnx.NewPredictor(session)
+	predictor, err := eval.NewPredictor(session)
 	return session, predictor, err
 }
 
-func compareRun(session *onnx.Session, predictor *onnx.Predictor, run exportRun) string {
+func compareRun(session *eval.Session, predictor *eval.Predictor, run exportRun) string {
 	if run.Fault != "" {
 		return ""
 	}
-	inputs := make(map[string]onnx.Value, len(run.Inputs))
+	inputs := make(map[string]eval.Value, len(run.Inputs))
 	for name, v := range run.Inputs {
 		tensor, err := v.tensor()
 		if err != nil {
@@ -206,7 +207,7 @@ func compareRun(session *onnx.Session, predictor *onnx.Predictor, run exportRun)
 }
 
 // compareRows holds the rows that the fast path scores against the batch.
-func compareRows(p *onnx.Predictor, batch onnx.Predictions, inputs map[string]onnx.Value) string {
+func compareRows(p *eval.Predictor, batch eval.Predictions, inputs map[string]eval.Value) string {
 	if fast, _ := p.FastPath(); !fast {
 		return ""
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -149,14 +150,14 @@ func runNodeCase(c nodeCase) error {
 	if err != nil {
 		return err
 	}
-	if missing := model.MissingOperators(); len(missing) > 0 {
+	if missing := eval.MissingOperators(model); len(missing) > 0 {
 		return missingOperatorError{missing}
 	}
-	session, err := onnx.NewSession(model)
+	session, err := eval.NewSession(model)
 	if err != nil {
 		return err
 	}
-	inputs := map[string]onnx.Value{}
+	inputs := map[string]eval.Value{}
 	for i, in := range session.Inputs() {
 		if i >= len(c.Inputs) {
 			return fmt.Errorf("no value for input %q", in.Name)

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/tests/testenv/pyvenv"
 )
 
@@ -166,7 +167,7 @@ func note(fast bool, why string, missed bool) string {
 	return s
 }
 
-func load(path string) (*onnx.Predictor, error) {
+func load(path string) (*eval.Predictor, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -176,15 +177,15 @@ func load(path string) (*onnx.Predictor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := onnx.NewSession(m)
+	s, err := eval.NewSession(m)
 	if err != nil {
 		return nil, err
 	}
-	return onnx.NewPredictor(s)
+	return eval.NewPredictor(s)
 }
 
 // goOne scores the rows one by one and returns the seconds.
-func goOne(p *onnx.Predictor, rows []float32, features int) (float64, error) {
+func goOne(p *eval.Predictor, rows []float32, features int) (float64, error) {
 	scores := make([]float32, p.NumScores())
 	start := time.Now()
 	for i := 0; i < len(rows); i += features {
@@ -200,7 +201,7 @@ func goOne(p *onnx.Predictor, rows []float32, features int) (float64, error) {
 const passes = 20
 
 // goMany scores the rows at once and returns the seconds of a pass.
-func goMany(p *onnx.Predictor, rows []float32, features int) (float64, error) {
+func goMany(p *eval.Predictor, rows []float32, features int) (float64, error) {
 	n := len(rows) / features
 	classes, scores := make([]int, n), make([]float32, n*p.NumScores())
 	start := time.Now()

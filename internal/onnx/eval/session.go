@@ -1,0 +1,167 @@
+package eval
+
+import (
+	"fmt"
+	"github.com/petal-ml/petal/internal/onnx"
+	"slices"
+	"strings"
+)
+
+// A Value is what flows between nodes: a [*Tensor], or [*ProbabilityMaps].
+type Value interface{ ValueType() onnx.Type }
+
+// ProbabilityMaps is what ZipMap makes: a sequence of maps, one a row, from
+// label to score. All rows have the same keys.
+type ProbabilityMaps struct {
+	Keys   onnx.Labels
+	Scores *onnx.Tensor // float, one row a map, one column a key
+}
+
+func (p *ProbabilityMaps) ValueType() onnx.Type {
+	if p.Keys.Strings != nil {
+		return onnx.ProbabilityMapsType(onnx.String)
+	}
+	return onnx.ProbabilityMapsType(onnx.Int64)
+}
+
+// A Session is a compiled model. It is safe for concurrent use.
+type Session struct {
+	program
+	inputs  []onnx.ValueInfo
+	outputs []onnx.ValueInfo
+	limits  onnx.Limits
+}
+
+// A SessionOption changes how [NewSession] compiles.
+type SessionOption func(*sessionOptions)
+
+type sessionOptions struct {
+	limits  onnx.Limits
+	outputs []string
+}
+
+// WithLimits bounds the memory of constants and runs; the default is the zero
+// [Limits].
+func WithLimits(l onnx.Limits) SessionOption {
+	return func(o *sessionOptions) { o.limits = l }
+}
+
+// WithOutputs keeps only the named outputs; what only the others need is
+// dropped.
+func WithOutputs(names ...string) SessionOption {
+	return func(o *sessionOptions) { o.outputs = names }
+}
+
+// NewSession compiles a model: it looks up each operator, infers types and
+// shapes, evaluates what is constant and drops what no output needs. The
+// session keeps the large attributes and constants of the model: do not change
+// them afterwards.
+//
+// A model that this package cannot run is refused with [ErrUnsupported], naming
+// every operator that is missing; one whose nodes contradict themselves with
+// [ErrInvalid].
+func NewSession(m *onnx.Model, options ...SessionOption) (*Session, error) {
+	var o sessionOptions
+	for _, option := range options {
+		option(&o)
+	}
+	if missing := MissingOperators(m); len(missing) > 0 {
+		return nil, fmt.Errorf("compile model: %w", onnx.Unsupported("operators %s", strings.Join(missing, ", ")))
+	}
+	outputs, err := selectOutputs(m.Graph.Outputs, o.outputs)
+	if err != nil {
+		return nil, fmt.Errorf("compile model: %w", err)
+	}
+	limits := o.limits.WithDefaults()
+	c := newCompiler(m, limits)
+	s := &Session{inputs: m.Inputs(), limits: limits}
+	if err := c.compileGraph(m.Graph, s.inputs, outputs, &s.program); err != nil {
+		return nil, fmt.Errorf("compile model: %w", err)
+	}
+	s.outputs = c.typedOutputs(outputs)
+	return s, nil
+}
+
+func selectOutputs(all []onnx.ValueInfo, names []string) ([]onnx.ValueInfo, error) {
+	if names == nil {
+		return all, nil
+	}
+	selected := make([]onnx.ValueInfo, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(v onnx.ValueInfo) bool { return v.Name == name })
+		if i < 0 {
+			return nil, onnx.At(onnx.ErrInput, "the model has no output %q", name)
+		}
+		selected = append(selected, all[i])
+	}
+	return selected, nil
+}
+
+// Inputs returns what [Session.Run] takes.
+func (s *Session) Inputs() []onnx.ValueInfo { return slices.Clone(s.inputs) }
+
+// Outputs returns what [Session.Run] gives, with the types that were inferred.
+func (s *Session) Outputs() []onnx.ValueInfo { return slices.Clone(s.outputs) }
+
+// Run evaluates the model on named inputs, and returns its outputs in the order
+// of [Session.Outputs]. The rows of a batch are the first dimension. Inputs are
+// not changed; outputs may share memory with them and with constants of the
+// model, so neither may be changed afterwards.
+//
+// Inputs that do not fit are [ErrInput]; a run that takes too much memory is
+// [ErrLimit].
+func (s *Session) Run(inputs map[string]Value) ([]Value, error) {
+	values := make([]Value, s.slots)
+	for i, in := range s.inputs {
+		v, ok := inputs[in.Name]
+		if !ok || v == nil {
+			return nil, onnx.At(onnx.ErrInput, "input %q is missing", in.Name)
+		}
+		if err := fits(v, in.Type); err != nil {
+			return nil, onnx.At(err, "input %q", in.Name)
+		}
+		values[s.inputSlots[i]] = v
+	}
+	if len(inputs) > len(s.inputs) {
+		for name := range inputs {
+			if !slices.ContainsFunc(s.inputs, func(v onnx.ValueInfo) bool { return v.Name == name }) {
+				return nil, onnx.At(onnx.ErrInput, "the model has no input %q", name)
+			}
+		}
+	}
+	e := &env{memory: s.limits.Memory, limit: s.limits.Memory}
+	if err := s.run(e, values); err != nil {
+		return nil, err
+	}
+	outputs := make([]Value, len(s.outputSlots))
+	for i, slot := range s.outputSlots {
+		outputs[i] = values[slot]
+	}
+	return outputs, nil
+}
+
+// fits checks a value against a declared type.
+func fits(v Value, want onnx.Type) error {
+	t, ok := v.(*onnx.Tensor)
+	if !ok || want.Kind != onnx.KindTensor {
+		return onnx.At(onnx.ErrInput, "%v given, %v wanted", v.ValueType(), want)
+	}
+	if n, err := onnx.ElementCount(t.Shape); err != nil || t.Type() == 0 || n != dataLen(t.Data) {
+		return onnx.At(onnx.ErrInput, "the shape %v does not fit the data", t.Shape)
+	}
+	if t.Type() != want.Element {
+		return onnx.At(onnx.ErrInput, "elements are %v, %v wanted", t.Type(), want.Element)
+	}
+	if !want.HasShape {
+		return nil
+	}
+	if len(want.Shape) != len(t.Shape) {
+		return onnx.At(onnx.ErrInput, "shape %v given, %v wanted", t.Shape, want)
+	}
+	for i, d := range want.Shape {
+		if d.Size >= 0 && d.Size != t.Shape[i] {
+			return onnx.At(onnx.ErrInput, "shape %v given, %v wanted", t.Shape, want)
+		}
+	}
+	return nil
+}
