@@ -68,7 +68,7 @@ func (a *admission) enter(ctx context.Context, cost time.Duration) (done func(),
 
 // evaluate predicts a batch in its turn; false means that there is too much
 // work.
-func (a *api) evaluate(ctx context.Context, model *serving.Model, b *batch) (row int, admitted bool, err error) {
+func (a *api) evaluate(ctx context.Context, model *serving.Live, b *batch) (row int, admitted bool, err error) {
 	done, ok := a.admission.enter(ctx, time.Duration(b.n)*model.RowCost())
 	if !ok {
 		return 0, false, nil

@@ -31,6 +31,7 @@ import (
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/serving"
@@ -61,9 +62,9 @@ type fixture struct {
 }
 
 // holder hands out one model, or none.
-type holder struct{ atomic.Pointer[serving.Model] }
+type holder struct{ atomic.Pointer[serving.Live] }
 
-func (h *holder) Current() *serving.Model { return h.Load() }
+func (h *holder) Current() *serving.Live { return h.Load() }
 
 func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fixture {
 	t.Helper()
@@ -116,13 +117,13 @@ func (f *fixture) issue(t testing.TB, g token.Grant) string {
 	return raw
 }
 
-func load(t testing.TB, dir mlmodel.Dir, number string) *serving.Model {
+func load(t testing.TB, dir mlmodel.Dir, number string) *serving.Live {
 	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)
 	m, err := serving.Load(serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: number, RunID: "run-1"}, Alias: "champion",
-		MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"],
+		Files: model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
 	})
 	require.NoError(t, err)
 	return m

@@ -3,50 +3,51 @@ package httpapi
 import (
 	"errors"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
 // A batch is rows as the model takes them, and what it says of them.
 type batch struct {
 	n       int
-	x       []float32      // n rows, one after another
-	table   *serving.Table // the same rows for a typed model; nil for others
+	x       []float32    // n rows, one after another
+	table   *model.Table // the same rows for a typed model; nil for others
 	classes []int
 	scores  []float32 // the model's number of scores a row
 }
 
 // A binder puts rows in the model's order of features and checks them.
 type binder struct {
-	model    *serving.Model
-	features []serving.Feature
+	model    *serving.Live
+	features []model.Feature
 	index    map[string]int // made when the first name is looked up
 	// ignoreExtra lets names pass that the model does not know.
 	ignoreExtra bool
 	locate      func(i int) string // names row i of the body
 
 	row     []float64
-	cells   []serving.Cell
+	cells   []model.Cell
 	given   []bool
-	widened []serving.Cell
+	widened []model.Cell
 
 	// What was added.
 	n     int
 	x     []float32
-	all   []serving.Cell // of a typed model
-	named bool           // the last row was
+	all   []model.Cell // of a typed model
+	named bool         // the last row was
 }
 
-func newBinder(model *serving.Model, locate func(int) string) *binder {
-	features := model.Info().Features
+func newBinder(live *serving.Live, locate func(int) string) *binder {
+	features := live.Info().Features
 	return &binder{
-		model: model, features: features, locate: locate,
-		row: make([]float64, len(features)), cells: make([]serving.Cell, len(features)), given: make([]bool, len(features)),
+		model: live, features: features, locate: locate,
+		row: make([]float64, len(features)), cells: make([]model.Cell, len(features)), given: make([]bool, len(features)),
 	}
 }
 
 // newBatch makes a batch of n rows x. Those of a typed model are to be set in its
 // table.
-func newBatch(model *serving.Model, n int, x []float32) (*batch, *fieldError) {
+func newBatch(model *serving.Live, n int, x []float32) (*batch, *fieldError) {
 	b := &batch{n: n, x: x}
 	if !model.IsTyped() {
 		return b, nil
@@ -99,7 +100,7 @@ func (b *binder) add(i int, in *instance) *fieldError {
 }
 
 // check checks a row. Cells may be nil for a row of numbers.
-func (b *binder) check(row []float64, cells []serving.Cell) error {
+func (b *binder) check(row []float64, cells []model.Cell) error {
 	if cells == nil {
 		return b.model.Check(row)
 	}
@@ -122,7 +123,7 @@ func (b *binder) finish() (*batch, *fieldError) {
 
 // byName puts the values of one row in order. Every feature must be there: a
 // missing value is written as null.
-func (b *binder) byName(names []string, row []float64, cells []serving.Cell, i int) *fieldError {
+func (b *binder) byName(names []string, row []float64, cells []model.Cell, i int) *fieldError {
 	if b.index == nil {
 		b.index = featureIndex(b.features)
 	}
@@ -152,9 +153,9 @@ func (b *binder) byName(names []string, row []float64, cells []serving.Cell, i i
 	return nil
 }
 
-// evaluate predicts all rows with one model. With [serving.ErrNotFinite] comes
+// evaluate predicts all rows with one model. With [model.ErrNotFinite] comes
 // the index of the row.
-func (b *batch) evaluate(model *serving.Model) (int, error) {
+func (b *batch) evaluate(model *serving.Live) (int, error) {
 	b.classes = make([]int, b.n)
 	b.scores = make([]float32, b.n*model.NumScores())
 	if b.table != nil {
@@ -166,9 +167,9 @@ func (b *batch) evaluate(model *serving.Model) (int, error) {
 // evaluationFault is what an evaluation found wrong with the rows; nil where the
 // error is none of the client's. Locate names row i, or all rows for -1.
 func evaluationFault(err error, i int, locate func(int) string) *fieldError {
-	var in *serving.InputError
+	var in *model.InputError
 	switch {
-	case errors.Is(err, serving.ErrNotFinite):
+	case errors.Is(err, model.ErrNotFinite):
 		return reject(rejectNotFinite, locate(i), err.Error())
 	case errors.As(err, &in):
 		return reject(rejectRefused, locate(-1), in.Problem())

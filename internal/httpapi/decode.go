@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/internal/model"
 )
 
 // A request is the body of POST /predict as it was written, before it is held
@@ -25,21 +25,21 @@ type instance struct {
 	names  []string
 	values []float64
 	// cells are the values of a row of which some are no numbers; nil for others.
-	cells []serving.Cell
+	cells []model.Cell
 }
 
 // cell returns value i.
-func (in *instance) cell(i int) serving.Cell {
+func (in *instance) cell(i int) model.Cell {
 	if in.cells != nil {
 		return in.cells[i]
 	}
-	return serving.Cell{Number: in.values[i]}
+	return model.Cell{Number: in.values[i]}
 }
 
 // add appends a value.
-func (in *instance) add(c serving.Cell) {
-	if c.Kind != serving.Number && in.cells == nil {
-		in.cells = widen(make([]serving.Cell, 0, 8), in.values)
+func (in *instance) add(c model.Cell) {
+	if c.Kind != model.Number && in.cells == nil {
+		in.cells = widen(make([]model.Cell, 0, 8), in.values)
 	}
 	in.values = append(in.values, c.Number)
 	if in.cells != nil {
@@ -48,9 +48,9 @@ func (in *instance) add(c serving.Cell) {
 }
 
 // widen appends numbers to cells.
-func widen(cells []serving.Cell, numbers []float64) []serving.Cell {
+func widen(cells []model.Cell, numbers []float64) []model.Cell {
 	for _, v := range numbers {
-		cells = append(cells, serving.Cell{Number: v})
+		cells = append(cells, model.Cell{Number: v})
 	}
 	return cells
 }
@@ -191,21 +191,21 @@ func (d *decoder) instance(at string) (instance, *fieldError) {
 
 // cell reads one value of a row: a number or null, a string, true or false. What
 // of it the model takes is for the binder to say.
-func (d *decoder) cell(here func() string) (serving.Cell, *fieldError) {
+func (d *decoder) cell(here func() string) (model.Cell, *fieldError) {
 	switch c := d.peek(); {
 	case c == '"':
 		s, ok := d.str()
 		if !ok {
-			return serving.Cell{}, d.malformed("a string is not written as JSON writes strings")
+			return model.Cell{}, d.malformed("a string is not written as JSON writes strings")
 		}
-		return serving.Cell{Kind: serving.Text, Text: s}, nil
+		return model.Cell{Kind: model.Text, Text: s}, nil
 	case c == 't' && d.literal("true"):
-		return serving.Cell{Kind: serving.Boolean, Number: 1}, nil
+		return model.Cell{Kind: model.Boolean, Number: 1}, nil
 	case c == 'f' && d.literal("false"):
-		return serving.Cell{Kind: serving.Boolean}, nil
+		return model.Cell{Kind: model.Boolean}, nil
 	}
 	v, err := d.number(here)
-	return serving.Cell{Number: v}, err
+	return model.Cell{Number: v}, err
 }
 
 // number reads a number, or null, which becomes NaN. Here tells the location, when

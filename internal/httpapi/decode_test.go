@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/internal/model"
 )
 
 func TestDecodePredictAccepts(t *testing.T) {
@@ -164,9 +164,9 @@ func FuzzDecodePredict(f *testing.F) {
 				case nil:
 					require.True(t, cells[j].IsMissing())
 				case string:
-					require.Equal(t, serving.Cell{Kind: serving.Text, Text: v}, cells[j])
+					require.Equal(t, model.Cell{Kind: model.Text, Text: v}, cells[j])
 				case bool:
-					require.Equal(t, serving.Boolean, cells[j].Kind)
+					require.Equal(t, model.Boolean, cells[j].Kind)
 					require.Equal(t, v, cells[j].Number != 0)
 				default:
 					require.Equal(t, v, cells[j].Number)

@@ -13,7 +13,7 @@ import (
 // An encoder writes the predictions of one model. What is the same in every
 // answer is encoded once.
 type encoder struct {
-	of         *serving.Model
+	of         *serving.Live
 	classes    [][]byte // "label":"setosa","class_index":0,"probabilities":{
 	keys       [][]byte // "setosa":
 	labels     [][]byte // as they are: "setosa", or 7
@@ -25,7 +25,7 @@ type encoder struct {
 	model      []byte // ,"model":{"name":"iris","version":"3"}
 }
 
-func newEncoder(m *serving.Model) *encoder {
+func newEncoder(m *serving.Live) *encoder {
 	labels, info := m.Labels(), m.Info()
 	e := &encoder{of: m}
 	for i := range labels.Len() {
@@ -134,7 +134,7 @@ func encodeJSON(v any) []byte {
 // encoderCache keeps the encoder of the model that serves.
 type encoderCache struct{ last atomic.Pointer[encoder] }
 
-func (c *encoderCache) of(m *serving.Model) *encoder {
+func (c *encoderCache) of(m *serving.Live) *encoder {
 	if e := c.last.Load(); e != nil && e.of == m {
 		return e
 	}

@@ -120,7 +120,7 @@ func (a *api) predictFast(w http.ResponseWriter, r *http.Request) bool {
 
 // admit returns the model for a request that the fast path may answer, and nil
 // for another one. A panic is left to the router's way, where it happens again.
-func (a *api) admit(r *http.Request) (model *serving.Model) {
+func (a *api) admit(r *http.Request) (model *serving.Live) {
 	defer func() {
 		if recover() != nil {
 			model = nil
@@ -158,7 +158,7 @@ func (a *api) mayPredict(r *http.Request) bool {
 
 // predictRow reads the body, predicts and encodes the answer. Where it fails in
 // any way, by a panic even, the router's way finds the words for it.
-func (a *api) predictRow(model *serving.Model, d *desk, body []byte) (ok bool) {
+func (a *api) predictRow(model *serving.Live, d *desk, body []byte) (ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false

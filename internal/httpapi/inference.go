@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/version"
@@ -187,7 +188,7 @@ func (s *samples) inferRequest() any {
 	return request
 }
 
-func shapeOf(in serving.Input, rows int) []int {
+func shapeOf(in model.Input, rows int) []int {
 	if in.Flat {
 		return []int{rows}
 	}
@@ -212,7 +213,7 @@ func (a *api) inferenceReady(w http.ResponseWriter, r *http.Request) {
 
 // named returns the model that serves, if it is the one that the path names;
 // else it has answered.
-func (a *api) named(w http.ResponseWriter, r *http.Request) *serving.Model {
+func (a *api) named(w http.ResponseWriter, r *http.Request) *serving.Live {
 	model := a.cfg.Models.Current()
 	if model == nil {
 		fail(w, r, errNotReady)
@@ -264,7 +265,7 @@ func (o output) shape(rows int) []int {
 }
 
 // outputsOf lists what a model gives: label and scores, or a value.
-func outputsOf(m *serving.Model) []output {
+func outputsOf(m *serving.Live) []output {
 	first := m.Outputs()[0].Name
 	if m.Labels().Len() == 0 {
 		return []output{{first, typeFP32, 0}}
@@ -277,7 +278,7 @@ func outputsOf(m *serving.Model) []output {
 }
 
 // scoresName is the name of a classifier's scores.
-func scoresName(m *serving.Model) string {
+func scoresName(m *serving.Live) string {
 	outputs := m.Outputs()
 	if len(outputs) > 2 && outputs[1].Type.Kind == onnx.KindTensor {
 		return scoresOutput

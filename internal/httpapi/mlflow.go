@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/version"
 )
@@ -165,7 +166,7 @@ func numberedRow(i int) string {
 }
 
 // encodeRecords writes a record a row, as MLflow writes a data frame.
-func (a *api) encodeRecords(model *serving.Model, b *batch) []byte {
+func (a *api) encodeRecords(model *serving.Live, b *batch) []byte {
 	enc := a.encoders.of(model)
 	body := append(make([]byte, 0, enc.size(b.n)), `{"predictions":[`...)
 	for i, class := range b.classes {
@@ -189,20 +190,20 @@ func (e *fieldError) mlflowCode() string {
 
 // columns are the features of a model by name.
 type columns struct {
-	features []serving.Feature
+	features []model.Feature
 	index    map[string]int
 }
 
-func newColumns(features []serving.Feature) columns {
+func newColumns(features []model.Feature) columns {
 	return columns{features, featureIndex(features)}
 }
 
 // kindAt is what column i takes; beyond the last one, numbers.
-func (c columns) kindAt(i int) serving.Kind {
+func (c columns) kindAt(i int) model.Kind {
 	if i < len(c.features) {
 		return c.features[i].Kind
 	}
-	return serving.Number
+	return model.Number
 }
 
 // A sink takes one row after another. The row is used again for the next one:
@@ -378,7 +379,7 @@ func (d *scoringDecoder) cells(at func() string, names []string) *fieldError {
 		if names != nil && i < len(names) {
 			var known bool
 			if column, known = d.known.index[names[i]]; !known {
-				row.add(serving.Cell{})
+				row.add(model.Cell{})
 				return d.skip(0)
 			}
 		}
@@ -420,7 +421,7 @@ func (d *scoringDecoder) columns(at string) *fieldError {
 }
 
 // column reads the values of one column, or the one value.
-func (d *scoringDecoder) column(at string, kind serving.Kind) (instance, *fieldError) {
+func (d *scoringDecoder) column(at string, kind model.Kind) (instance, *fieldError) {
 	var column instance
 	if d.peek() != '[' {
 		v, err := d.cell(func() string { return at }, kind)
@@ -451,45 +452,45 @@ func (d *scoringDecoder) transpose(names []string, columns []instance) *fieldErr
 
 // cell reads a value for a column of that kind. Numbers, true and false may be
 // written as text, as pandas writes columns of mixed types.
-func (d *scoringDecoder) cell(here func() string, kind serving.Kind) (serving.Cell, *fieldError) {
+func (d *scoringDecoder) cell(here func() string, kind model.Kind) (model.Cell, *fieldError) {
 	switch {
 	case d.peek() == '"':
 		written, ok := d.str()
 		if !ok {
-			return serving.Cell{}, d.malformed("a value is not written as JSON writes strings")
+			return model.Cell{}, d.malformed("a value is not written as JSON writes strings")
 		}
 		return parseCell(written, kind, here)
-	case kind == serving.Text && d.peek() != 'n':
-		return serving.Cell{}, d.wrongType(here(), "text")
-	case kind == serving.Boolean:
+	case kind == model.Text && d.peek() != 'n':
+		return model.Cell{}, d.wrongType(here(), "text")
+	case kind == model.Boolean:
 		return d.decoder.cell(here)
 	default:
 		v, err := d.number(here)
-		return serving.Cell{Number: v}, err
+		return model.Cell{Number: v}, err
 	}
 }
 
 // parseCell reads a value that stands in text.
-func parseCell(written string, kind serving.Kind, here func() string) (serving.Cell, *fieldError) {
+func parseCell(written string, kind model.Kind, here func() string) (model.Cell, *fieldError) {
 	switch {
-	case kind == serving.Text:
-		return serving.Cell{Kind: kind, Text: written}, nil
-	case kind == serving.Boolean && strings.EqualFold(written, "true"):
-		return serving.Cell{Kind: kind, Number: 1}, nil
-	case kind == serving.Boolean && strings.EqualFold(written, "false"):
-		return serving.Cell{Kind: kind}, nil
+	case kind == model.Text:
+		return model.Cell{Kind: kind, Text: written}, nil
+	case kind == model.Boolean && strings.EqualFold(written, "true"):
+		return model.Cell{Kind: kind, Number: 1}, nil
+	case kind == model.Boolean && strings.EqualFold(written, "false"):
+		return model.Cell{Kind: kind}, nil
 	}
 	written = strings.TrimSpace(written)
 	n := decoder{data: []byte(written)}
 	digits, ok := n.numberText()
 	if !ok || n.pos != len(n.data) {
-		return serving.Cell{}, reject(rejectWrongType, here(), "a number is expected, not text")
+		return model.Cell{}, reject(rejectWrongType, here(), "a number is expected, not text")
 	}
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
-		return serving.Cell{}, reject(rejectOutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
+		return model.Cell{}, reject(rejectOutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
-	return serving.Cell{Number: v}, nil
+	return model.Cell{Number: v}, nil
 }
 
 // skip passes over a value of any form.
@@ -584,11 +585,11 @@ func readHeader(r *csv.Reader, known columns) ([]string, *fieldError) {
 
 // readCell reads the text of a column's cell. Empty ones are missing, and so are
 // those of columns that the model does not know.
-func (c columns) readCell(name, written string, here func() string) (serving.Cell, *fieldError) {
+func (c columns) readCell(name, written string, here func() string) (model.Cell, *fieldError) {
 	column, is := c.index[name]
 	kind := c.kindAt(column)
-	if is && (strings.TrimSpace(written) != "" || kind == serving.Text && written != "") {
+	if is && (strings.TrimSpace(written) != "" || kind == model.Text && written != "") {
 		return parseCell(written, kind, here)
 	}
-	return serving.Cell{Number: math.NaN()}, nil
+	return model.Cell{Number: math.NaN()}, nil
 }

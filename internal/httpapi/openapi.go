@@ -16,7 +16,7 @@ import (
 // A document is the specification in both spellings, with examples for one
 // model.
 type document struct {
-	of         *serving.Model
+	of         *serving.Live
 	json, yaml []byte
 }
 

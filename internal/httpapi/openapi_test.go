@@ -222,7 +222,7 @@ func validBody(op *huma.Operation) (contentType, body string) {
 
 type brokenModels struct{}
 
-func (brokenModels) Current() *serving.Model { panic("model on fire") }
+func (brokenModels) Current() *serving.Live { panic("model on fire") }
 
 type busyAccounts struct{}
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/internal/model"
 )
 
 // Names of the query parameters of POST /predict.
@@ -94,7 +94,7 @@ func (e *encoder) appendTop(dst []byte, class int, scores []float32, k int) []by
 }
 
 // appendExplanation writes what each feature adds.
-func (e *encoder) appendExplanation(dst []byte, x serving.Explanation) []byte {
+func (e *encoder) appendExplanation(dst []byte, x model.Explanation) []byte {
 	dst = append(append(append(dst, `,"explanation":{"method":"`...), x.Method...), `","baseline":`...)
 	dst = append(appendScore(dst, float32(x.Baseline)), `,"contributions":{`...)
 	for i, c := range x.Contributions {

@@ -6,19 +6,20 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
 // predict is POST /predict.
 func (a *api) predict(w http.ResponseWriter, r *http.Request) {
-	model := a.cfg.Models.Current()
-	if model == nil {
+	live := a.cfg.Models.Current()
+	if live == nil {
 		fail(w, r, errNotReady)
 		return
 	}
 	wanted, fault := readOptions(r)
 	if fault != nil {
-		a.rejectInput(w, r, model, fault)
+		a.rejectInput(w, r, live, fault)
 		return
 	}
 	body, no := readBody(w, r, "application/json", a.cfg.PredictMaxBytes)
@@ -28,29 +29,29 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 	}
 	req, fault := decodePredict(body)
 	if fault != nil {
-		a.rejectInput(w, r, model, fault)
+		a.rejectInput(w, r, live, fault)
 		return
 	}
-	rows, fault := newBinder(model, func(i int) string { return rowLocation(req.many, i) }).bind(req.rows)
+	rows, fault := newBinder(live, func(i int) string { return rowLocation(req.many, i) }).bind(req.rows)
 	if fault != nil {
-		a.rejectInput(w, r, model, fault)
+		a.rejectInput(w, r, live, fault)
 		return
 	}
-	i, admitted, err := a.evaluate(r.Context(), model, rows)
+	i, admitted, err := a.evaluate(r.Context(), live, rows)
 	if !admitted {
 		fail(w, r, errOverload)
 		return
 	}
 	if fault := evaluationFault(err, i, func(i int) string { return rowLocation(req.many, i) }); fault != nil {
-		a.rejectInput(w, r, model, fault)
+		a.rejectInput(w, r, live, fault)
 		return
 	} else if err != nil {
 		a.internal(w, r, "prediction", err)
 		return
 	}
-	answer, err := a.encodePredictions(model, rows, req.many, wanted)
-	if errors.Is(err, serving.ErrNoExplanation) {
-		a.rejectInput(w, r, model, reject(rejectUnexplained, "query."+paramExplain, err.Error()))
+	answer, err := a.encodePredictions(live, rows, req.many, wanted)
+	if errors.Is(err, model.ErrNoExplanation) {
+		a.rejectInput(w, r, live, reject(rejectUnexplained, "query."+paramExplain, err.Error()))
 		return
 	} else if err != nil {
 		a.internal(w, r, "explanation", err)
@@ -59,7 +60,7 @@ func (a *api) predict(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, "application/json", answer)
 }
 
-func (a *api) encodePredictions(model *serving.Model, rows *batch, many bool, wanted options) ([]byte, error) {
+func (a *api) encodePredictions(model *serving.Live, rows *batch, many bool, wanted options) ([]byte, error) {
 	enc := a.encoders.of(model)
 	body := make([]byte, 0, enc.size(rows.n))
 	if many {
@@ -101,7 +102,7 @@ func writeBody(w http.ResponseWriter, mediaType string, body []byte) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-func featureIndex(features []serving.Feature) map[string]int {
+func featureIndex(features []model.Feature) map[string]int {
 	index := make(map[string]int, len(features))
 	for i, f := range features {
 		index[f.Name] = i
@@ -111,7 +112,7 @@ func featureIndex(features []serving.Feature) map[string]int {
 
 // inputFault turns the model's objection into one with a place in the body.
 func inputFault(err error, at string, named bool) *fieldError {
-	var in *serving.InputError
+	var in *model.InputError
 	if !errors.As(err, &in) {
 		return reject(rejectMalformed, at, "the row does not fit the model")
 	}
@@ -120,9 +121,9 @@ func inputFault(err error, at string, named bool) *fieldError {
 	} else if in.Column >= 0 {
 		at += fmt.Sprintf("[%d]", in.Column)
 	}
-	reason := map[serving.Fault]rejectReason{
-		serving.WrongWidth: rejectWrongWidth, serving.MissingValue: rejectMissingValue, serving.WrongKind: rejectWrongType,
-		serving.OutOfRange: rejectOutOfRange, serving.Refused: rejectRefused,
+	reason := map[model.Fault]rejectReason{
+		model.WrongWidth: rejectWrongWidth, model.MissingValue: rejectMissingValue, model.WrongKind: rejectWrongType,
+		model.OutOfRange: rejectOutOfRange, model.Refused: rejectRefused,
 	}[in.Fault]
 	return reject(reason, at, in.Problem())
 }
@@ -139,7 +140,7 @@ func rowLocation(many bool, i int) string {
 }
 
 // rejectInput answers that a body makes no sense, with the place of the fault.
-func (a *api) rejectInput(w http.ResponseWriter, r *http.Request, model *serving.Model, fault *fieldError) {
+func (a *api) rejectInput(w http.ResponseWriter, r *http.Request, model *serving.Live, fault *fieldError) {
 	a.metrics.rejected.WithLabelValues(string(fault.reason)).Inc()
 	at := fault.location
 	if _, known := featureIndex(model.Info().Features)[fault.key]; known && fault.key != "" {

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
 // samples are the examples of the documentation. They fit the model that
 // serves, so that "Try it out" is answered.
 type samples struct {
-	model *serving.Model // nil while there is none
+	model *serving.Live // nil while there is none
 	enc   *encoder
 }
 
@@ -34,14 +35,14 @@ func (s *samples) row() []any {
 	}
 	info := s.model.Info()
 	for _, row := range info.Example {
-		if !slices.ContainsFunc(row, serving.Cell.IsMissing) {
+		if !slices.ContainsFunc(row, model.Cell.IsMissing) {
 			return anySlice(row)
 		}
 	}
 	return anySlice(info.MadeUp(0))
 }
 
-func anySlice(row []serving.Cell) []any {
+func anySlice(row []model.Cell) []any {
 	all := make([]any, len(row))
 	for i, c := range row {
 		all[i] = c

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
@@ -13,10 +14,10 @@ import (
 type schemas struct {
 	huma.Registry
 	// model is the one that serves; nil while there is none.
-	model *serving.Model
+	model *serving.Live
 }
 
-func newSchemas(model *serving.Model) *schemas {
+func newSchemas(model *serving.Live) *schemas {
 	return &schemas{huma.NewMapRegistry("#/components/schemas/", schemaName), model}
 }
 
@@ -50,10 +51,10 @@ func predictRequestSchema(s *schemas) *huma.Schema {
 }
 
 // typedRow is the schema of a row whose columns have different types.
-func typedRow(features []serving.Feature) *huma.Schema {
+func typedRow(features []model.Feature) *huma.Schema {
 	object := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: map[string]*huma.Schema{}, Description: "Values by feature name; every feature is there."}
 	array := &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{}, Description: "Values in the order of GET /model-info."}
-	types := map[serving.Kind]string{serving.Number: huma.TypeNumber, serving.Whole: huma.TypeInteger, serving.Boolean: huma.TypeBoolean, serving.Text: huma.TypeString}
+	types := map[model.Kind]string{model.Number: huma.TypeNumber, model.Whole: huma.TypeInteger, model.Boolean: huma.TypeBoolean, model.Text: huma.TypeString}
 	for _, f := range features {
 		object.Properties[f.Name] = &huma.Schema{Type: types[f.Kind], Nullable: f.MayBeMissing}
 		object.Required = append(object.Required, f.Name)

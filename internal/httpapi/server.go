@@ -21,7 +21,7 @@ import (
 // Models holds the model that serves.
 type Models interface {
 	// Current returns nil until a model is loaded.
-	Current() *serving.Model
+	Current() *serving.Live
 }
 
 // Accounts knows the users.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/serving"
 )
@@ -31,7 +32,7 @@ type inputTensor struct {
 	shape          []int
 	values         []float64 // true is 1, false 0; those of text are in texts
 	texts          []string
-	kinds          [serving.Text + 1]bool // of the data in the JSON
+	kinds          [model.Text + 1]bool // of the data in the JSON
 	hasValues      bool
 	binarySize     int // -1 where the data stand in values
 }
@@ -230,7 +231,7 @@ func (d *decoder) flatten(at string, into *inputTensor, depth int) *fieldError {
 			return d.flatten(at, into, depth+1)
 		}
 		c, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, len(into.values)+len(into.texts)) })
-		if c.Kind == serving.Text {
+		if c.Kind == model.Text {
 			into.texts = append(into.texts, c.Text)
 		} else {
 			into.values = append(into.values, c.Number)
@@ -242,7 +243,7 @@ func (d *decoder) flatten(at string, into *inputTensor, depth int) *fieldError {
 
 // bind makes a batch of the tensors: one with all columns, or one a feature.
 // Tail holds the binary data. It returns the outputs asked for, too.
-func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputChoice, *fieldError) {
+func (req *inference) bind(model *serving.Live, tail []byte) (*batch, []outputChoice, *fieldError) {
 	features := model.Info().Features
 	found, fault := req.find(model)
 	if fault != nil {
@@ -274,15 +275,15 @@ func (req *inference) bind(model *serving.Model, tail []byte) (*batch, []outputC
 
 // find says which input each tensor is for. Each feature has one: thus the rows
 // that a tensor claims to have take no more memory than the values that came.
-func (req *inference) find(model *serving.Model) ([]serving.Input, *fieldError) {
-	features, lookup := model.Info().Features, inputFinder(model)
+func (req *inference) find(live *serving.Live) ([]model.Input, *fieldError) {
+	features, lookup := live.Info().Features, inputFinder(live)
 	placed := make([]bool, len(features))
-	found := make([]serving.Input, len(req.inputs))
+	found := make([]model.Input, len(req.inputs))
 	for i := range req.inputs {
 		at := fmt.Sprintf("inputs[%d].name", i)
 		in, known := lookup(req.inputs[i].name)
 		if !known {
-			return nil, reject(rejectUnknownKey, at, "the model has no such input; its metadata lists them")
+			return nil, reject(rejectUnknownKey, at, "the live has no such input; its metadata lists them")
 		}
 		for c := in.First; c < in.First+in.Width; c++ {
 			if placed[c] {
@@ -301,9 +302,9 @@ func (req *inference) find(model *serving.Model) ([]serving.Input, *fieldError) 
 }
 
 // inputFinder finds an input of the graph, or one feature, by name.
-func inputFinder(model *serving.Model) func(name string) (serving.Input, bool) {
-	inputs, index := model.Inputs(), featureIndex(model.Info().Features)
-	return func(name string) (serving.Input, bool) {
+func inputFinder(live *serving.Live) func(name string) (model.Input, bool) {
+	inputs, index := live.Inputs(), featureIndex(live.Info().Features)
+	return func(name string) (model.Input, bool) {
 		for _, in := range inputs {
 			if in.Name == name {
 				return in, true
@@ -312,16 +313,16 @@ func inputFinder(model *serving.Model) func(name string) (serving.Input, bool) {
 		column, known := index[name]
 		for _, in := range inputs {
 			if known && column < in.First+in.Width {
-				return serving.Input{Name: name, Element: in.Element, First: column, Width: 1}, true
+				return model.Input{Name: name, Element: in.Element, First: column, Width: 1}, true
 			}
 		}
-		return serving.Input{}, false
+		return model.Input{}, false
 	}
 }
 
 // rowsOf checks the shape and that as many values are there, before anything of
 // that size is made.
-func (t *inputTensor) rowsOf(at string, in serving.Input) (int, *fieldError) {
+func (t *inputTensor) rowsOf(at string, in model.Input) (int, *fieldError) {
 	rows, ok := 0, false
 	switch {
 	case len(t.shape) == 2 && t.shape[1] == in.Width:
@@ -347,8 +348,8 @@ func (t *inputTensor) rowsOf(at string, in serving.Input) (int, *fieldError) {
 		return 0, reject(rejectWrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
 	case t.binarySize < 0 && given != n:
 		return 0, reject(rejectWrongWidth, at+".data", fmt.Sprintf("the shape has %d values, the data have %d", n, given))
-	case t.kinds[serving.Text] && (t.datatype != typeBytes || len(t.values) > 0), t.kinds[serving.Number] && t.datatype == typeBytes,
-		t.kinds[serving.Boolean] && t.datatype != typeBool:
+	case t.kinds[model.Text] && (t.datatype != typeBytes || len(t.values) > 0), t.kinds[model.Number] && t.datatype == typeBytes,
+		t.kinds[model.Boolean] && t.datatype != typeBool:
 		return 0, reject(rejectWrongType, at+".data", "the values are not what the datatype says")
 	}
 	return rows, nil
@@ -384,7 +385,7 @@ func expectedTypes(element onnx.ElementType) string {
 
 // place checks the values and writes them to their columns. It returns the rest
 // of the binary data.
-func (t *inputTensor) place(at string, tail []byte, b *batch, in serving.Input, model *serving.Model) ([]byte, *fieldError) {
+func (t *inputTensor) place(at string, tail []byte, b *batch, in model.Input, live *serving.Live) ([]byte, *fieldError) {
 	value := func(i int) float64 { return t.values[i] }
 	if t.binarySize >= 0 {
 		data := tail[:t.binarySize]
@@ -395,16 +396,16 @@ func (t *inputTensor) place(at string, tail []byte, b *batch, in serving.Input, 
 			return nil, fault
 		}
 	}
-	all := len(model.Info().Features)
+	all := len(live.Info().Features)
 	for i := range b.n {
 		for c := range in.Width {
-			var cell serving.Cell
+			var cell model.Cell
 			if t.datatype == typeBytes {
-				cell = serving.Cell{Kind: serving.Text, Text: t.texts[i*in.Width+c]}
+				cell = model.Cell{Kind: model.Text, Text: t.texts[i*in.Width+c]}
 			} else {
 				cell.Number = value(i*in.Width + c)
 			}
-			err := model.CheckCell(in.First+c, cell)
+			err := live.CheckCell(in.First+c, cell)
 			if err == nil && b.table != nil {
 				err = b.table.Set(i, in.First+c, cell)
 			}
@@ -473,7 +474,7 @@ func reader(datatype string, data []byte) func(i int) float64 {
 }
 
 // choose finds the outputs asked for, all of them where none is named.
-func (req *inference) choose(model *serving.Model) ([]outputChoice, *fieldError) {
+func (req *inference) choose(model *serving.Live) ([]outputChoice, *fieldError) {
 	outputs := outputsOf(model)
 	if len(req.outputs) == 0 {
 		var all []outputChoice
@@ -495,7 +496,7 @@ func (req *inference) choose(model *serving.Model) ([]outputChoice, *fieldError)
 
 // encodeInference writes the answer and returns the length of its JSON; what
 // follows is binary.
-func (a *api) encodeInference(model *serving.Model, req *inference, wanted []outputChoice, b *batch) ([]byte, int) {
+func (a *api) encodeInference(model *serving.Live, req *inference, wanted []outputChoice, b *batch) ([]byte, int) {
 	enc, info := a.encoders.of(model), model.Info()
 	head := append([]byte(`{"model_name":`), encodeJSON(info.Name)...)
 	head = append(append(head, `,"model_version":`...), encodeJSON(info.Version)...)
@@ -560,7 +561,7 @@ func (o output) appendData(dst []byte, enc *encoder, b *batch) []byte {
 
 // appendBinary writes the elements in little-endian order; text goes behind its
 // length.
-func (o output) appendBinary(dst []byte, model *serving.Model, b *batch) []byte {
+func (o output) appendBinary(dst []byte, model *serving.Live, b *batch) []byte {
 	le, labels := binary.LittleEndian, model.Labels()
 	switch o.datatype {
 	case typeFP32:

@@ -45,7 +45,7 @@ type Follower struct {
 	metrics *metrics
 	cache   cache
 
-	current atomic.Pointer[Model]
+	current atomic.Pointer[Live]
 	ready   chan struct{} // closed when the first model serves
 
 	// What follows belongs to the goroutine of Run, and to Restore before it.
@@ -77,7 +77,7 @@ func New(reader registry.Reader, cfg Config, log *slog.Logger, reg prometheus.Re
 
 // Current returns the model that serves now, or nil where there is none yet.
 // Whoever holds it may go on using it after the next swap.
-func (f *Follower) Current() *Model { return f.current.Load() }
+func (f *Follower) Current() *Live { return f.current.Load() }
 
 // Ready is closed once a model serves.
 func (f *Follower) Ready() <-chan struct{} { return f.ready }
@@ -95,7 +95,7 @@ func (f *Follower) Restore() {
 			slog.String("kept", b.Version.Name+"@"+b.Alias))
 		return
 	}
-	var m *Model
+	var m *Live
 	if err == nil {
 		m, err = Load(b)
 	}
@@ -164,7 +164,7 @@ func (f *Follower) resolve(ctx context.Context) (registry.Version, error) {
 }
 
 // load fetches a version, makes it a model and keeps a copy of it.
-func (f *Follower) load(ctx context.Context, v registry.Version) (*Model, error) {
+func (f *Follower) load(ctx context.Context, v registry.Version) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	b, err := Fetch(ctx, f.reader, v, f.cfg.Alias, f.cfg.MaxModelSize)
@@ -183,7 +183,7 @@ func (f *Follower) load(ctx context.Context, v registry.Version) (*Model, error)
 }
 
 // swap makes m the model that serves.
-func (f *Follower) swap(m *Model, took time.Duration, from string) {
+func (f *Follower) swap(m *Live, took time.Duration, from string) {
 	m.counters = f.metrics.counters(m)
 	before := f.current.Swap(m)
 	retired := f.previous

@@ -72,8 +72,8 @@ type counters struct {
 	confidence prometheus.Histogram
 }
 
-func (m *metrics) counters(model *Model) counters {
-	labels, version := model.Labels(), model.info.Version
+func (m *metrics) counters(live *Live) counters {
+	labels, version := live.Labels(), live.info.Version
 	if labels.Len() == 0 { // a regressor
 		return counters{other: m.predictions.WithLabelValues(version, "")}
 	}
@@ -102,7 +102,7 @@ func (c *counters) observe(class int, confidence float32) {
 
 // swapped shows the model that serves from now on. The counts of the previous
 // version stay for one more scrape or so: until the next swap.
-func (m *metrics) swapped(now, before *Model, took time.Duration, retired string) {
+func (m *metrics) swapped(now, before *Live, took time.Duration, retired string) {
 	if before != nil {
 		i := before.info
 		m.info.DeleteLabelValues(i.Name, i.Version, i.Alias, i.SHA256)

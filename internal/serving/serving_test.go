@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
@@ -134,7 +133,7 @@ func (f *fixture) metric(t *testing.T, name string) float64 {
 	return 0
 }
 
-func predict(t *testing.T, m *serving.Model, row []float64) string {
+func predict(t *testing.T, m *serving.Live, row []float64) string {
 	t.Helper()
 	class, err := m.Predict(row, make([]float32, m.NumScores()))
 	require.NoError(t, err)
@@ -156,14 +155,14 @@ func TestFollowsTheAlias(t *testing.T) {
 	assert.Equal(t, "setosa", predict(t, m, servingtest.Setosa))
 	assert.Equal(t, "versicolor", predict(t, m, servingtest.Versicolor))
 	assert.Equal(t, "virginica", predict(t, m, servingtest.Virginica))
-	assert.Equal(t, []serving.Feature{
+	assert.Equal(t, []model.Feature{
 		{Name: "sepal_length", Type: "double"},
 		{Name: "sepal_width", Type: "double"},
 		{Name: "petal_length", Type: "double"},
 		{Name: "petal_width", Type: "double"},
 	}, m.Info().Features)
 	require.Len(t, m.Info().Example, 3)
-	assert.Equal(t, serving.Cell{Number: servingtest.Versicolor[1]}, m.Info().Example[1][1])
+	assert.Equal(t, model.Cell{Number: servingtest.Versicolor[1]}, m.Info().Example[1][1])
 
 	second := servingtest.Constant(t, 1)
 	v := servingtest.Promote(t, f.store, second, servingtest.Tags(second))
@@ -353,10 +352,10 @@ func TestBadVersions(t *testing.T) {
 	}{
 		{"another digest", servingtest.Iris, func(tags map[string]string) {
 			tags[registry.TagSHA256] = strings.Repeat("0", 64)
-		}, "tag petal.model.sha256 says 000"},
+		}, "the registry says 000"},
 		{"another size", servingtest.Iris, func(tags map[string]string) {
 			tags[registry.TagSize] = "7"
-		}, "tag petal.model.size says 7"},
+		}, "the registry says 7"},
 		{"too large, by its tag", servingtest.Iris, func(tags map[string]string) {
 			tags[registry.TagSize] = "2000000"
 		}, "too large"},
@@ -500,44 +499,6 @@ func TestSwapUnderLoad(t *testing.T) {
 	assert.LessOrEqual(t, n, 9)
 }
 
-func TestPredictChecksTheRow(t *testing.T) {
-	dir := servingtest.Constant(t, 0)
-	dir.Petal.MissingColumns = []string{"petal_length"}
-	m := load(t, dir)
-	scores := make([]float32, 3)
-	nan, inf := math.NaN(), math.Inf(1)
-	for _, row := range []struct {
-		name  string
-		row   []float64
-		fault serving.Fault
-		col   int
-	}{
-		{"too few", []float64{1, 2, 3}, serving.WrongWidth, -1},
-		{"too many", []float64{1, 2, 3, 4, 5}, serving.WrongWidth, -1},
-		{"none", nil, serving.WrongWidth, -1},
-		{"missing", []float64{1, nan, 3, 4}, serving.MissingValue, 1},
-		{"infinite", []float64{1, 2, 3, inf}, serving.OutOfRange, 3},
-		{"minus infinite", []float64{-inf, 2, 3, 4}, serving.OutOfRange, 0},
-		{"beyond float32", []float64{1, 2, 3.5e38, 4}, serving.OutOfRange, 2},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			_, err := m.Predict(row.row, scores)
-			var in *serving.InputError
-			require.ErrorAs(t, err, &in)
-			assert.Equal(t, row.fault, in.Fault)
-			assert.Equal(t, row.col, in.Column)
-			assert.NotEmpty(t, in.Error())
-		})
-	}
-	_, err := m.Predict([]float64{1, 2, nan, 4}, scores)
-	require.ErrorIs(t, err, serving.ErrNotFinite, "a missing value is let in, but a linear model makes no number of it")
-	require.NoError(t, m.Check([]float64{1, 2, nan, 4}))
-	for _, largest := range []float64{math.MaxFloat32, 3.4028235e38} { // as it is, and as float32 is written
-		_, err = m.Predict([]float64{largest, -largest, 0, 0}, scores)
-		require.NoError(t, err)
-	}
-}
-
 func TestPredictAllocatesNothing(t *testing.T) {
 	m := load(t, servingtest.Iris(t))
 	scores := make([]float32, 3)
@@ -548,35 +509,13 @@ func TestPredictAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func TestFeatureNames(t *testing.T) {
-	tensor := servingtest.Iris(t)
-	tensor.InputExample = nil
-	tensor.Signature.Inputs = []mlmodel.Column{{Type: mlmodel.Tensor, Values: "float32", Shape: []int64{-1, 4}}}
-	none := servingtest.Iris(t)
-	none.Signature, none.InputExample, none.Petal = mlmodel.Signature{}, nil, nil
-	for name, dir := range map[string]mlmodel.Dir{"a signature of tensors": tensor, "no signature": none} {
-		t.Run(name, func(t *testing.T) {
-			var names []string
-			for _, f := range load(t, dir).Info().Features {
-				names = append(names, f.Name)
-			}
-			assert.Equal(t, []string{"f0", "f1", "f2", "f3"}, names)
-		})
-	}
-}
-
-func TestIntegerLabels(t *testing.T) {
-	m := load(t, servingtest.IrisLabelled(t, onnx.Labels{Ints: []int64{-5, 0, 1 << 60}}))
-	assert.Equal(t, int64(1<<60), m.Labels().Value(2))
-}
-
-func load(t *testing.T, dir mlmodel.Dir) *serving.Model {
+func load(t *testing.T, dir mlmodel.Dir) *serving.Live {
 	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "r"})
 	require.NoError(t, err)
 	m, err := serving.Load(serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: "1", Tags: servingtest.Tags(dir)},
-		MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"],
+		Files:   model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
 	})
 	require.NoError(t, err)
 	return m

@@ -26,6 +26,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
@@ -231,9 +232,9 @@ func TestGuideWhileThereIsNoModel(t *testing.T) {
 }
 
 func TestSamples(t *testing.T) {
-	features := []serving.Feature{{Name: "a"}, {Name: "b"}}
-	assert.Equal(t, []string{"[0,0]"}, samples(&serving.Info{Features: features}))
-	assert.Equal(t, []string{"[1,2.5]", `[3,"x"]`}, samples(&serving.Info{Features: features, Example: [][]serving.Cell{{{Number: 1}, {Number: 2.5}}, {{Number: 1}, {Number: 2.5}}, {{Number: 3}, {Kind: serving.Text, Text: "x"}}}}))
+	features := []model.Feature{{Name: "a"}, {Name: "b"}}
+	assert.Equal(t, []string{"[0,0]"}, samples(&serving.Info{Info: model.Info{Features: features}}))
+	assert.Equal(t, []string{"[1,2.5]", `[3,"x"]`}, samples(&serving.Info{Info: model.Info{Features: features, Example: [][]model.Cell{{{Number: 1}, {Number: 2.5}}, {{Number: 1}, {Number: 2.5}}, {{Number: 3}, {Kind: model.Text, Text: "x"}}}}}))
 }
 
 func TestURLs(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
@@ -59,7 +60,7 @@ func samples(m *serving.Info) []string {
 	var rows []string
 	for _, example := range m.Example {
 		text, err := json.Marshal(example)
-		if err == nil && !slices.Contains(rows, string(text)) && !slices.ContainsFunc(example, serving.Cell.IsMissing) {
+		if err == nil && !slices.Contains(rows, string(text)) && !slices.ContainsFunc(example, model.Cell.IsMissing) {
 			rows = append(rows, string(text))
 		}
 	}
@@ -76,7 +77,7 @@ func samples(m *serving.Info) []string {
 
 func isIris(m *serving.Info) bool {
 	return slices.EqualFunc(m.Features, []string{"sepal_length", "sepal_width", "petal_length", "petal_width"},
-		func(f serving.Feature, name string) bool { return f.Name == name })
+		func(f model.Feature, name string) bool { return f.Name == name })
 }
 
 // quote makes one word of a POSIX shell.

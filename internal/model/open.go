@@ -1,8 +1,7 @@
-package serving
+package model
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,30 +11,32 @@ import (
 	"sync"
 	"time"
 
-	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/model/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/registry"
 )
 
-// A Bundle is what a model is made of: the version it is registered as, and the
-// files of its directory that serving needs.
-type Bundle struct {
-	Version registry.Version
-	Alias   string // the alias that led here
+// Files are the files of a model's directory.
+type Files struct {
 	MLmodel []byte
 	ONNX    []byte
 	Example []byte // input_example.json; nil where there is none
+}
+
+// Expect is what a registry noted of the ONNX file. What is empty is not compared.
+type Expect struct {
+	SHA256 string // lower-case hex
+	Size   string // in bytes, as a decimal number
 }
 
 // warmRuns is how many rows a model answers before it serves: enough to page in
 // its tables and to fill the pools.
 const warmRuns = 8
 
-// Load checks a bundle against the digest in its version's tags, compiles the
-// model and runs it a few times. The error names what is wrong with the model.
-func Load(b Bundle) (_ *Model, err error) {
+// Open compares the ONNX file with what is expected of it, compiles it and runs it
+// a few times. The error names what is wrong with the model.
+func Open(f Files, expect Expect) (_ *Model, err error) {
 	// A model may come from anywhere. One that finds a fault in the evaluator
 	// must not end the process that serves another, nor be what ends it at
 	// every start.
@@ -44,16 +45,16 @@ func Load(b Bundle) (_ *Model, err error) {
 			err = fmt.Errorf("the model makes the evaluator fail: %v", fault)
 		}
 	}()
-	digest := sha256.Sum256(b.ONNX)
+	digest := sha256.Sum256(f.ONNX)
 	sum := hex.EncodeToString(digest[:])
-	if err := checkTags(b.Version.Tags, sum, len(b.ONNX)); err != nil {
+	if err := expect.check(sum, len(f.ONNX)); err != nil {
 		return nil, err
 	}
-	file, err := mlmodel.Parse(b.MLmodel)
+	file, err := mlmodel.Parse(f.MLmodel)
 	if err != nil {
 		return nil, err
 	}
-	graph, err := onnx.Load(bytes.NewReader(b.ONNX), onnx.Limits{})
+	graph, err := onnx.Load(bytes.NewReader(f.ONNX), onnx.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -69,45 +70,33 @@ func Load(b Bundle) (_ *Model, err error) {
 	if predictor.IsRegressor() && predictor.NumScores() != 1 {
 		return nil, fmt.Errorf("the model predicts %d values a row; regressors of one are served", predictor.NumScores())
 	}
-	m := &Model{version: b.Version, predictor: predictor}
+	m := &Model{predictor: predictor, info: info(file)}
 	m.explainer = sync.OnceValues(func() (*explanation.Explainer, error) { return explanation.New(graph) })
-	m.info = info(b, file)
 	m.info.SHA256 = sum
 	if m.info.Features, err = features(file, graph, predictor.Features()); err != nil {
 		return nil, err
 	}
 	m.typed = slices.ContainsFunc(predictor.Features(), func(f eval.Feature) bool { return f.Type != onnx.Float })
-	m.info.Example = m.parseExample(b.Example)
+	m.info.Example = m.parseExample(f.Example)
 	if err := m.warm(); err != nil {
 		return nil, err
 	}
-	m.info.LoadedAt = time.Now().UTC()
 	return m, nil
 }
 
-// checkTags compares the file with the digest and the size that training noted.
-// Versions from elsewhere have neither tag.
-func checkTags(tags map[string]string, sum string, size int) error {
-	if want := tags[registry.TagSize]; want != "" && want != strconv.Itoa(size) {
-		return fmt.Errorf("the model file has %d bytes, tag %s says %s", size, registry.TagSize, want)
+// check compares the file with what is expected of it.
+func (e Expect) check(sum string, size int) error {
+	if e.Size != "" && e.Size != strconv.Itoa(size) {
+		return fmt.Errorf("the model file has %d bytes, the registry says %s", size, e.Size)
 	}
-	if want := tags[registry.TagSHA256]; want != "" && want != sum {
-		return fmt.Errorf("the model file has SHA-256 %s, tag %s says %s", sum, registry.TagSHA256, want)
+	if e.SHA256 != "" && e.SHA256 != sum {
+		return fmt.Errorf("the model file has SHA-256 %s, the registry says %s", sum, e.SHA256)
 	}
 	return nil
 }
 
-func info(b Bundle, file *mlmodel.Model) Info {
-	i := Info{
-		Name:      b.Version.Name,
-		Version:   b.Version.Number,
-		Alias:     b.Alias,
-		RunID:     cmp.Or(b.Version.RunID, file.RunID),
-		TrainedAt: file.UTCTimeCreated,
-	}
-	if i.TrainedAt.IsZero() {
-		i.TrainedAt = b.Version.Created
-	}
+func info(file *mlmodel.Model) Info {
+	i := Info{RunID: file.RunID, TrainedAt: file.UTCTimeCreated}
 	if p := file.Petal; p != nil {
 		i.Estimator = p.Estimator
 		i.Metrics = p.Metrics

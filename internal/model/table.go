@@ -1,4 +1,4 @@
-package serving
+package model
 
 import (
 	"encoding/json"
@@ -206,14 +206,6 @@ func (t *Table) Set(row, column int, c Cell) error {
 // PredictTable is [Model.PredictRows] for a table. Rows that the graph itself
 // refuses, such as those with a category it does not know, are an [*InputError].
 func (m *Model) PredictTable(t *Table, classes []int, scores []float32) (int, error) {
-	if row, err := m.predictTable(t, classes, scores); err != nil {
-		return row, err
-	}
-	m.count(classes, scores)
-	return 0, nil
-}
-
-func (m *Model) predictTable(t *Table, classes []int, scores []float32) (int, error) {
 	if t.rows == 0 {
 		return 0, nil
 	}

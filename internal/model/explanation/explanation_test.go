@@ -9,12 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/petal-ml/petal/internal/explanation"
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/emit"
 	"github.com/petal-ml/petal/internal/learn/ensemble"
 	"github.com/petal-ml/petal/internal/learn/linear"
 	"github.com/petal-ml/petal/internal/learn/preprocessing"
+	"github.com/petal-ml/petal/internal/model/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 )

@@ -1,4 +1,4 @@
-package serving
+package model
 
 import (
 	"encoding/json"
@@ -10,10 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/petal-ml/petal/internal/explanation"
+	"github.com/petal-ml/petal/internal/model/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/registry"
 )
 
 // ErrNotFinite means that the model gave NaN or an infinity for a row whose
@@ -32,31 +31,28 @@ type Feature struct {
 	MayBeMissing bool
 }
 
-// Info says what a model is and where it comes from. Facts that the model does
-// not carry are zero.
+// Info says what a model is, as its own files tell it. Facts that they do not
+// carry are zero.
 type Info struct {
-	Name, Version, Alias string
-	RunID                string
-	TrainedAt, LoadedAt  time.Time
-	Estimator            string
-	Features             []Feature
-	Metrics              map[string]float64
-	DataPath, DataMD5    string
-	SHA256               string // of the ONNX file, lower-case hex
+	RunID             string
+	TrainedAt         time.Time
+	Estimator         string
+	Features          []Feature
+	Metrics           map[string]float64
+	DataPath, DataMD5 string
+	SHA256            string // of the ONNX file, lower-case hex
 	// Example holds rows that the model's maker gave as examples of its input,
 	// in the order of Features; often there is none.
 	Example [][]Cell
 }
 
-// A Model is one version of a model, ready to answer. It never changes, and all
-// its methods are safe for concurrent use.
+// A Model is compiled and ready to answer. It never changes, and all its methods
+// are safe for concurrent use.
 type Model struct {
 	info      Info
-	version   registry.Version
 	predictor *eval.Predictor
 	typed     bool      // see IsTyped
 	rows      sync.Pool // *[]float32, one value a feature
-	counters  counters
 	rowCost   time.Duration
 	explainer func() (*explanation.Explainer, error) // made when first asked for
 }
@@ -83,12 +79,7 @@ func (m *Model) Predict(row []float64, scores []float32) (int, error) {
 	if err := m.Check(row); err != nil {
 		return 0, err
 	}
-	class, err := m.run(row, scores)
-	if err != nil {
-		return 0, err
-	}
-	m.counters.observe(class, scores[class])
-	return class, nil
+	return m.run(row, scores)
 }
 
 // PredictRows is [Model.Predict] for many rows, one after another in x, which
@@ -100,11 +91,7 @@ func (m *Model) PredictRows(x []float32, classes []int, scores []float32) (int, 
 	if err := m.predictor.PredictRows(x, classes, scores); err != nil {
 		return 0, predictError(err)
 	}
-	if row, err := firstNotFinite(scores, m.NumScores()); err != nil {
-		return row, err
-	}
-	m.count(classes, scores)
-	return 0, nil
+	return firstNotFinite(scores, m.NumScores())
 }
 
 // firstNotFinite returns [ErrNotFinite] with the first row that has such a score.
@@ -115,13 +102,6 @@ func firstNotFinite(scores []float32, width int) (int, error) {
 		}
 	}
 	return 0, nil
-}
-
-// count counts the answers for a batch.
-func (m *Model) count(classes []int, scores []float32) {
-	for i, class := range classes {
-		m.counters.observe(class, scores[i*m.NumScores()+class])
-	}
 }
 
 // ErrNoExplanation means that the model is of no kind that can be taken apart.
@@ -226,7 +206,7 @@ func (m *Model) runCells(row []Cell, scores []float32) (int, error) {
 		}
 	}
 	class := make([]int, 1)
-	_, err = m.predictTable(t, class, scores)
+	_, err = m.PredictTable(t, class, scores)
 	return class[0], err
 }
 
