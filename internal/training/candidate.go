@@ -73,6 +73,15 @@ func plain(value any) string {
 	return fmt.Sprint(value)
 }
 
+// number writes a float as Python does: 1.0, not 1.
+func number(x float64) string {
+	text := strconv.FormatFloat(x, 'g', -1, 64)
+	if !strings.ContainsAny(text, ".eNI") {
+		text += ".0"
+	}
+	return text
+}
+
 // A maker takes an estimator's parameters. A candidate has the seed of the
 // training where it is not given a random_state of its own.
 type maker struct {

@@ -27,6 +27,14 @@ type source struct {
 	dvcPath, dvcRemote string
 }
 
+// tags say on runs and versions where a file that DVC tracks comes from.
+func (s source) tags() map[string]string {
+	if s.dvcPath == "" {
+		return nil
+	}
+	return map[string]string{"dvc.path": s.dvcPath, "dvc.md5": s.md5, "dvc.remote": s.dvcRemote}
+}
+
 // locate brings the data into place. name is a CSV file or a .dvc pointer to one; a
 // CSV with a pointer beside it, or in a directory with one, is pulled by that.
 func locate(ctx context.Context, name string, opts dvc.Options) (source, error) {

@@ -1,6 +1,7 @@
 package training
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -9,7 +10,23 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
+
+// loadPredictor compiles a model file.
+func loadPredictor(raw []byte) (*eval.Predictor, error) {
+	model, err := onnx.Load(bytes.NewReader(raw), onnx.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	session, err := eval.NewSession(model)
+	if err != nil {
+		return nil, err
+	}
+	return eval.NewPredictor(session)
+}
 
 // Models that an earlier version of this package wrote still load, and say what
 // they said then: testdata/earlier holds the files, and for some rows, one value

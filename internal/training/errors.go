@@ -7,21 +7,12 @@ import (
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/modelselection"
+	"github.com/petal-ml/petal/internal/promotion"
 )
 
-// An InputError is one fault of what the user gave, on one line.
-type InputError struct {
-	Where   string // such as "params.yaml: test_size"
-	Problem string
-	Remedy  string
-	Err     error // the cause, where there is one
-}
-
-// Error is "where: problem; remedy".
-func (e *InputError) Error() string { return e.Where + ": " + e.Problem + "; " + e.Remedy }
-
-// Unwrap returns the cause.
-func (e *InputError) Unwrap() error { return e.Err }
+// An InputError is one fault of what the user gave, on one line: of parameters
+// and data here, of versions in package promotion.
+type InputError = promotion.InputError
 
 // IsInput tells whether an error of this package comes from bad input: data,
 // pointers or parameters that the user has to mend. A repetition would fail

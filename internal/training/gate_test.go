@@ -2,7 +2,6 @@ package training
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -57,14 +57,14 @@ func TestGateAgainstTheChampion(t *testing.T) {
 			assert.Greater(t, record.Metrics["gate_log_loss_difference_low"][0].Value, 0.0)
 		}
 		assert.Equal(t, "1", b.champion(t).Number)
-		challenger, err := b.store.Resolve(t.Context(), "iris", Challenger)
+		challenger, err := b.store.Resolve(t.Context(), "iris", promotion.Challenger)
 		require.NoError(t, err)
 		assert.Equal(t, "2", challenger.Number)
 	})
 	t.Run("promoted by hand, then beaten by a better one", func(t *testing.T) {
-		_, _, err := b.trainer.Promote(t.Context(), "2")
+		_, _, err := b.trainer.cfg.Promote(t.Context(), "2")
 		require.NoError(t, err)
-		_, err = b.store.Resolve(t.Context(), "iris", Challenger)
+		_, err = b.store.Resolve(t.Context(), "iris", promotion.Challenger)
 		require.ErrorIs(t, err, registry.ErrNotFound, "it is the champion now")
 
 		result, err := b.trainer.Train(t.Context(), good)
@@ -100,20 +100,23 @@ func TestGateRefusesAModelThatSawTheHoldout(t *testing.T) {
 	b := newBench(t)
 	req := b.request(t, "noisy.csv", noisy(300, 2))
 	req.Params.Candidates = []Spec{{Estimator: "KNeighborsClassifier", Params: map[string]any{"n_neighbors": 1}}}
-	j, err := b.trainer.newJob(t.Context(), req)
-	require.NoError(t, err)
-	require.NoError(t, j.read(t.Context()))
-	honest, err := b.trainer.fit(t.Context(), j)
-	require.NoError(t, err)
+	p := b.prepared(t, req)
+	evaluate := func(p prepared) judged {
+		f, err := fit(t.Context(), p, 0, &progress{tell: func(Progress) {}})
+		require.NoError(t, err)
+		j, err := judge(t.Context(), p, f)
+		require.NoError(t, err)
+		return j
+	}
+	honest := evaluate(p)
 
-	everything := *j
-	everything.training.rows = append(append([]int(nil), j.training.rows...), j.test.rows...)
-	everything.training.x, everything.training.y = j.data.Select(everything.training.rows)
-	cheat, err := b.trainer.fit(t.Context(), &everything)
-	require.NoError(t, err)
+	everything := p
+	everything.training.rows = append(append([]int(nil), p.training.rows...), p.test.rows...)
+	everything.training.x, everything.training.y = p.data.Select(everything.training.rows)
+	cheat := evaluate(everything)
 	require.InDelta(t, 1, cheat.test.Accuracy, 1e-12)
 	require.Greater(t, cheat.test.Accuracy, honest.test.Accuracy)
-	verdict, err := b.trainer.judgeGate(t.Context(), &everything, cheat)
+	verdict, err := b.trainer.cfg.Judge(t.Context(), everything.holdout(), cheat.candidate, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "refused: the model was fitted on 60 of the 60 rows of the hold-out", verdict.String())
 }
@@ -180,7 +183,7 @@ func TestGateWithAChampionThatCannotAnswer(t *testing.T) {
 	}{
 		"broken":   {registry.ModelFile, "it is broken: model.onnx has the SHA-256 ", func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) }},
 		"gone":     {registry.ModelFile, "its model.onnx is missing", os.Remove},
-		"no rows":  {rowsFile, "it does not say which rows it was trained on", os.Remove},
+		"no rows":  {promotion.RowsFile, "it does not say which rows it was trained on", os.Remove},
 		"no model": {"MLmodel", "its MLmodel is missing", os.Remove},
 	}
 	for name, c := range spoil {
@@ -196,54 +199,4 @@ func TestGateWithAChampionThatCannotAnswer(t *testing.T) {
 			assert.Contains(t, result.Verdict.String(), "compared with the prior only, since version 1 cannot be compared: "+c.want)
 		})
 	}
-}
-
-func TestMcNemar(t *testing.T) {
-	// scipy.stats.binomtest(min(b, c), b + c).pvalue
-	for _, c := range []struct {
-		b, c int
-		want float64
-	}{{0, 0, 1}, {1, 1, 1}, {0, 5, 0.0625}, {6, 0, 0.03125}, {1, 9, 0.021484375}, {10, 12, 0.8318119049}} {
-		assert.InDelta(t, c.want, mcNemar(c.b, c.c), 1e-7, "%d, %d", c.b, c.c)
-	}
-	for _, c := range []struct {
-		champion, challenger int
-		worse                bool
-	}{{6, 0, true}, {5, 0, false}, {0, 6, false}} {
-		found := &Comparison{OnlyChampionRight: c.champion, OnlyChallengerRight: c.challenger, McNemar: mcNemar(c.champion, c.challenger)}
-		assert.Equal(t, c.worse, found.Worse(), "%+v", c)
-	}
-}
-
-// The interval holds the true mean about 95 times in 100, and is as wide as
-// theory says.
-func TestBootstrap(t *testing.T) {
-	random := rand.New(rand.NewPCG(5, 6))
-	hits, width := 0, 0.0
-	const trials, rows = 200, 100
-	for trial := range trials {
-		values := make([]float64, rows)
-		for i := range values {
-			values[i] = 0.3 + random.NormFloat64()
-		}
-		low, high := bootstrap(values, uint32(trial))
-		if low <= 0.3 && 0.3 <= high {
-			hits++
-		}
-		width += (high - low) / trials
-	}
-	assert.InDelta(t, 0.95*trials, hits, 12)
-	assert.InDelta(t, 2*1.96/math.Sqrt(rows), width, 0.02)
-	low, high := bootstrap(make([]float64, 30), 1)
-	assert.Zero(t, low)
-	assert.Zero(t, high)
-}
-
-func TestHashRows(t *testing.T) {
-	negative := math.Copysign(0, -1)
-	row := func(values ...float64) uint64 { return hashRow(values, []int{0, 1}) }
-	assert.Equal(t, row(0, 1), row(negative, 1))
-	assert.Equal(t, row(math.NaN(), 1), row(math.Float64frombits(0x7ff8000000000123), 1))
-	assert.NotEqual(t, row(1, 2), row(2, 1))
-	assert.Equal(t, hashRow([]float64{1, 2}, []int{1, 0}), row(2, 1))
 }

@@ -36,22 +36,6 @@ type Params struct {
 	Candidates []Spec `yaml:"candidates"`
 }
 
-// A Spec names an estimator and its parameters, by scikit-learn's names. With
-// ParamGrid or ParamDistributions it stands for several candidates.
-type Spec struct {
-	Estimator string         `yaml:"estimator"`
-	Params    map[string]any `yaml:"params,omitempty"`
-	// ParamGrid lists values of further parameters: every combination is a
-	// candidate, as with GridSearchCV.
-	ParamGrid map[string][]any `yaml:"param_grid,omitempty"`
-	// ParamDistributions says where NIter random candidates are drawn from, as
-	// with RandomizedSearchCV: a list of values, or one of {uniform: [low,
-	// high]}, {loguniform: [low, high]} and {randint: [low, high]}, the last
-	// without high itself.
-	ParamDistributions map[string]any `yaml:"param_distributions,omitempty"`
-	NIter              int            `yaml:"n_iter,omitempty"` // 10 when 0
-}
-
 // DefaultParams are the values of the keys that params.yaml leaves out. Data and
 // label have none.
 func DefaultParams() Params {
@@ -162,9 +146,14 @@ func (p Params) Validate(where string) error {
 	if len(p.Candidates) == 0 {
 		fail("candidates", "there is none", "add one, such as - estimator: LogisticRegression")
 	}
-	_, wrong := p.candidates(where)
+	_, wrong := candidates(p.Candidates, p.Seed(), where)
 	return errors.Join(append(faults, wrong...)...)
 }
 
 // Seed is RandomState as the generators take it; Validate has checked its range.
 func (p Params) Seed() uint32 { return uint32(p.RandomState) } //nolint:gosec // G115: 0 … 2³²−1, see Validate
+
+// split names what decides, within one file, on the rows that are held out.
+func (p Params) split() string {
+	return fmt.Sprintf("test_size=%s random_state=%d label=%s", number(p.TestSize), p.RandomState, p.Label)
+}

@@ -23,7 +23,7 @@ func TestCommittedParams(t *testing.T) {
 	assert.Equal(t, filepath.Join("..", "..", "data", "iris.csv"), p.Data, "relative to the file")
 	assert.Equal(t, "species", p.Label)
 	assert.Empty(t, p.Drop)
-	candidates, faults := p.candidates("params.yaml")
+	candidates, faults := candidates(p.Candidates, p.Seed(), "params.yaml")
 	require.Empty(t, faults)
 	require.Len(t, candidates, 7)
 	assert.Equal(t, "LogisticRegression(C=1, max_iter=1000, tol=1e-08)", candidates[0].Describe(), "of equal ones the plainest wins")
@@ -138,7 +138,7 @@ func TestFingerprint(t *testing.T) {
 	of := func(md5 string, mutate func(*Params)) string {
 		p := validParams()
 		mutate(&p)
-		candidates, faults := p.candidates("params.yaml")
+		candidates, faults := candidates(p.Candidates, p.Seed(), "params.yaml")
 		require.Empty(t, faults)
 		f, err := fingerprint(md5, p, candidates)
 		require.NoError(t, err)

@@ -1,7 +1,6 @@
 package training
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -74,28 +73,6 @@ func (f FeatureProfile) MarshalJSON() ([]byte, error) {
 	}{f.Name, f.Missing, f.Distinct, f.Constant, number(f.Min), number(f.Median), number(f.Mean), number(f.Std), number(f.Max)})
 }
 
-// Check reads the request's data and profiles them. The profile is there unless
-// the file cannot be read; faults tell whatever would stop a training.
-func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults error) {
-	if err := req.Params.Validate(req.ParamsFile); err != nil {
-		return nil, err
-	}
-	source, err := locate(ctx, req.Params.Data, t.cfg.DVC)
-	if err != nil {
-		return nil, err
-	}
-	d, err := source.read(ctx, req.Params, true)
-	if err != nil {
-		return nil, err
-	}
-	d.Path = source.path
-	training, test, err := split(d, req.Params)
-	if err == nil {
-		err = checkFolds(d, training, req.Params)
-	}
-	return profile(d, training, test), err
-}
-
 // profile describes the data. Without a split, straddling rows are unknown.
 func profile(d *dataset.Dataset, training, test part) *Profile {
 	p := &Profile{Path: d.Path, MD5: d.MD5, Rows: d.Rows(), Label: d.Label, Straddling: []int{}}
@@ -105,10 +82,9 @@ func profile(d *dataset.Dataset, training, test part) *Profile {
 	for j, name := range d.Features {
 		p.Features = append(p.Features, describeFeature(name, mat.Col(nil, j, d.X)))
 	}
-	columns := everyColumn(d.X)
 	first := map[uint64]int{} // class of the first row with these features
-	for i, class := range d.Y {
-		hash := hashRow(d.X.RawRowView(i), columns)
+	for i, hash := range hashes(d.X) {
+		class := d.Y[i]
 		before, found := first[hash]
 		switch {
 		case !found:
@@ -123,25 +99,16 @@ func profile(d *dataset.Dataset, training, test part) *Profile {
 		return p
 	}
 	trained := map[uint64]bool{}
-	for i := range training.y {
-		trained[hashRow(training.x.RawRowView(i), columns)] = true
+	for _, hash := range hashes(training.x) {
+		trained[hash] = true
 	}
-	for i, row := range test.rows {
-		if trained[hashRow(test.x.RawRowView(i), columns)] {
-			p.Straddling = append(p.Straddling, row+1)
+	for i, hash := range hashes(test.x) {
+		if trained[hash] {
+			p.Straddling = append(p.Straddling, test.rows[i]+1)
 		}
 	}
 	slices.Sort(p.Straddling)
 	return p
-}
-
-func everyColumn(x *mat.Dense) []int {
-	_, p := x.Dims()
-	columns := make([]int, p)
-	for j := range columns {
-		columns[j] = j
-	}
-	return columns
 }
 
 func describeFeature(name string, values []float64) FeatureProfile {
@@ -186,61 +153,4 @@ func (p *Profile) Warnings() []string {
 		add("%d hold-out rows have the features of a training row (rows %v%s below the header)", n, shown, map[bool]string{true: " and more"}[n > len(shown)])
 	}
 	return lines
-}
-
-// A Reference is what the training rows looked like, for a later look at how far
-// the world has moved. Edges are the quantiles of a feature's values in ten
-// parts, equal ones merged; Shares are the shares of values in each bin
-// (−∞, e₁], (e₁, e₂], … (eₙ, ∞), and Missing that of missing ones: together 1.
-type Reference struct {
-	Rows     int                `json:"rows"`
-	Features []FeatureReference `json:"features"`
-	Classes  []ClassShare       `json:"classes"`
-}
-
-// A FeatureReference is the distribution of one feature.
-type FeatureReference struct {
-	Name    string    `json:"name"`
-	Edges   []float64 `json:"edges"`
-	Shares  []float64 `json:"shares"`
-	Missing float64   `json:"missing"`
-}
-
-// A ClassShare is the share of a class.
-type ClassShare struct {
-	Label string  `json:"label"`
-	Share float64 `json:"share"`
-}
-
-// referenceFile stands beside a model and holds a [Reference].
-const referenceFile = "reference.json"
-
-const referenceBins = 10
-
-func reference(d *dataset.Dataset, training part) Reference {
-	n := len(training.y)
-	r := Reference{Rows: n}
-	for j, name := range d.Features {
-		values := slices.DeleteFunc(mat.Col(nil, j, training.x), math.IsNaN)
-		slices.Sort(values)
-		f := FeatureReference{Name: name, Missing: float64(n-len(values)) / float64(n), Edges: []float64{}}
-		for k := 1; k < referenceBins && len(values) > 0; k++ {
-			f.Edges = append(f.Edges, stat.Quantile(float64(k)/referenceBins, stat.Empirical, values, nil))
-		}
-		f.Edges = slices.Compact(f.Edges)
-		f.Shares = make([]float64, len(f.Edges)+1)
-		for _, v := range values {
-			bin, _ := slices.BinarySearch(f.Edges, v) // the first edge that is not below v
-			f.Shares[bin] += 1 / float64(n)
-		}
-		r.Features = append(r.Features, f)
-	}
-	counts := make([]int, d.Classes.Len())
-	for _, class := range training.y {
-		counts[class]++
-	}
-	for class, rows := range counts {
-		r.Classes = append(r.Classes, ClassShare{d.Classes.Text(class), float64(rows) / float64(n)})
-	}
-	return r
 }

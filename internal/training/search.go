@@ -22,21 +22,37 @@ const maxSearched = 32
 // defaultNIter is RandomizedSearchCV's.
 const defaultNIter = 10
 
-// candidates makes every candidate that the parameters stand for, in their
-// order. Each fault names the file and the candidate.
-func (p Params) candidates(where string) (all []Candidate, faults []error) {
-	for i, spec := range p.Candidates {
+// A Spec names an estimator and its parameters, by scikit-learn's names. With
+// ParamGrid or ParamDistributions it stands for several candidates.
+type Spec struct {
+	Estimator string         `yaml:"estimator"`
+	Params    map[string]any `yaml:"params,omitempty"`
+	// ParamGrid lists values of further parameters: every combination is a
+	// candidate, as with GridSearchCV.
+	ParamGrid map[string][]any `yaml:"param_grid,omitempty"`
+	// ParamDistributions says where NIter random candidates are drawn from, as
+	// with RandomizedSearchCV: a list of values, or one of {uniform: [low,
+	// high]}, {loguniform: [low, high]} and {randint: [low, high]}, the last
+	// without high itself.
+	ParamDistributions map[string]any `yaml:"param_distributions,omitempty"`
+	NIter              int            `yaml:"n_iter,omitempty"` // 10 when 0
+}
+
+// candidates makes every candidate that the specs stand for, in their order.
+// where names their file: each fault says it and the candidate.
+func candidates(specs []Spec, seed uint32, where string) (all []Candidate, faults []error) {
+	for i, spec := range specs {
 		if len(all) > maxCandidates || len(faults) >= maxFaults {
 			break // a hostile file could ask for hours of this
 		}
 		fail := func(err error) { faults = append(faults, fmt.Errorf("%s: candidate %d: %w", where, i+1, err)) }
-		settings, err := spec.settings(p.Seed())
+		settings, err := spec.settings(seed)
 		if err != nil {
 			fail(err)
 			continue
 		}
 		for _, params := range settings {
-			c, err := newCandidate(spec.Estimator, params, p.Seed())
+			c, err := newCandidate(spec.Estimator, params, seed)
 			if err != nil {
 				fail(err) // the others of a search would say the same
 				break

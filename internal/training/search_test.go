@@ -19,7 +19,7 @@ func candidatesOf(t *testing.T, yaml string) []Candidate {
 	t.Helper()
 	p, err := ParseParams([]byte("candidates:\n" + yaml))
 	require.NoError(t, err)
-	candidates, faults := p.candidates("params.yaml")
+	candidates, faults := candidates(p.Candidates, p.Seed(), "params.yaml")
 	require.Empty(t, faults)
 	return candidates
 }

@@ -126,18 +126,6 @@ func (s *Service) once(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// LogResult logs how a training ended.
-func LogResult(ctx context.Context, log *slog.Logger, r Result) {
-	switch r.Outcome {
-	case Unchanged:
-		log.InfoContext(ctx, "nothing to do: the champion has the same data, parameters and training version", "data", r.Data, "version", r.Version.Number)
-	case Promoted:
-		log.InfoContext(ctx, "promoted", "version", r.Version.Number, "run", r.RunID, "estimator", r.Estimator, "test_accuracy", r.Accuracy, "test_log_loss", r.LogLoss)
-	default:
-		log.WarnContext(ctx, "refused by the gate", "reason", r.Verdict.String(), "champion", r.Version.Number, "run", r.RunID)
-	}
-}
-
 // fail counts a training that could not even begin.
 func (t *Trainer) fail(err error) error {
 	now := t.cfg.Now()

@@ -8,15 +8,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
 func TestPromoteAndRollback(t *testing.T) {
 	b := newBench(t)
-	none, err := b.trainer.List(t.Context())
+	none, err := b.trainer.cfg.List(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, none)
-	_, _, err = b.trainer.Rollback(t.Context())
+	_, _, err = b.trainer.cfg.Rollback(t.Context())
 	require.EqualError(t, err, "model iris: has no previous champion; name a version: trainer promote VERSION")
 	require.True(t, IsInput(err))
 
@@ -28,33 +29,33 @@ func TestPromoteAndRollback(t *testing.T) {
 	}
 	aliases := func() map[string][]string {
 		t.Helper()
-		list, err := b.trainer.List(t.Context())
+		list, err := b.trainer.cfg.List(t.Context())
 		require.NoError(t, err)
 		found := map[string][]string{}
 		for _, s := range list {
-			assert.Equal(t, "LogisticRegression", s.Estimator)
-			assert.NotEmpty(t, s.LogLoss)
+			assert.Equal(t, "LogisticRegression", s.Tags[promotion.TagEstimator])
+			assert.NotEmpty(t, s.Tags[promotion.TagTestLogLoss])
 			if s.Aliases != nil {
 				found[s.Number] = s.Aliases
 			}
 		}
 		return found
 	}
-	assert.Equal(t, map[string][]string{"3": {Champion}, "2": {Previous}}, aliases())
+	assert.Equal(t, map[string][]string{"3": {promotion.Champion}, "2": {promotion.Previous}}, aliases())
 
-	v, moved, err := b.trainer.Promote(t.Context(), "1")
+	v, moved, err := b.trainer.cfg.Promote(t.Context(), "1")
 	require.NoError(t, err)
 	assert.True(t, moved)
 	assert.Equal(t, "1", v.Number)
-	assert.Equal(t, map[string][]string{"1": {Champion}, "3": {Previous}}, aliases())
+	assert.Equal(t, map[string][]string{"1": {promotion.Champion}, "3": {promotion.Previous}}, aliases())
 	assert.Equal(t, "tester by test", b.champion(t).Tags["petal.promoted_by"])
 
-	_, moved, err = b.trainer.Promote(t.Context(), "1")
+	_, moved, err = b.trainer.cfg.Promote(t.Context(), "1")
 	require.NoError(t, err)
 	assert.False(t, moved, "it is the champion already")
 
 	for _, want := range []string{"3", "1"} {
-		v, moved, err = b.trainer.Rollback(t.Context())
+		v, moved, err = b.trainer.cfg.Rollback(t.Context())
 		require.NoError(t, err)
 		assert.True(t, moved)
 		assert.Equal(t, want, v.Number)
@@ -62,7 +63,7 @@ func TestPromoteAndRollback(t *testing.T) {
 	}
 
 	for _, number := range []string{"4", "0", "one"} {
-		_, _, err = b.trainer.Promote(t.Context(), number)
+		_, _, err = b.trainer.cfg.Promote(t.Context(), number)
 		require.EqualError(t, err, "version "+number+": does not exist of model iris; choose one that trainer list shows")
 		require.True(t, IsInput(err))
 	}
@@ -92,9 +93,9 @@ func TestPromoteRefusesABrokenVersion(t *testing.T) {
 			require.NoError(t, err)
 			spoil(t, filepath.Join(b.store.Root(), filepath.FromSlash(first.Source), registry.ModelFile))
 
-			_, _, err = b.trainer.Promote(t.Context(), "1")
+			_, _, err = b.trainer.cfg.Promote(t.Context(), "1")
 			require.ErrorContains(t, err, "promote version 1: it is broken")
-			_, _, err = b.trainer.Rollback(t.Context())
+			_, _, err = b.trainer.cfg.Rollback(t.Context())
 			require.ErrorContains(t, err, "promote version 1: it is broken")
 			assert.Equal(t, "2", b.champion(t).Number)
 		})

@@ -16,6 +16,7 @@ import (
 	"github.com/petal-ml/petal/internal/command"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/settings"
@@ -81,6 +82,7 @@ type app struct {
 	settings settings.Trainer
 	log      *slog.Logger
 	metrics  *prometheus.Registry
+	promoter *promotion.Promoter
 	trainer  *training.Trainer
 }
 
@@ -98,11 +100,14 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 	if err != nil {
 		return nil, err
 	}
-	a.trainer = training.New(training.Config{
+	a.promoter = &promotion.Promoter{
 		Registry: reg, Model: cfg.ModelName,
-		Source: "trainer " + command, User: userName(),
-		DVC:    dvc.Options{Getenv: a.getenv, Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data"))},
-		Logger: a.log, Metrics: training.NewMetrics(a.metrics), Progress: progress, Draw: pictures.Draw,
+		Source: "trainer " + command, User: userName(), Logger: a.log,
+	}
+	a.trainer = training.New(training.Config{
+		Promoter: *a.promoter,
+		DVC:      dvc.Options{Getenv: a.getenv, Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data"))},
+		Metrics:  training.NewMetrics(a.metrics), Progress: progress, Draw: pictures.Draw,
 	})
 	return a, nil
 }

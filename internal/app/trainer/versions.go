@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -19,7 +20,7 @@ func (listCommand) Run(ctx context.Context, process *Process) error {
 	if err != nil {
 		return err
 	}
-	versions, err := a.trainer.List(ctx)
+	versions, err := a.promoter.List(ctx)
 	if err != nil {
 		return a.explain(err)
 	}
@@ -32,7 +33,7 @@ func (listCommand) Run(ctx context.Context, process *Process) error {
 	for _, v := range versions {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
 			v.Number, dash(strings.Join(v.Aliases, ", ")), v.Created.UTC().Format(time.DateTime),
-			dash(v.Estimator), figure(v.Accuracy), figure(v.LogLoss), dash(v.RunID))
+			dash(v.Tags[promotion.TagEstimator]), figure(v.Tags[promotion.TagTestAccuracy]), figure(v.Tags[promotion.TagTestLogLoss]), dash(v.RunID))
 	}
 	return table.Flush()
 }
@@ -63,7 +64,7 @@ func (c *promoteCommand) Run(ctx context.Context, process *Process) error {
 	if err != nil {
 		return err
 	}
-	v, moved, err := a.trainer.Promote(ctx, c.Version)
+	v, moved, err := a.promoter.Promote(ctx, c.Version)
 	if err != nil {
 		return a.explain(err)
 	}
@@ -78,7 +79,7 @@ func (rollbackCommand) Run(ctx context.Context, process *Process) error {
 	if err != nil {
 		return err
 	}
-	v, moved, err := a.trainer.Rollback(ctx)
+	v, moved, err := a.promoter.Rollback(ctx)
 	if err != nil {
 		return a.explain(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/training/pictures"
@@ -45,8 +46,11 @@ func newBench(t *testing.T, changes ...func(*Config)) *bench {
 	require.NoError(t, err)
 	b := &bench{store: store, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, dir: dir}
 	cfg := Config{
-		Registry: store, Model: "iris", Source: "test", User: "tester",
-		Logger: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: NewMetrics(b.metrics),
+		Promoter: promotion.Promoter{
+			Registry: store, Model: "iris", Source: "test", User: "tester",
+			Logger: slog.New(slog.NewTextHandler(b.log, nil)),
+		},
+		Metrics: NewMetrics(b.metrics),
 	}
 	for _, change := range changes {
 		change(&cfg)
@@ -72,9 +76,19 @@ func (b *bench) request(t *testing.T, name, content string) Request {
 	return Request{Params: p, ParamsFile: "params.yaml", Commit: strings.Repeat("a", 40)}
 }
 
+// prepared takes a request through the first stage.
+func (b *bench) prepared(t *testing.T, req Request) prepared {
+	t.Helper()
+	asked, err := newTask(t.Context(), req, b.trainer.cfg.DVC)
+	require.NoError(t, err)
+	p, err := prepare(t.Context(), asked)
+	require.NoError(t, err)
+	return p
+}
+
 func (b *bench) champion(t *testing.T) registry.Version {
 	t.Helper()
-	v, err := b.store.Resolve(t.Context(), "iris", Champion)
+	v, err := b.store.Resolve(t.Context(), "iris", promotion.Champion)
 	require.NoError(t, err)
 	return v
 }
@@ -119,7 +133,8 @@ func TestTrain(t *testing.T) {
 		assert.Equal(t, "1", v.Number)
 		raw := b.modelFile(t, v)
 		assert.Equal(t, fmt.Sprint(len(raw)), v.Tags[registry.TagSize])
-		require.NoError(t, b.trainer.verify(t.Context(), v), "its digest and its graph")
+		_, err := promotion.Open(t.Context(), b.store, v)
+		require.NoError(t, err, "its digest, its graph and its signature")
 		assert.Len(t, v.Tags[registry.TagFingerprint], 64)
 		assert.Contains(t, v.Description, "LogisticRegression(C=1, max_iter=1000, tol=1e-08), trained on 120 of the 150 rows")
 		assert.Contains(t, v.Description, "There was no champion before.")
@@ -192,7 +207,7 @@ func TestTrain(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, Promoted, again.Outcome)
 		assert.Equal(t, "2", b.champion(t).Number)
-		first, err := b.store.Resolve(t.Context(), "iris", Previous)
+		first, err := b.store.Resolve(t.Context(), "iris", promotion.Previous)
 		require.NoError(t, err)
 		assert.Equal(t, "1", first.Number)
 		assert.Equal(t, b.modelFile(t, first), b.modelFile(t, b.champion(t)))
@@ -467,7 +482,8 @@ func TestEveryWriteMayFail(t *testing.T) {
 				after := b.champion(t)
 				after.Aliases, before.Aliases = nil, nil // previous may point at it by now
 				require.Equal(t, before, after, "write %d", at)
-				require.NoError(t, b.trainer.verify(t.Context(), after))
+				_, err = promotion.Open(t.Context(), b.store, after)
+				require.NoError(t, err)
 				if runID != "" {
 					requireStatus(t, b, runID, interrupted, at)
 				}

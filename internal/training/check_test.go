@@ -55,10 +55,8 @@ func TestCheckFindsWhatToLookAt(t *testing.T) {
 
 func TestReference(t *testing.T) {
 	b := newBench(t)
-	j, err := b.trainer.newJob(t.Context(), b.irisRequest(t))
-	require.NoError(t, err)
-	require.NoError(t, j.read(t.Context()))
-	r := reference(j.data, j.training)
+	p := b.prepared(t, b.irisRequest(t))
+	r := reference(p.data, p.training)
 	assert.Equal(t, 120, r.Rows)
 	require.Len(t, r.Features, 4)
 	for _, f := range r.Features {
@@ -75,7 +73,7 @@ func TestReference(t *testing.T) {
 	for _, c := range r.Classes {
 		assert.InDelta(t, 1.0/3, c.Share, 1e-12)
 	}
-	_, err = json.Marshal(r)
+	_, err := json.Marshal(r)
 	require.NoError(t, err)
 }
 

@@ -1,0 +1,72 @@
+package promotion
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Holdout is a set of labelled rows that models are compared on.
+type Holdout struct {
+	// Path names the data in messages.
+	Path string
+	// Features names the columns, X has the values row by row (rows × features),
+	// a missing one as NaN.
+	Features []string
+	X        []float64
+	// Y has for each row an index into Classes, the labels as text.
+	Y       []int
+	Classes []string
+	// DataMD5 is the digest of the file that the rows come from, and Split says
+	// which of its rows are held out: a model with the same two was trained on
+	// none of them.
+	DataMD5, Split string
+	// Seed decides on the resamples of the bootstrap.
+	Seed uint32
+}
+
+// row is row i, with a value for each feature.
+func (h *Holdout) row(i int) []float64 {
+	width := len(h.Features)
+	return h.X[i*width : (i+1)*width]
+}
+
+// columns says where the features of a model stand among those of the rows.
+func (h *Holdout) columns(features []string) ([]int, error) {
+	columns := make([]int, len(features))
+	for i, name := range features {
+		if columns[i] = slices.Index(h.Features, name); columns[i] < 0 {
+			return nil, incomparable("it needs the column %q, which the data do not have", name)
+		}
+	}
+	return columns, nil
+}
+
+// minRows is the least number of rows that a comparison says something with.
+const minRows = 20
+
+// A TooFewRowsError says that a comparison has too few rows. It is an
+// [ErrIncomparable].
+type TooFewRowsError struct{ Rows int }
+
+// Error is written for the gate, where "it" is the champion.
+func (e *TooFewRowsError) Error() string {
+	return fmt.Sprintf("%s: there are only %d rows of the hold-out that it was not trained on, fewer than %d", ErrIncomparable, e.Rows, minRows)
+}
+
+// Unwrap returns [ErrIncomparable].
+func (*TooFewRowsError) Unwrap() error { return ErrIncomparable }
+
+// unseen picks those of n rows that no model has seen. It asks each model about
+// a row at most once.
+func unseen(n int, seen ...func(row int) bool) ([]int, error) {
+	var picked []int
+	for i := range n {
+		if !slices.ContainsFunc(seen, func(seen func(int) bool) bool { return seen(i) }) {
+			picked = append(picked, i)
+		}
+	}
+	if len(picked) < minRows {
+		return nil, &TooFewRowsError{len(picked)}
+	}
+	return picked, nil
+}

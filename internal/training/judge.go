@@ -1,0 +1,157 @@
+package training
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/learn"
+	"github.com/petal-ml/petal/internal/learn/dummy"
+	"github.com/petal-ml/petal/internal/learn/inspection"
+	"github.com/petal-ml/petal/internal/learn/metrics"
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/promotion"
+)
+
+// judged is what is known of a fitted model, and the file that it is served from.
+type judged struct {
+	training, test *metrics.Report         // on the training rows and on the hold-out
+	proba          *mat.Dense              // of the hold-out, as it is served
+	priorLogLoss   float64                 // of the hold-out: any model has to beat it
+	importance     []inspection.Importance // of each feature; nil where there are too many
+	onnx           []byte
+	candidate      promotion.Candidate // as the gate sees it
+}
+
+// judge evaluates a fitted model on training rows and hold-out and writes it as
+// ONNX. The hold-out is judged as it will be served, in float32: columns that
+// differ only beyond its 24 bits, as times in nanoseconds do, must not look
+// learned.
+func judge(ctx context.Context, p prepared, f fitted) (judged, error) {
+	var j judged
+	var err error
+	if j.training, _, err = evaluate(f, p.training.x, p.training.y); err != nil {
+		return j, err
+	}
+	if j.test, j.proba, err = evaluate(f, asServed(p.test.x), p.test.y); err != nil {
+		return j, err
+	}
+	if j.priorLogLoss, err = priorLogLoss(ctx, p); err != nil {
+		return j, err
+	}
+	graph, err := learn.ToONNX(f.model, len(p.data.Features), onnx.Labels(p.data.Classes))
+	if err != nil {
+		return j, err
+	}
+	j.onnx = graph.Marshal()
+	j.candidate = promotion.Candidate{LogLoss: j.test.LogLoss, PriorLogLoss: j.priorLogLoss, Leaked: overlap(f.rows, p.test.rows)}
+	if j.candidate.Probabilities, err = probabilities(j.onnx, p, j.proba); err != nil {
+		return j, fmt.Errorf("verify the ONNX file: %w", err)
+	}
+	if j.importance, err = importance(ctx, f, p); err != nil {
+		return j, err
+	}
+	return j, ctx.Err()
+}
+
+func evaluate(f fitted, x *mat.Dense, y []int) (*metrics.Report, *mat.Dense, error) {
+	proba, err := f.model.PredictProba(x)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
+	}
+	report, err := metrics.Evaluate(y, proba)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluate %s: %w", f.candidate.Name, err)
+	}
+	return report, proba, nil
+}
+
+// asServed rounds a copy of x to the float32 that the model's input holds.
+func asServed(x *mat.Dense) *mat.Dense {
+	n, p := x.Dims()
+	rounded := mat.NewDense(n, p, nil)
+	rounded.Apply(func(_, _ int, v float64) float64 { return float64(float32(v)) }, x)
+	return rounded
+}
+
+// priorLogLoss is the hold-out's log-loss of the shares that the classes have in
+// the training rows.
+func priorLogLoss(ctx context.Context, p prepared) (float64, error) {
+	prior := &dummy.Classifier{}
+	err := prior.Fit(ctx, p.training.x, p.training.y, len(p.classes), learn.Options{})
+	if err != nil {
+		return 0, fmt.Errorf("evaluate the prior: %w", err)
+	}
+	proba, err := prior.PredictProba(p.test.x)
+	if err != nil {
+		return 0, fmt.Errorf("evaluate the prior: %w", err)
+	}
+	return metrics.LogLoss(p.test.y, proba), nil
+}
+
+// overlap counts the rows that are in both.
+func overlap(a, b []int) int {
+	in := make(map[int]bool, len(a))
+	for _, row := range a {
+		in[row] = true
+	}
+	n := 0
+	for _, row := range b {
+		if in[row] {
+			n++
+		}
+	}
+	return n
+}
+
+// onnxTolerance is what float32 may do to a probability.
+const onnxTolerance = 1e-5
+
+// probabilities runs the model file on the hold-out, as a server would (rows ×
+// classes), and makes sure that it answers as the model itself does.
+func probabilities(file []byte, p prepared, want *mat.Dense) ([]float64, error) {
+	served, err := promotion.Load(file, p.data.Features)
+	if err != nil {
+		return nil, err
+	}
+	found, err := served.Probabilities(p.holdout())
+	if err != nil {
+		return nil, err
+	}
+	classes := len(p.classes)
+	for i, probability := range found {
+		row, class := i/classes, i%classes
+		if math.Abs(probability-want.At(row, class)) > onnxTolerance {
+			return nil, fmt.Errorf("row %d of the hold-out has probability %v for class %d, the model %v", row, probability, class, want.At(row, class))
+		}
+	}
+	return found, nil
+}
+
+// Bounds of the permutation importance: it predicts rows × features × repeats
+// rows.
+const (
+	importanceRepeats  = 5
+	importanceRows     = 1000
+	importanceFeatures = 200
+)
+
+// importance asks how much each feature matters on the hold-out, or the first
+// rows of a large one. Beyond some hundred features nobody asks.
+func importance(ctx context.Context, f fitted, p prepared) ([]inspection.Importance, error) {
+	if len(p.data.Features) > importanceFeatures {
+		return nil, nil
+	}
+	rows := p.test
+	if len(rows.y) > importanceRows {
+		first := make([]int, importanceRows) // the hold-out is in random order
+		for i := range first {
+			first[i] = i
+		}
+		rows = rows.take(first)
+	}
+	return inspection.PermutationImportance(ctx, f.model, rows.x, rows.y,
+		func(y []int, proba *mat.Dense) float64 { return -metrics.LogLoss(y, proba) }, importanceRepeats, p.params.Seed())
+}
