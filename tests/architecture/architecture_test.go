@@ -17,34 +17,6 @@ import (
 
 const module = "github.com/petal-ml/petal/"
 
-// floors gives every package, with what lies below its folder, a floor. An
-// import goes to a lower floor or stays in its own folder.
-var floors = map[string]int{
-	"cmd":                 6,
-	"internal/app":        5,
-	"internal/httpapi":    4,
-	"internal/training":   4,
-	"internal/promotion":  3,
-	"internal/serving":    3,
-	"internal/learn":      2,
-	"internal/scoring":    2,
-	"internal/registry":   2,
-	"internal/settings":   2,
-	"internal/access":     3,
-	"internal/command":    3,
-	"internal/model":      2,
-	"internal/onnx":       1,
-	"internal/mlflow":     1,
-	"internal/dataset":    1,
-	"internal/dvc":        1,
-	"internal/account":    2,
-	"internal/token":      2,
-	"internal/credential": 1,
-	"internal/mlmodel":    0,
-	"internal/atomicfile": 0,
-	"internal/version":    0,
-}
-
 // forbidden lists what a package must not link, directly or through others, and
 // why. As for the go command, a path that ends in /... holds all below it; from
 // always does. One behind a ! may be linked all the same.
@@ -159,25 +131,6 @@ type listed struct {
 	Error      *struct{ Err string }
 }
 
-func TestImportsPointDown(t *testing.T) {
-	packages := list(t)
-	for _, pkg := range packages {
-		if isTestHelper(pkg.ImportPath) {
-			continue
-		}
-		floor, home, known := floorOf(pkg.ImportPath)
-		require.Truef(t, known, "%s has no floor: give it one in the table above", pkg.ImportPath)
-		for _, imported := range pkg.Imports {
-			below, folder, known := floorOf(imported)
-			if !known || folder == home && folder != "internal/app" {
-				continue
-			}
-			assertf(t, below < floor, "%s (floor %d) imports %s (floor %d): arrows point down",
-				pkg.ImportPath, floor, imported, below)
-		}
-	}
-}
-
 func TestForbiddenImports(t *testing.T) {
 	packages := list(t)
 	for _, rule := range forbidden {
@@ -244,16 +197,6 @@ func list(t *testing.T) []listed {
 	}
 	require.NotEmpty(t, packages)
 	return packages
-}
-
-// floorOf finds the entry of the table whose folder holds the package.
-func floorOf(path string) (floor int, folder string, known bool) {
-	for folder, floor := range floors {
-		if within(path, module+folder) {
-			return floor, folder, true
-		}
-	}
-	return 0, "", false
 }
 
 // matches compares a path with a pattern of the table, where ours stand without

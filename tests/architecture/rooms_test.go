@@ -1,0 +1,176 @@
+package architecture
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv"
+)
+
+var update = flag.Bool("update", false, "write the table of rooms into docs/architecture.md")
+
+// room is a folder of packages. An import goes to a room on a lower floor or
+// stays in its own folder below internal (not so in internal/app, where two
+// programs are put together).
+type room struct {
+	floor       int
+	folder      string // what lies below it belongs to it, unless it has a room of its own
+	owns        string
+	mustNotKnow string
+}
+
+// rooms is the plan of the house, from the top floor down. docs/architecture.md
+// shows it: go test ./tests/architecture -update.
+var rooms = []room{
+	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: signals, exit codes", mustNotKnow: "anything else"},
+	{floor: 7, folder: "internal/app", owns: "`api`, `trainer`: what is wired to what, start and stop order. Neither program links the other's half", mustNotKnow: "HTTP details, SQL, protocols"},
+	{floor: 6, folder: "internal/httpapi", owns: "routes, limits, strict bodies, the shape of every answer and error", mustNotKnow: "SQL, MLflow, files"},
+	{floor: 5, folder: "internal/training", owns: "the pipeline: data, candidates, evaluation, registration", mustNotKnow: "routes, accounts"},
+	{floor: 5, folder: "internal/training/pictures", owns: "the plots that a run shows", mustNotKnow: "registry, files"},
+	{floor: 4, folder: "internal/promotion", owns: "which version is the champion: promote, roll back, the gate between two versions", mustNotKnow: "how models are trained, HTTP"},
+	{floor: 4, folder: "internal/serving", owns: "the live model: watch the alias, verify, load, warm, swap, keep the last good one", mustNotKnow: "HTTP, accounts, training"},
+	{floor: 4, folder: "internal/access", owns: "who bears a token or an API key", mustNotKnow: "SQL, HTTP"},
+	{floor: 4, folder: "internal/command", owns: "a command line, exit codes, what a program sees of its environment", mustNotKnow: "what the commands do"},
+	{floor: 3, folder: "internal/registry", owns: "versions, aliases, runs: one port, two backends, one conformance suite", mustNotKnow: "estimators, REST"},
+	{floor: 3, folder: "internal/scoring", owns: "a model file run on the rows of a file: `api model check` and `predict`", mustNotKnow: "HTTP, accounts"},
+	{floor: 3, folder: "internal/account", owns: "users, passwords, scopes, throttling, API keys, revocation, audit", mustNotKnow: "tokens, HTTP"},
+	{floor: 3, folder: "internal/account/sqlstore", owns: "accounts in SQLite and PostgreSQL", mustNotKnow: "tokens, HTTP"},
+	{floor: 3, folder: "internal/token", owns: "issuing and verifying access tokens, keys and their rotation", mustNotKnow: "users, HTTP"},
+	{floor: 3, folder: "internal/settings", owns: "environment, `.env`, `mlflow.yaml`", mustNotKnow: "what the settings are for"},
+	{floor: 2, folder: "internal/model", owns: "one servable model: files in, scores and explanations out", mustNotKnow: "registries, HTTP"},
+	{floor: 2, folder: "internal/mlflow", owns: "MLflow's REST interface, quirks included", mustNotKnow: "everything but `mlmodel`"},
+	{floor: 2, folder: "internal/learn", owns: "estimators, preprocessing, metrics, splits; each estimator writes ONNX", mustNotKnow: "files, MLflow"},
+	{floor: 2, folder: "internal/dvc", owns: "pointers, configuration, remotes, verified pull", mustNotKnow: "what the files hold"},
+	{floor: 2, folder: "internal/credential", owns: "the rules for names, passwords and keys; secrets in files", mustNotKnow: "users, tokens"},
+	{floor: 1, folder: "internal/onnx", owns: "the model file: read, validate, write", mustNotKnow: "everything"},
+	{floor: 1, folder: "internal/onnx/eval", owns: "compile a graph and run it", mustNotKnow: "everything but the file"},
+	{floor: 1, folder: "internal/mlmodel", owns: "the MLmodel file, the model directory around it, the names that MLflow takes", mustNotKnow: "everything"},
+	{floor: 1, folder: "internal/dataset", owns: "tables: CSV, columns and their kinds, digest", mustNotKnow: "everything"},
+	{floor: 0, folder: "internal/atomicfile", owns: "files and folders that appear whole or not at all, and outlast a power cut", mustNotKnow: "everything"},
+	{floor: 0, folder: "internal/version", owns: "which version this is", mustNotKnow: "everything"},
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, pkg := range list(t) {
+		if isTestHelper(pkg.ImportPath) {
+			continue
+		}
+		from, known := roomOf(pkg.ImportPath)
+		require.Truef(t, known, "%s has no room: give it one in the list above", pkg.ImportPath)
+		for _, imported := range pkg.Imports {
+			to, known := roomOf(imported)
+			if !known || from.home() == to.home() && from.home() != "internal/app" {
+				continue
+			}
+			assertf(t, to.floor < from.floor, "%s (floor %d) imports %s (floor %d): arrows point down",
+				pkg.ImportPath, from.floor, imported, to.floor)
+		}
+	}
+}
+
+// A room that is empty, stands twice or above a higher one is a plan of another
+// house.
+func TestRoomsAreInOrderAndLivedIn(t *testing.T) {
+	packages := list(t)
+	for i, r := range rooms {
+		lived := slices.ContainsFunc(packages, func(pkg listed) bool { return within(pkg.ImportPath, module+r.folder) })
+		assertf(t, lived, "%s holds no package", r.folder)
+		assertf(t, i == 0 || r.floor <= rooms[i-1].floor, "%s stands below %s in the list, but on a higher floor", r.folder, rooms[max(i-1, 0)].folder)
+		assertf(t, r.owns != "" && r.mustNotKnow != "", "%s: say what it owns and what it must not know", r.folder)
+		for _, other := range rooms[:i] {
+			assertf(t, other.folder != r.folder, "%s stands twice in the list", r.folder)
+		}
+	}
+}
+
+// Go forbids circles between packages; this forbids them between folders below
+// internal, where a folder's packages might otherwise take turns.
+func TestFoldersFormNoCircle(t *testing.T) {
+	uses := map[string][]string{}
+	for _, pkg := range list(t) {
+		from := homeOf(pkg.ImportPath)
+		for _, imported := range pkg.Imports {
+			if to := homeOf(imported); to != "" && to != from && !isTestHelper(pkg.ImportPath) && !slices.Contains(uses[from], to) {
+				uses[from] = append(uses[from], to)
+			}
+		}
+	}
+	require.Greater(t, len(uses), 10)
+	done := map[string]bool{}
+	var visit func(folder string, path []string)
+	visit = func(folder string, path []string) {
+		require.NotContains(t, path, folder, "a circle of folders")
+		if done[folder] {
+			return
+		}
+		for _, next := range uses[folder] {
+			visit(next, append(path, folder))
+		}
+		done[folder] = true
+	}
+	for folder := range uses {
+		visit(folder, nil)
+	}
+}
+
+const (
+	tableBegin = "<!-- Made from tests/architecture/rooms_test.go by: go test ./tests/architecture -update -->\n"
+	tableEnd   = "<!-- The end of what is made. -->\n"
+)
+
+func TestTheDocumentedTableIsThePlan(t *testing.T) {
+	page := filepath.Join(testenv.Root(t), "docs", "architecture.md")
+	content, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(content), tableBegin)
+	require.True(t, found, "docs/architecture.md has no place for the table: %s", tableBegin)
+	_, after, found := strings.Cut(rest, tableEnd)
+	require.True(t, found, "docs/architecture.md: the table has no end: %s", tableEnd)
+	want := before + tableBegin + table() + tableEnd + after
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(want), 0o600))
+		return
+	}
+	require.Equal(t, want, string(content), "the table is another one: go test ./tests/architecture -update")
+}
+
+func table() string {
+	text := "\n| floor | room | it owns | it must not know |\n|---|---|---|---|\n"
+	for _, r := range rooms {
+		text += fmt.Sprintf("| %d | `%s` | %s | %s |\n", r.floor, r.folder, r.owns, r.mustNotKnow)
+	}
+	return text + "\n"
+}
+
+// roomOf finds the room of a package: the one with the longest folder.
+func roomOf(path string) (found room, known bool) {
+	for _, r := range rooms {
+		if within(path, module+r.folder) && len(r.folder) > len(found.folder) {
+			found, known = r, true
+		}
+	}
+	return found, known
+}
+
+func (r room) home() string { return homeOf(module + r.folder) }
+
+// homeOf is cmd, or the folder below internal that holds the package; empty for
+// packages of others.
+func homeOf(path string) string {
+	path, ours := strings.CutPrefix(path, module)
+	if !ours {
+		return ""
+	}
+	elements := strings.SplitN(path, "/", 3)
+	if elements[0] == "internal" && len(elements) > 1 {
+		return elements[0] + "/" + elements[1]
+	}
+	return elements[0]
+}
