@@ -33,6 +33,7 @@ import (
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
@@ -66,7 +67,13 @@ type holder struct{ atomic.Pointer[serving.Live] }
 
 func (h *holder) Current() *serving.Live { return h.Load() }
 
-func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fixture {
+// A config is what a fixture is made of.
+type config struct {
+	httpapi.Config
+	predict predict.Config
+}
+
+func newFixture(t testing.TB, change ...func(*config, *http.Server)) *fixture {
 	t.Helper()
 	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: new(testenv.Buffer)}
 	log := slog.New(slog.NewTextHandler(f.log, nil))
@@ -87,16 +94,20 @@ func newFixture(t testing.TB, change ...func(*httpapi.Config, *http.Server)) *fi
 	t.Cleanup(func() { assert.NoError(t, f.guard.Close()) })
 	f.models.Store(load(t, servingtest.Iris(t), "3"))
 
-	cfg := httpapi.Config{
-		Models: &f.models, Accounts: f.accounts, Issuer: issuer,
-		Bearers: access.NewGate(verifier, f.guard), KeySet: f.keys.JWKS,
-		PredictMaxBytes: maxBody, BatchMaxBytes: 1 << 20, Log: log, Registry: f.metrics,
+	cfg := config{
+		Config: httpapi.Config{
+			Accounts: f.accounts, Issuer: issuer, KeySet: f.keys.JWKS,
+			PredictMaxBytes: maxBody, BatchMaxBytes: 1 << 20, Log: log, Registry: f.metrics,
+		},
+		predict: predict.Config{Models: &f.models, Bearers: access.NewGate(verifier, f.guard), Metrics: f.metrics},
 	}
 	server := httpapi.NewServer(nil, log)
 	for _, c := range change {
 		c(&cfg, server)
 	}
-	handler, err := httpapi.New(cfg)
+	cfg.Predict, err = predict.New(cfg.predict)
+	require.NoError(t, err)
+	handler, err := httpapi.New(cfg.Config)
 	require.NoError(t, err)
 	f.handler = handler
 	server.Handler = checkSpec(t, handler)
@@ -397,7 +408,7 @@ func chunked(body string) string {
 
 // Row 16: a body that does not come.
 func TestSlowBody(t *testing.T) {
-	f := newFixture(t, func(_ *httpapi.Config, s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
+	f := newFixture(t, func(_ *config, s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
 	a := f.raw(t, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "+f.token+
 		"\r\nContent-Length: 30\r\n\r\n{\"feat")
 	requireProblem(t, a, http.StatusRequestTimeout)
@@ -598,7 +609,7 @@ func TestTokenThrottle(t *testing.T) {
 }
 
 func TestTrustedProxies(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
+	f := newFixture(t, func(c *config, _ *http.Server) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	f.do(t, http.MethodGet, "/nowhere", "", "X-Forwarded-For", "198.51.100.7, 203.0.113.5")
@@ -748,8 +759,8 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 
 // A fault of ours is a 500 that says nothing about it; the log does.
 func TestFaultsOfOurs(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
-		c.Accounts, c.Bearers = brokenAccounts{}, brokenBearers{}
+	f := newFixture(t, func(c *config, _ *http.Server) {
+		c.Accounts, c.predict.Bearers = brokenAccounts{}, brokenBearers{}
 	})
 	a := f.predict(t, `{"features":[5.1,3.5,1.4,0.2]}`)
 	p := requireProblem(t, a, 503)

@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/token"
 	"github.com/petal-ml/petal/tests/testenv"
 )
@@ -56,7 +55,7 @@ const (
 func TestBadInputs(t *testing.T) {
 	for path, level := range map[string]slog.Level{"fast": slog.LevelInfo, "strict": slog.LevelDebug} {
 		t.Run(path, func(t *testing.T) {
-			f := newFixture(t, func(c *httpapi.Config, s *http.Server) {
+			f := newFixture(t, func(c *config, s *http.Server) {
 				c.Log = slog.New(slog.NewTextHandler(new(testenv.Buffer), &slog.HandlerOptions{Level: level}))
 				s.ReadHeaderTimeout, s.ReadTimeout = 300*time.Millisecond, 300*time.Millisecond
 			})

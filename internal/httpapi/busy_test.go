@@ -10,13 +10,12 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/httpapi"
 )
 
 // Logins past the bound are turned away, told when to come back; tokens that are
 // out go on working.
 func TestTooManyLogins(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Accounts = busyAccounts{} })
+	f := newFixture(t, func(c *config, _ *http.Server) { c.Accounts = busyAccounts{} })
 	a := f.login(t, form("username", testUser, "password", testPassword))
 	requireOAuth(t, a, http.StatusServiceUnavailable, "temporarily_unavailable")
 	assert.Equal(t, "1", a.header.Get("Retry-After"))
@@ -25,7 +24,7 @@ func TestTooManyLogins(t *testing.T) {
 
 // While the accounts cannot be reached, a login says so; why, the log says.
 func TestLoginsWithoutDatabase(t *testing.T) {
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Accounts = lostAccounts{} })
+	f := newFixture(t, func(c *config, _ *http.Server) { c.Accounts = lostAccounts{} })
 	a := f.login(t, form("username", testUser, "password", testPassword))
 	requireOAuth(t, a, http.StatusServiceUnavailable, "temporarily_unavailable")
 	assert.Equal(t, "5", a.header.Get("Retry-After"))

@@ -1,8 +1,8 @@
-// Package httpapi is Petal's face on HTTP: routes, authentication, limits,
-// strict reading of bodies, and the shape of every answer and error.
+// Package httpapi is the API over HTTP: the list of all routes and the server
+// that answers them.
 //
-// Errors are RFC 9457 problem documents, except at /token, which speaks
-// RFC 6749. Whoever may not come in hears so before a byte of the body is read.
-// Nothing that a client sent is repeated to it, and no text of Go's own errors
-// leaves the process.
+// A folder below holds each dialect: native, oauth, mlflow and inference; openapi
+// describes them all. A dialect lists its routes; its handlers return errors as
+// values (package problem), which the dialect of the route puts into its words.
+// Who may not ask is told so before a byte of the body is read.
 package httpapi

@@ -6,14 +6,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/petal-ml/petal/internal/httpapi"
 )
 
 // A server that is about to stop answers still, and says that it ends.
 func TestDraining(t *testing.T) {
 	draining := make(chan struct{})
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.Draining = draining })
+	f := newFixture(t, func(c *config, _ *http.Server) { c.Draining = draining })
 	require.False(t, f.predict(t, `{"features":[1,2,3,4]}`).closed)
 	close(draining)
 	for _, body := range []string{`{"features":[1,2,3,4]}`, `{"instances":[[1,2,3,4]]}`} {

@@ -1,8 +1,19 @@
 package httpapi
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"log/slog"
+
+	"github.com/petal-ml/petal/internal/httpapi/openapi"
+	"github.com/petal-ml/petal/internal/httpapi/route"
+)
 
 // SpecificationForTest is the specification that a handler of [New] serves.
 func SpecificationForTest() *huma.OpenAPI {
-	return specification((&api{}).routes(), &samples{})
+	all, err := dialects(Config{Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	return openapi.Specification(all, &route.Samples{})
 }

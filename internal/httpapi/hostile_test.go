@@ -15,8 +15,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/petal-ml/petal/internal/httpapi"
 )
 
 // What a request claims to bring is not believed: nothing of that size is made.
@@ -104,10 +102,10 @@ func TestNoRequestIsSmuggled(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(string(answers), "HTTP/1.1 "), string(answers))
 }
 
-// Large bodies together are bounded; small ones always find room.
+// What large bodies make together is bounded; small ones always find room.
 func TestManyLargeBodies(t *testing.T) {
-	const limit = 256 << 10 // of one; two may be in work
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.BatchMaxBytes = limit })
+	const limit = 256 << 10 // of one; its rows and their answer take 6 MiB with it
+	f := newFixture(t, func(c *config, _ *http.Server) { c.BatchMaxBytes, c.predict.MemoryLimit = limit, 10<<20 })
 	ask := func(body io.Reader) *httptest.ResponseRecorder {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/invocations", body)
 		request.Header.Set("Authorization", "Bearer "+f.token)

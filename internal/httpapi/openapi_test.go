@@ -144,13 +144,13 @@ func TestSpecificationPromisesNothingElse(t *testing.T) {
 // provoke makes the API give a status, if it can.
 func provoke(t *testing.T, op *huma.Operation, code string) int {
 	t.Helper()
-	f := newFixture(t, func(c *httpapi.Config, s *http.Server) {
+	f := newFixture(t, func(c *config, s *http.Server) {
 		s.ReadTimeout = 150 * time.Millisecond
 		switch {
 		case code == "500" && op.Path == "/token":
 			c.Accounts = brokenAccounts{}
 		case code == "500":
-			c.Models = brokenModels{}
+			c.predict.Models = brokenModels{}
 		case code == "503" && op.Path == "/token":
 			c.Accounts = busyAccounts{}
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -21,7 +20,7 @@ import (
 // same bytes, to good requests and bad ones.
 func TestBothPathsAgree(t *testing.T) {
 	fast := newFixture(t)
-	strict := newFixture(t, func(c *httpapi.Config, _ *http.Server) {
+	strict := newFixture(t, func(c *config, _ *http.Server) {
 		c.Log = slog.New(slog.NewTextHandler(new(testenv.Buffer), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	id := regexp.MustCompile(`"request_id":"[^"]*"`)
@@ -58,7 +57,7 @@ func TestBothPathsAgree(t *testing.T) {
 // in nothing but the request's name.
 func FuzzBothPaths(f *testing.F) {
 	fast := newFixture(f)
-	strict := newFixture(f, func(c *httpapi.Config, _ *http.Server) {
+	strict := newFixture(f, func(c *config, _ *http.Server) {
 		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})) //nolint:sloglint // it is asked for the level
 	})
 	const plain = "application/json"

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -10,44 +9,22 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/petal-ml/petal/internal/access"
-	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/internal/httpapi/inference"
+	"github.com/petal-ml/petal/internal/httpapi/mlflow"
+	"github.com/petal-ml/petal/internal/httpapi/native"
+	"github.com/petal-ml/petal/internal/httpapi/oauth"
+	"github.com/petal-ml/petal/internal/httpapi/openapi"
+	"github.com/petal-ml/petal/internal/httpapi/problem"
+	"github.com/petal-ml/petal/internal/httpapi/route"
+	"github.com/petal-ml/petal/internal/predict"
 )
-
-// Models holds the model that serves.
-type Models interface {
-	// Current returns nil until a model is loaded.
-	Current() *serving.Live
-}
-
-// Accounts knows the users.
-type Accounts interface {
-	// Authenticate checks a password. Its errors are those of package account.
-	Authenticate(ctx context.Context, name, password string, addr netip.Addr) (account.User, error)
-}
-
-// TokenIssuer signs access tokens.
-type TokenIssuer interface {
-	Issue(g token.Grant) (string, token.Claims, error)
-	Lifetime() time.Duration
-}
-
-// Bearers tells who bears a token or an API key. Its errors are those of package
-// access.
-type Bearers interface {
-	Authenticate(ctx context.Context, bearer string) (access.Principal, error)
-}
 
 // Config is what the API is made of. All but TrustedProxies is required.
 type Config struct {
-	Models   Models
-	Accounts Accounts
-	Issuer   TokenIssuer
-	Bearers  Bearers
+	Predict  *predict.Service
+	Accounts oauth.Accounts
+	Issuer   oauth.TokenIssuer
 	// KeySet returns the public keys of tokens, a JSON Web Key Set.
 	KeySet func() []byte
 
@@ -69,28 +46,24 @@ type Config struct {
 	}
 }
 
-// api holds what the handlers share.
-type api struct {
-	cfg       Config
-	log       *slog.Logger
-	metrics   *metrics
-	table     []route
-	scrape    http.Handler
-	router    *chi.Mux
-	encoders  encoderCache
-	desks     desks
-	admission *admission
-	documents documentCache
+// isDraining says whether the server is about to stop.
+func (c *Config) isDraining() bool {
+	select {
+	case <-c.Draining:
+		return true
+	default:
+		return false
+	}
 }
 
-// Paths of the routes.
-const (
-	tokenPath       = "/token"
-	predictPath     = "/predict"
-	modelInfoPath   = "/model-info"
-	invocationsPath = "/invocations"
-	inferencePath   = "/v2"
-)
+// server is the handler of the whole API.
+type server struct {
+	cfg      Config
+	metrics  *metrics
+	dialects []route.Dialect
+	router   *chi.Mux
+	fast     []*route.Route // those that answer plain requests before the router
+}
 
 // New returns the handler of the whole API.
 func New(cfg Config) (http.Handler, error) {
@@ -98,24 +71,98 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{admission: newAdmission(), cfg: cfg, log: cfg.Log, metrics: m, router: chi.NewRouter()}
-	a.router.Use(clientIP(cfg.TrustedProxies), a.observe, a.recover)
-	a.router.NotFound(a.notFound)
-	a.router.MethodNotAllowed(a.methodNotAllowed)
-
-	a.scrape = promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelError),
-	})
-	a.table = a.routes()
-	a.mount(a.table)
-	assets := a.docsAssets()
-	a.router.Get(docsPath+"/*", assets)
-	a.router.Head(docsPath+"/*", assets)
-	return a, nil
+	s := &server{cfg: cfg, metrics: m, router: chi.NewRouter()}
+	if s.dialects, err = dialects(cfg); err != nil {
+		return nil, err
+	}
+	s.router.Use(clientIP(cfg.TrustedProxies), s.observe)
+	s.router.NotFound(s.notFound)
+	s.router.MethodNotAllowed(s.methodNotAllowed)
+	for i := range s.dialects {
+		s.mount(&s.dialects[i])
+	}
+	return s, nil
 }
 
-// metricsPage is GET /metrics.
-func (a *api) metricsPage(w http.ResponseWriter, r *http.Request) { a.scrape.ServeHTTP(w, r) }
+// dialects lists all that the API answers, in the order of the documentation.
+func dialects(cfg Config) ([]route.Dialect, error) {
+	login, err := oauth.New(oauth.Config{Accounts: cfg.Accounts, Issuer: cfg.Issuer, Log: cfg.Log, Metrics: cfg.Registry})
+	if err != nil {
+		return nil, err
+	}
+	keys := native.Problems()
+	keys.Routes = []route.Route{oauth.KeySet(cfg.KeySet)}
+	all := []route.Dialect{
+		native.New(native.Config{Predict: cfg.Predict, MaxBytes: cfg.PredictMaxBytes, IsDraining: cfg.isDraining, Log: cfg.Log}),
+		login, keys,
+	}
+	all = append(all, mlflow.Dialects(mlflow.Config{Predict: cfg.Predict, MaxBytes: cfg.BatchMaxBytes}, native.Problems())...)
+	all = append(all, inference.New(inference.Config{Predict: cfg.Predict, MaxBytes: cfg.BatchMaxBytes}))
+
+	docs := openapi.New(cfg.Predict)
+	service := &service{cfg: cfg}
+	open := native.Problems()
+	open.Routes = append(service.routes(), docs.Routes()...)
+	all = append(all, open)
+	docs.Describe(all)
+	service.list(all)
+	return all, nil
+}
+
+// mount puts the routes of a dialect on the router.
+func (s *server) mount(d *route.Dialect) {
+	for i := range d.Routes {
+		r := &d.Routes[i]
+		h := s.handler(d, r)
+		s.router.Method(r.Method, r.Path, h)
+		if r.Method == http.MethodGet {
+			s.router.Head(r.Path, h)
+		}
+		if !r.Hidden {
+			s.metrics.known(r.Method, r.Path)
+		}
+		if r.Fast != nil {
+			s.fast = append(s.fast, r)
+		}
+	}
+}
+
+// handler answers a request to a route, and its errors in the route's dialect.
+func (s *server) handler(d *route.Dialect, r *route.Route) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		defer s.recover(d, w, req)
+		err := s.authorize(req, r.Scope)
+		if err == nil {
+			err = r.Handle(w, req)
+		}
+		if err != nil {
+			s.fail(d, w, req, problem.Of(err))
+		}
+	}
+}
+
+// ServeHTTP answers plain requests of some routes on a short way, and all others,
+// and all that is wrong with one, through the router. The two give the same
+// answers.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for _, fast := range s.fast {
+		if r.Method == fast.Method && r.URL.Path == fast.Path && s.serveFast(fast, w, r) {
+			return
+		}
+	}
+	s.router.ServeHTTP(w, r)
+}
+
+func (s *server) serveFast(fast *route.Route, w http.ResponseWriter, r *http.Request) bool {
+	start := time.Now()
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	if !fast.Fast(w, r) {
+		return false
+	}
+	s.metrics.observe(fast.Method, fast.Path, http.StatusOK, time.Since(start))
+	return true
+}
 
 // NewServer returns an HTTP server with the limits of the API. The caller
 // listens.
@@ -132,26 +179,6 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		// What clients do to connections is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
-	fail(w, r, errNotFound)
-}
-
-// methodNotAllowed answers with the methods that the path does take.
-func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	allowed := false
-	for _, m := range methods {
-		if a.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
-			w.Header().Add("Allow", m)
-			allowed = true
-		}
-	}
-	if !allowed { // chi says so of a method it never heard of, on any path
-		fail(w, r, errNotFound)
-		return
-	}
-	fail(w, r, errNotAllowed)
 }
 
 // clientIP finds the address of the client: that of the connection, or behind

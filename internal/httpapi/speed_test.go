@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
 )
 
@@ -31,7 +30,7 @@ type replay struct {
 
 func newReplay(t testing.TB, path string, content []byte, headers ...string) *replay {
 	t.Helper()
-	f := newFixture(t, func(c *httpapi.Config, _ *http.Server) { c.PredictMaxBytes = 1 << 20 })
+	f := newFixture(t, func(c *config, _ *http.Server) { c.PredictMaxBytes = 1 << 20 })
 	r := &replay{handler: f.handler, content: content, header: http.Header{}}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, &r.body)
 	require.NoError(t, err)

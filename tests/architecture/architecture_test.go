@@ -41,6 +41,11 @@ var forbidden = []struct {
 		"routes know neither SQL nor where models come from",
 	},
 	{
+		"internal/predict",
+		[]string{"internal/httpapi/...", "github.com/go-chi/...", "github.com/danielgtaylor/...", "database/sql", "internal/settings/...", "internal/training/...", "internal/learn/..."},
+		"rows are answered whatever protocol they came by",
+	},
+	{
 		"internal/training",
 		[]string{"internal/account/...", "internal/token/...", "internal/serving/...", "database/sql"},
 		"the pipeline knows no users and never speaks to the API",

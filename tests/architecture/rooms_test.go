@@ -31,7 +31,8 @@ type room struct {
 var rooms = []room{
 	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: signals, exit codes", mustNotKnow: "anything else"},
 	{floor: 7, folder: "internal/app", owns: "`api`, `trainer`: what is wired to what, start and stop order. Neither program links the other's half", mustNotKnow: "HTTP details, SQL, protocols"},
-	{floor: 6, folder: "internal/httpapi", owns: "routes, limits, strict bodies, the shape of every answer and error", mustNotKnow: "SQL, MLflow, files"},
+	{floor: 6, folder: "internal/httpapi", owns: "HTTP: a package a dialect (`native`, `oauth`, `mlflow`, `inference`), each with its routes; errors as values (`problem`); the document (`openapi`)", mustNotKnow: "SQL, files, where models come from"},
+	{floor: 5, folder: "internal/predict", owns: "one service below every protocol: who may ask, which model answers, room for the work in time and memory, evaluation, explanation", mustNotKnow: "HTTP, SQL"},
 	{floor: 5, folder: "internal/training", owns: "the pipeline: data, candidates, evaluation, registration", mustNotKnow: "routes, accounts"},
 	{floor: 5, folder: "internal/training/pictures", owns: "the plots that a run shows", mustNotKnow: "registry, files"},
 	{floor: 4, folder: "internal/promotion", owns: "which version is the champion: promote, roll back, the gate between two versions", mustNotKnow: "how models are trained, HTTP"},

@@ -31,7 +31,7 @@ func TestKeyCommands(t *testing.T) {
 	assert.Contains(t, errs, id)
 	assert.NotContains(t, errs, key)
 
-	status, label := predict(t, s, key) // at once
+	status, label := postRow(t, s, key) // at once
 	require.Equal(t, http.StatusOK, status)
 	assert.Equal(t, "setosa", label)
 	assert.Equal(t, http.StatusForbidden, get(t, s, "/model-info", key), "the key has no such scope")
@@ -93,7 +93,7 @@ func TestRevokeCommands(t *testing.T) {
 	require.Equal(t, 0, code, errs)
 	assert.Equal(t, "token "+claims.ID+" revoked\n", out)
 	refusedSoon(t, s, second, "a revoked token")
-	status, _ := predict(t, s, third)
+	status, _ := postRow(t, s, third)
 	assert.Equal(t, http.StatusOK, status, "the user's other token is good")
 
 	code, out, errs = p.run(t, "", "user", "revoke", "student")
@@ -102,7 +102,7 @@ func TestRevokeCommands(t *testing.T) {
 	refusedSoon(t, s, third, "a revoked user")
 	status, again := login(t, s, "student", password)
 	require.Equal(t, http.StatusOK, status)
-	status, _ = predict(t, s, again)
+	status, _ = postRow(t, s, again)
 	assert.Equal(t, http.StatusOK, status, "who logs in again is let in at once")
 	for _, line := range []string{
 		`msg="model serves" .* audit=true`,
@@ -154,14 +154,14 @@ func TestEdDSA(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, raw := login(t, s, "student", p.initialPassword(t))
 		require.Equal(t, http.StatusOK, status)
-		status, _ = predict(t, s, raw)
+		status, _ = postRow(t, s, raw)
 		require.Equal(t, http.StatusOK, status)
 		require.NoError(t, verified(raw))
 		parsed, _, err := jwt.NewParser().ParseUnverified(raw, jwt.MapClaims{})
 		require.NoError(t, err)
 		return parsed.Header["kid"] == id
 	}, 20*time.Second, 500*time.Millisecond, "tokens are signed with the new key")
-	status, _ := predict(t, s, old)
+	status, _ := postRow(t, s, old)
 	assert.Equal(t, http.StatusOK, status)
 	require.NoError(t, verified(old))
 	assert.NoFileExists(t, filepath.Join(p.dir, "var", "secret_key"), "no secret is made that nobody needs")

@@ -118,7 +118,7 @@ func login(t *testing.T, s *Server, user, password string) (status int, token st
 	return resp.StatusCode, answer.AccessToken
 }
 
-func predict(t *testing.T, s *Server, token string) (status int, label string) {
+func postRow(t *testing.T, s *Server, token string) (status int, label string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Address().String()+"/predict", strings.NewReader(setosa))
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func predict(t *testing.T, s *Server, token string) (status int, label string) {
 func refusedSoon(t *testing.T, s *Server, token, why string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		status, _ := predict(t, s, token)
+		status, _ := postRow(t, s, token)
 		return status == http.StatusUnauthorized
 	}, 3*time.Second, 20*time.Millisecond, why)
 }
@@ -149,13 +149,13 @@ func TestServesAndRestartsWithoutRegistry(t *testing.T) {
 	password := p.initialPassword(t)
 	status, token := login(t, s, "student", password)
 	require.Equal(t, http.StatusOK, status)
-	status, label := predict(t, s, token)
+	status, label := postRow(t, s, token)
 	require.Equal(t, http.StatusOK, status)
 	assert.Equal(t, "setosa", label)
 
 	p.promote(t, servingtest.Constant(t, 2))
 	require.Eventually(t, func() bool {
-		_, label := predict(t, s, token)
+		_, label := postRow(t, s, token)
 		return label == "virginica"
 	}, 5*time.Second, 10*time.Millisecond, "the new champion")
 	assert.NotContains(t, p.log.String(), password)
@@ -164,7 +164,7 @@ func TestServesAndRestartsWithoutRegistry(t *testing.T) {
 
 	require.NoError(t, os.RemoveAll(p.registry()))
 	s = p.start(t)
-	status, label = predict(t, s, token) // at once: the token, the user and the model are kept
+	status, label = postRow(t, s, token) // at once: the token, the user and the model are kept
 	require.Equal(t, http.StatusOK, status)
 	assert.Equal(t, "virginica", label)
 	assert.Equal(t, password, p.initialPassword(t))
@@ -319,7 +319,7 @@ func TestUserCommands(t *testing.T) {
 	assert.Equal(t, "user ann added with the scopes predict\n", out)
 	status, token := login(t, s, "ann", "quiet-harbour-lantern")
 	require.Equal(t, http.StatusOK, status)
-	status, _ = predict(t, s, token)
+	status, _ = postRow(t, s, token)
 	assert.Equal(t, http.StatusOK, status)
 
 	code, _, errs = p.run(t, "quiet-harbour-lantern\n", "user", "passwd")

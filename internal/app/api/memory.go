@@ -33,6 +33,15 @@ func limitMemory(p *Process, log *slog.Logger) {
 	}
 }
 
+// softLimit is the limit of memory that limitMemory or GOMEMLIMIT has set, in
+// bytes; 0 where there is none.
+func softLimit() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
 // gcPercent is by how much of what is in use the heap grows before it is collected.
 const gcPercent = 200
 

@@ -38,7 +38,7 @@ func TestReplicas(t *testing.T) {
 	}
 	allowed := func(s *Server, bearer, why string) {
 		t.Helper()
-		status, _ := predict(t, s, bearer)
+		status, _ := postRow(t, s, bearer)
 		require.Equal(t, http.StatusOK, status, why)
 	}
 

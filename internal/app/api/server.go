@@ -21,6 +21,7 @@ import (
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
@@ -221,9 +222,14 @@ func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (
 	if err != nil {
 		return nil, err
 	}
+	service, err := predict.New(predict.Config{
+		Models: s.follower, Bearers: access.NewGate(verifier, s.guard), Metrics: metrics, MemoryLimit: softLimit(),
+	})
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
-		Models: s.follower, Accounts: s.accounts, Issuer: issuer,
-		Bearers: access.NewGate(verifier, s.guard), KeySet: func() []byte { return verifier.Keys().JWKS() },
+		Predict: service, Accounts: s.accounts, Issuer: issuer, KeySet: func() []byte { return verifier.Keys().JWKS() },
 		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), TrustedProxies: s.cfg.TrustedProxies, Draining: s.draining,
 		Log: s.log, Registry: metrics,
 	})

@@ -1,0 +1,370 @@
+// Package jsonbody reads JSON where encoding/json is too lenient: a repeated key,
+// anything after the value, a byte order mark, invalid UTF-8 and a number beyond
+// float64 are all errors, and nothing nests deeper than the caller's shape.
+package jsonbody
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/petal-ml/petal/internal/httpapi/problem"
+	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/predict"
+)
+
+// MaxMembers bounds the keys of an object and the columns of a CSV, which take
+// much more memory than bytes in the body.
+const MaxMembers = 100_000
+
+// A Decoder walks over one JSON text from left to right. Its methods are told
+// the location they stand at, for the errors they make.
+type Decoder struct {
+	data []byte
+	pos  int
+}
+
+// New returns a decoder at the start of a text.
+func New(data []byte) *Decoder { return &Decoder{data: data} }
+
+// CheckText refuses what no JSON text may be, before any of it is read.
+func (d *Decoder) CheckText() error {
+	switch {
+	case len(d.data) == 0:
+		return problem.Invalid(predict.Malformed, "body", "the body is empty; a JSON object is expected")
+	case bytes.HasPrefix(d.data, []byte("\xef\xbb\xbf")):
+		return problem.Invalid(predict.Malformed, "body", "the body begins with a byte order mark; send plain UTF-8")
+	case !utf8.Valid(d.data):
+		return problem.Invalid(predict.Malformed, "body", "the body is not valid UTF-8")
+	}
+	return nil
+}
+
+// Cell reads one value of a row: a number or null, a string, true or false. What
+// of it the model takes is for the binder to say.
+func (d *Decoder) Cell(here func() string) (model.Cell, error) {
+	switch c := d.Peek(); {
+	case c == '"':
+		s, ok := d.String()
+		if !ok {
+			return model.Cell{}, d.Malformed("a string is not written as JSON writes strings")
+		}
+		return model.Cell{Kind: model.Text, Text: s}, nil
+	case c == 't' && d.Literal("true"):
+		return model.Cell{Kind: model.Boolean, Number: 1}, nil
+	case c == 'f' && d.Literal("false"):
+		return model.Cell{Kind: model.Boolean}, nil
+	}
+	v, err := d.Number(here)
+	return model.Cell{Number: v}, err
+}
+
+// Number reads a number, or null, which becomes NaN. Here tells the location, when
+// it is needed.
+func (d *Decoder) Number(here func() string) (float64, error) {
+	if c := d.Peek(); c == 'n' && d.Literal("null") {
+		return math.NaN(), nil
+	} else if c != '-' && (c < '0' || c > '9') {
+		return 0, d.WrongType(here(), "a number")
+	}
+	text, ok := d.NumberText()
+	if !ok {
+		return 0, d.Malformed("a number is not written as JSON writes it")
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, problem.Invalid(predict.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
+	}
+	return v, nil
+}
+
+// NumberText takes a number by the grammar of RFC 8259 §6.
+func (d *Decoder) NumberText() (string, bool) {
+	start := d.pos
+	digits := func() bool {
+		from := d.pos
+		for c := d.Peek(); c >= '0' && c <= '9'; c = d.Peek() {
+			d.pos++
+		}
+		return d.pos > from
+	}
+	if d.Peek() == '-' {
+		d.pos++
+	}
+	if d.Peek() == '0' {
+		d.pos++
+	} else if !digits() {
+		return "", false
+	}
+	if d.Peek() == '.' {
+		d.pos++
+		if !digits() {
+			return "", false
+		}
+	}
+	if c := d.Peek(); c == 'e' || c == 'E' {
+		d.pos++
+		if c = d.Peek(); c == '+' || c == '-' {
+			d.pos++
+		}
+		if !digits() {
+			return "", false
+		}
+	}
+	return string(d.data[start:d.pos]), true
+}
+
+// Array reads an array and calls item at the start of each element.
+func (d *Decoder) Array(item func(i int) error) error {
+	d.pos++ // [
+	d.SkipSpace()
+	if d.Peek() == ']' {
+		d.pos++
+		return nil
+	}
+	for i := 0; ; i++ {
+		if err := item(i); err != nil {
+			return err
+		}
+		d.SkipSpace()
+		switch d.Peek() {
+		case ',':
+			d.pos++
+			d.SkipSpace()
+		case ']':
+			d.pos++
+			return nil
+		default:
+			return d.Malformed("an array goes on with a comma or ends with a bracket")
+		}
+	}
+}
+
+// Object reads an object and calls member at the start of each value. A key
+// that comes twice is an error at this location.
+func (d *Decoder) Object(at string, member func(key string) error) error {
+	d.pos++ // {
+	d.SkipSpace()
+	if d.Peek() == '}' {
+		d.pos++
+		return nil
+	}
+	seen := map[string]struct{}{}
+	for {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
+		if _, twice := seen[key]; twice {
+			return problem.Invalid(predict.Malformed, at, "a key comes twice")
+		} else if len(seen) == MaxMembers {
+			return problem.Invalid(predict.Malformed, at, "there are too many keys")
+		}
+		seen[key] = struct{}{}
+		if err := member(key); err != nil {
+			return err
+		}
+		d.SkipSpace()
+		switch d.Peek() {
+		case ',':
+			d.pos++
+			d.SkipSpace()
+		case '}':
+			d.pos++
+			return nil
+		default:
+			return d.Malformed("an object goes on with a comma or ends with a brace")
+		}
+	}
+}
+
+// key reads the key of an object's member up to the start of its value.
+func (d *Decoder) key() (string, error) {
+	if d.Peek() != '"' {
+		return "", d.Malformed("an object needs keys in double quotes")
+	}
+	key, ok := d.String()
+	if !ok {
+		return "", d.Malformed("a key is not written as JSON writes strings")
+	}
+	d.SkipSpace()
+	if d.Peek() != ':' {
+		return "", d.Malformed("a key needs a colon and a value")
+	}
+	d.pos++
+	d.SkipSpace()
+	return key, nil
+}
+
+// String reads a string by the grammar of RFC 8259 §7. Control characters and
+// halves of surrogate pairs are refused.
+func (d *Decoder) String() (string, bool) {
+	d.pos++ // "
+	start := d.pos
+	for d.pos < len(d.data) {
+		switch c := d.data[d.pos]; {
+		case c == '"':
+			s := string(d.data[start:d.pos])
+			d.pos++
+			return s, true
+		case c == '\\':
+			return d.escaped(start)
+		case c < ' ':
+			return "", false
+		}
+		d.pos++
+	}
+	return "", false
+}
+
+// escaped goes on with a string that holds an escape sequence at d.pos.
+func (d *Decoder) escaped(start int) (string, bool) {
+	out := append([]byte(nil), d.data[start:d.pos]...)
+	for d.pos < len(d.data) {
+		c := d.data[d.pos]
+		d.pos++
+		switch {
+		case c == '"':
+			return string(out), true
+		case c < ' ':
+			return "", false
+		case c != '\\':
+			out = append(out, c)
+			continue
+		}
+		r, ok := d.escape()
+		if !ok {
+			return "", false
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return "", false
+}
+
+// escape reads what follows a backslash.
+func (d *Decoder) escape() (rune, bool) {
+	c := d.Peek()
+	d.pos++
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), true
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	case 'u':
+		r, ok := d.hex4()
+		if !ok || r < 0xd800 || r > 0xdfff {
+			return r, ok
+		}
+		if r > 0xdbff || d.Peek() != '\\' {
+			return 0, false
+		}
+		d.pos++
+		if d.Peek() != 'u' {
+			return 0, false
+		}
+		d.pos++
+		low, ok := d.hex4()
+		if !ok || low < 0xdc00 || low > 0xdfff {
+			return 0, false
+		}
+		return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, true
+	}
+	return 0, false
+}
+
+// hex4 reads the four digits of a \u escape.
+func (d *Decoder) hex4() (rune, bool) {
+	if len(d.data)-d.pos < 4 {
+		return 0, false
+	}
+	var r rune
+	for _, c := range d.data[d.pos : d.pos+4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	d.pos += 4
+	return r, true
+}
+
+// Peek returns the byte at hand, or 0 at the end. A NUL byte in the text comes
+// out as 0 too; no branch of the grammar takes it.
+func (d *Decoder) Peek() byte {
+	if d.pos < len(d.data) {
+		return d.data[d.pos]
+	}
+	return 0
+}
+
+func (d *Decoder) SkipSpace() {
+	for d.pos < len(d.data) {
+		switch d.data[d.pos] {
+		case ' ', '\t', '\r', '\n':
+			d.pos++
+		default:
+			return
+		}
+	}
+}
+
+// Literal takes the word when it stands here.
+func (d *Decoder) Literal(word string) bool {
+	if !bytes.HasPrefix(d.data[d.pos:], []byte(word)) {
+		return false
+	}
+	d.pos += len(word)
+	return true
+}
+
+// WrongType says what stands here in place of what is wanted.
+func (d *Decoder) WrongType(at, want string) error {
+	var got string
+	rest := d.data[d.pos:]
+	switch c := d.Peek(); {
+	case c == '{':
+		got = "an object"
+	case c == '[':
+		got = "an array"
+	case c == '"':
+		got = "a string"
+	case c == '-' || c >= '0' && c <= '9':
+		got = "a number"
+	case bytes.HasPrefix(rest, []byte("true")), bytes.HasPrefix(rest, []byte("false")):
+		got = "a boolean"
+	case bytes.HasPrefix(rest, []byte("null")):
+		got = "null"
+	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
+		return problem.Invalid(predict.Malformed, at, "NaN and Infinity are no JSON; "+want+" is expected")
+	default:
+		return d.Malformed(want + " is expected")
+	}
+	reason := predict.WrongType
+	if got == "null" {
+		reason = predict.MissingValue
+	}
+	return problem.Invalid(reason, at, fmt.Sprintf("%s is expected, not %s", want, got))
+}
+
+// Malformed says what the grammar misses, and at which byte.
+func (d *Decoder) Malformed(what string) error {
+	return problem.Invalid(predict.Malformed, "body", fmt.Sprintf("malformed JSON at byte %d: %s", d.pos+1, what))
+}
