@@ -3,6 +3,8 @@ package mlflow
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +33,9 @@ type Options struct {
 	// A user and password in it go into the Authorization header.
 	TrackingURI string
 	Credentials Credentials
+	// RootCAs are the authorities that a certificate of the server must come
+	// from; nil for those that the system trusts.
+	RootCAs *x509.CertPool
 	// RetryFor bounds the time that one call may spend on retries, the first
 	// attempt not counted; 30 s when zero, no retries when negative.
 	RetryFor time.Duration
@@ -40,19 +45,10 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
-// Credentials are what MLflow's own clients read from the environment.
+// Credentials are a user's name and password, or a token.
 type Credentials struct {
-	Username, Password string // MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD
-	Token              string // MLFLOW_TRACKING_TOKEN
-}
-
-// CredentialsFrom reads the variables that MLflow's own clients read.
-func CredentialsFrom(getenv func(string) string) Credentials {
-	return Credentials{
-		Username: getenv("MLFLOW_TRACKING_USERNAME"),
-		Password: getenv("MLFLOW_TRACKING_PASSWORD"),
-		Token:    getenv("MLFLOW_TRACKING_TOKEN"),
-	}
+	Username, Password string
+	Token              string
 }
 
 // LogValue keeps the credentials out of logs.
@@ -96,6 +92,9 @@ func NewClient(o Options) (*Client, error) {
 	c.base = url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(base.Path, "/")}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = c.timeout
+	if o.RootCAs != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: refuseRedirect}
 	return c, nil
 }

@@ -204,8 +204,7 @@ func TestCredentials(t *testing.T) {
 		r.SetBasicAuth(user, password)
 		return r.Header.Get("Authorization")
 	}
-	env := map[string]string{"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p", "MLFLOW_TRACKING_TOKEN": "tok"}
-	all := CredentialsFrom(func(name string) string { return env[name] })
+	all := Credentials{Username: "u", Password: "p", Token: "tok"}
 	for _, test := range []struct {
 		name, user string
 		cred       Credentials

@@ -16,7 +16,15 @@ type Registry struct {
 	// TrackingURI is the MLflow server; empty means the directory registry in
 	// MLflow.ArtifactLocation.
 	TrackingURI TrackingURI `env:"MLFLOW_TRACKING_URI"`
-	ModelName   string      `env:"MODEL_NAME" envDefault:"iris"`
+	// TrackingUsername, TrackingPassword and TrackingToken go to the MLflow
+	// server: user and password, or else the token.
+	TrackingUsername string `env:"MLFLOW_TRACKING_USERNAME"`
+	TrackingPassword Secret `env:"MLFLOW_TRACKING_PASSWORD"`
+	TrackingToken    Secret `env:"MLFLOW_TRACKING_TOKEN"`
+	// TrackingCertFile holds the certificates, in PEM, that the MLflow server's
+	// must come from; empty means those that the system trusts.
+	TrackingCertFile string `env:"MLFLOW_TRACKING_SERVER_CERT_PATH"`
+	ModelName        string `env:"MODEL_NAME" envDefault:"iris"`
 	// ModelAlias names the version to serve; "latest" is the highest number.
 	ModelAlias string `env:"MODEL_ALIAS" envDefault:"champion"`
 	// MLflow is what mlflow.yaml says.
@@ -99,6 +107,9 @@ var (
 
 func (r *Registry) validate() Faults {
 	var faults Faults
+	if r.TrackingCertFile != "" {
+		faults = readable("MLFLOW_TRACKING_SERVER_CERT_PATH", r.TrackingCertFile)
+	}
 	if strings.ContainsAny(r.ModelName, "/:") || len(r.ModelName) > 255 {
 		faults = append(faults, Fault{
 			"MODEL_NAME", fmt.Sprintf("%q is no name of a model", r.ModelName),

@@ -168,7 +168,7 @@ func TestBinariesDoNotShareAssembly(t *testing.T) {
 			continue
 		}
 		for _, dep := range pkg.Deps {
-			if within(dep, module+"internal/app") {
+			if within(dep, module+"internal/app") && !within(dep, module+"internal/app/process") {
 				apps[dep] = append(apps[dep], pkg.ImportPath)
 			}
 		}

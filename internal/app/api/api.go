@@ -10,12 +10,12 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/petal-ml/petal/internal/command"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/version"
 )
 
 // A Process is what the program sees of the world around it.
-type Process = command.Process
+type Process = process.Process
 
 // pasteable is a command of this program as a shell takes it.
 func pasteable(program, arguments string) string {
@@ -50,7 +50,7 @@ Settings come from the environment and from a .env file; .env.example lists them
 // 1 for a failure, 2 for bad usage or settings. What went wrong stands on
 // standard error, a line each. It ends in order when ctx does.
 func Run(ctx context.Context, args []string, p Process) int {
-	return command.Program{
+	return process.Program{
 		Name: "api", Description: description, Commands: &commands{},
 		Vars: kong.Vars{"model_argument": modelArgument},
 	}.Run(ctx, args, p)

@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry/directory"
@@ -69,7 +68,7 @@ func (p *project) start(t *testing.T) *Server {
 	t.Helper()
 	cfg, err := settings.Load[settings.API](p.dir, p.environ)
 	require.NoError(t, err)
-	s, err := Start(t.Context(), cfg, mlflow.Credentials{}, "bin/api", slog.New(slog.NewTextHandler(&p.log, nil)))
+	s, err := Start(t.Context(), cfg, "bin/api", slog.New(slog.NewTextHandler(&p.log, nil)))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Stop()) })
 	return s
@@ -238,17 +237,16 @@ func TestSamples(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
-	for _, row := range []struct{ address, shown, local string }{
-		{":8000", "http://localhost:8000", "http://127.0.0.1:8000"},
-		{"[::]:8000", "http://localhost:8000", "http://[::1]:8000"},
-		{"0.0.0.0:8000", "http://localhost:8000", "http://127.0.0.1:8000"},
-		{"127.0.0.1:8000", "http://localhost:8000", "http://127.0.0.1:8000"},
-		{"[::1]:8000", "http://[::1]:8000", "http://[::1]:8000"},
-		{"192.0.2.7:80", "http://192.0.2.7:80", "http://192.0.2.7:80"},
-		{"example.org:80", "http://example.org:80", "http://example.org:80"},
+	for _, row := range []struct{ address, shown string }{
+		{":8000", "http://localhost:8000"},
+		{"[::]:8000", "http://localhost:8000"},
+		{"0.0.0.0:8000", "http://localhost:8000"},
+		{"127.0.0.1:8000", "http://localhost:8000"},
+		{"[::1]:8000", "http://[::1]:8000"},
+		{"192.0.2.7:80", "http://192.0.2.7:80"},
+		{"example.org:80", "http://example.org:80"},
 	} {
 		assert.Equal(t, row.shown, baseURL(row.address, false))
-		assert.Equal(t, row.local, localURL(row.address, false))
 	}
 	assert.Equal(t, "https://localhost:1", baseURL(":1", true))
 	assert.Equal(t, `'it'\''s'`, quote("it's"))

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,28 +52,4 @@ func TestStopLosesNoRequest(t *testing.T) {
 	require.NoError(t, s.Stop())
 	clients.Wait()
 	assert.Zero(t, lost.Load())
-}
-
-func TestMemoryLimit(t *testing.T) {
-	for _, row := range []struct {
-		name, content string
-		want          int64
-	}{
-		{"a limit", "104857600\n", 94371840},
-		{"none", "max\n", 0},
-		{"none in the old way", "9223372036854771712\n", 0},
-		{"nonsense", "x", 0},
-		{"too small to help", "1000", 0},
-	} {
-		assert.Equal(t, row.want, memoryLimit([]byte(row.content)), row.name)
-	}
-}
-
-func TestCollectLater(t *testing.T) {
-	before := debug.SetGCPercent(100)
-	defer debug.SetGCPercent(before)
-	collectLater(&Process{Environ: []string{"GOGC=50"}})
-	assert.Equal(t, 100, debug.SetGCPercent(100), "GOGC has the last word")
-	collectLater(&Process{})
-	assert.Equal(t, gcPercent, debug.SetGCPercent(100))
 }

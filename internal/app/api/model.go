@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/petal-ml/petal/internal/mlflow"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/scoring"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
@@ -122,13 +120,7 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (scoring
 	if err != nil {
 		return scoring.Files{}, err
 	}
-	// Standard error is for whoever waits at the terminal, not for a log.
-	cfg.Level = max(cfg.Level, settings.LogLevel(slog.LevelWarn))
-	reader, err := backend.Open(backend.Config{
-		TrackingURI: string(cfg.TrackingURI), ArtifactLocation: cfg.MLflow.ArtifactLocation, ExperimentName: cfg.MLflow.ExperimentName,
-		Credentials: mlflow.CredentialsFrom(p.Getenv), RetryFor: registryRetry, Timeout: registryTimeout,
-		Logger: settings.Logger(p.Stderr, cfg.Log),
-	})
+	reader, err := process.OpenRegistry(cfg.Registry, p.Dir, process.Patience{RetryFor: registryRetry, Timeout: registryTimeout}, p.Logger(cfg.Log, true))
 	if err != nil {
 		return scoring.Files{}, fmt.Errorf("open registry: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/command"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/serving/servingtest"
 )
@@ -47,7 +47,7 @@ func TestModelPredict(t *testing.T) {
 		"file, standard input": {bare, "--input", "-"},
 	} {
 		code, out, errs := p.run(t, "[5.1,3.5,1.4,0.2]\n[6.3,3.3,6.0,2.5]\n", append([]string{"model", "predict"}, args...)...)
-		require.Equal(t, command.ExitOK, code, "%s: %s", name, errs)
+		require.Equal(t, process.ExitOK, code, "%s: %s", name, errs)
 		if first == "" {
 			first = out
 		}
@@ -80,7 +80,7 @@ func TestModelFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, errs := p.run(t, "[1,2,3,4]\n[1]\n", append([]string{"model"}, c.args...)...)
-			require.NotEqual(t, command.ExitOK, code)
+			require.NotEqual(t, process.ExitOK, code)
 			require.Contains(t, errs, c.fault)
 			require.Equal(t, 1, strings.Count(errs, "\n"), errs)
 		})
@@ -91,7 +91,7 @@ func TestModelCheck(t *testing.T) {
 	p := newProject(t)
 	p.promote(t, servingtest.Iris(t))
 	code, out, errs := p.run(t, "", "model", "check", "models:/iris@champion")
-	require.Equal(t, command.ExitOK, code, errs)
+	require.Equal(t, process.ExitOK, code, errs)
 	require.Regexp(t, `operators +.*LinearClassifier`, out)
 	require.Regexp(t, `missing +none`, out)
 	require.Regexp(t, `features +4: sepal_length, sepal_width, petal_length, petal_width`, out)

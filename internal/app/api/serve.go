@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/settings"
 )
 
@@ -22,10 +21,10 @@ func (serveCommand) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
-	log := settings.Logger(p.Stderr, cfg.Log)
-	limitMemory(p, log)
-	collectLater(p)
-	s, err := Start(ctx, cfg, mlflow.CredentialsFrom(p.Getenv), p.Name, log)
+	log := p.Logger(cfg.Log, false)
+	p.LimitMemory(log)
+	p.CollectLater()
+	s, err := Start(ctx, cfg, p.Name, log)
 	if err != nil {
 		return err
 	}

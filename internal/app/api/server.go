@@ -10,23 +10,19 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/petal-ml/petal/internal/access"
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/httpapi"
-	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/predict"
-	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/token"
-	"github.com/petal-ml/petal/internal/version"
 )
 
 const (
@@ -71,7 +67,7 @@ type cleanup struct {
 // user, takes the last good model from the disk, serves, and follows the alias.
 // Program is how this program was started, for the log. The caller stops it.
 // Where it fails, what was started has been stopped.
-func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials, program string, log *slog.Logger) (_ *Server, err error) {
+func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logger) (_ *Server, err error) {
 	s := &Server{cfg: cfg, program: program, log: log, draining: make(chan struct{}), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
@@ -87,11 +83,8 @@ func Start(ctx context.Context, cfg settings.API, credentials mlflow.Credentials
 	if err := s.startAccounts(ctx); err != nil {
 		return nil, err
 	}
-	metrics, err := newRegistry()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.openModel(credentials, metrics); err != nil {
+	metrics := process.NewMetrics()
+	if err := s.openModel(metrics); err != nil {
 		return nil, err
 	}
 	handler, err := s.newHandler(ctx, metrics)
@@ -134,16 +127,9 @@ func (s *Server) onStop(name string, stop func(context.Context) error) {
 // listen takes the port before anything is made, so that a second process finds
 // out at once that it is one too many. Requests wait until serve.
 func (s *Server) listen(ctx context.Context) error {
-	address := string(s.cfg.Address)
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: the port is in use; stop the program that has it, or set API_ADDRESS to another address", address)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: not permitted; set API_ADDRESS to a port above 1023", address)
-	case err != nil:
-		return fmt.Errorf("listen on %s: %w; set API_ADDRESS to an address of this machine", address, err)
+	l, err := process.Listen(ctx, s.cfg.Address, "API_ADDRESS")
+	if err != nil {
+		return err
 	}
 	s.listener = l
 	s.onStop("listener", func(context.Context) error {
@@ -198,11 +184,8 @@ func (s *Server) makeFirstUser(ctx context.Context) error {
 }
 
 // openModel opens the registry and takes the last good model from the disk.
-func (s *Server) openModel(credentials mlflow.Credentials, metrics prometheus.Registerer) error {
-	reader, err := backend.Open(backend.Config{
-		TrackingURI: string(s.cfg.TrackingURI), ArtifactLocation: s.cfg.MLflow.ArtifactLocation, ExperimentName: s.cfg.MLflow.ExperimentName,
-		Credentials: credentials, RetryFor: noRetry, Timeout: registryTimeout, Logger: s.log,
-	})
+func (s *Server) openModel(metrics prometheus.Registerer) error {
+	reader, err := process.OpenRegistry(s.cfg.Registry, "", process.Patience{RetryFor: noRetry, Timeout: registryTimeout}, s.log)
 	if err != nil {
 		return fmt.Errorf("open registry: %w", err)
 	}
@@ -223,7 +206,7 @@ func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (
 		return nil, err
 	}
 	service, err := predict.New(predict.Config{
-		Models: s.follower, Bearers: access.NewGate(verifier, s.guard), Metrics: metrics, MemoryLimit: softLimit(),
+		Models: s.follower, Bearers: access.NewGate(verifier, s.guard), Metrics: metrics, MemoryLimit: process.MemoryLimit(),
 	})
 	if err != nil {
 		return nil, err
@@ -336,23 +319,4 @@ func awaitQuiet(ctx context.Context, requests *atomic.Int64) {
 		}
 		seen = now
 	}
-}
-
-// newRegistry returns a registry of metrics with those of the process.
-func newRegistry() (*prometheus.Registry, error) {
-	r := prometheus.NewRegistry()
-	v := version.Current()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "petal_build_info", Help: "The build of this program; always 1.",
-		ConstLabels: prometheus.Labels{"version": v.Version, "goversion": v.GoVersion, "revision": v.Revision},
-	})
-	build.Set(1)
-	for _, c := range []prometheus.Collector{
-		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
-		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics of the process: %w", err)
-		}
-	}
-	return r, nil
 }

@@ -97,7 +97,7 @@ func (c *compareCommand) Run(ctx context.Context, process *Process) error {
 	}
 	found, err := a.trainer.Compare(ctx, req, c.A, c.B)
 	if err != nil {
-		return a.explain(err)
+		return err
 	}
 	table := tabwriter.NewWriter(process.Stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VERSION\tACCURACY\tLOG-LOSS\tALONE RIGHT")

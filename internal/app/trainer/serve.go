@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/training"
 	"github.com/petal-ml/petal/internal/version"
@@ -28,17 +27,16 @@ func (*serveCommand) Help() string {
 const shutdownTimeout = 3 * time.Second
 
 // Run serves until ctx ends.
-func (c *serveCommand) Run(ctx context.Context, process *Process) error {
-	a, err := newApp(process, "serve", nil, false)
+func (c *serveCommand) Run(ctx context.Context, p *Process) error {
+	a, err := newApp(p, "serve", nil, false)
 	if err != nil {
 		return err
 	}
-	a.registerProcess()
 	service := &training.Service{
 		Trainer: a.trainer, Schedule: a.settings.Schedule, Logger: a.log,
-		Load: func() (training.Request, error) { return c.load(process.Dir) },
+		Load: func() (training.Request, error) { return c.load(p.Dir) },
 	}
-	listener, err := listen(ctx, a.settings.Address)
+	listener, err := process.Listen(ctx, a.settings.Address, "TRAINER_ADDRESS")
 	if err != nil {
 		return err
 	}
@@ -72,19 +70,6 @@ func (c *serveCommand) Run(ctx context.Context, process *Process) error {
 	return err
 }
 
-func listen(ctx context.Context, address settings.Address) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", string(address))
-	if err != nil {
-		var cause *net.OpError
-		if errors.As(err, &cause) {
-			err = cause.Err
-		}
-		return nil, fmt.Errorf("cannot listen on %s: %w; set TRAINER_ADDRESS to another address", address, err)
-	}
-	return listener, nil
-}
-
 // handler answers the three questions that a trainer is asked.
 func handler(service *training.Service, metrics *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
@@ -111,56 +96,21 @@ func handler(service *training.Service, metrics *prometheus.Registry) http.Handl
 	})
 }
 
-// registerProcess adds what every process tells of itself.
-func (a *app) registerProcess() {
-	v := version.Current()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "petal_build_info", Help: "The build of this program; always 1.",
-		ConstLabels: prometheus.Labels{"version": v.Version, "goversion": v.GoVersion, "revision": v.Revision},
-	})
-	build.Set(1)
-	a.metrics.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-}
-
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(process *Process) error {
-	_, err := fmt.Fprintf(process.Stdout, "trainer %s, training version %d\n", version.Current(), training.Version)
+func (versionCommand) Run(p *Process) error {
+	_, err := fmt.Fprintf(p.Stdout, "trainer %s, training version %d\n", version.Current(), training.Version)
 	return err
 }
 
 type healthcheckCommand struct{}
 
-// healthTimeout is less than what container runtimes grant.
-const healthTimeout = 3 * time.Second
-
 // Run asks the server on this machine for its health.
-func (healthcheckCommand) Run(ctx context.Context, process *Process) error {
-	cfg, err := settings.Load[settings.Trainer](process.Dir, process.Environ)
+func (healthcheckCommand) Run(ctx context.Context, p *Process) error {
+	cfg, err := settings.Load[settings.Trainer](p.Dir, p.Environ)
 	if err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(string(cfg.Address))
-	if err != nil {
-		return fmt.Errorf("check health: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/health", nil)
-	if err != nil {
-		return fmt.Errorf("check health: %w", err)
-	}
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("check health: %w", err)
-	}
-	defer answer.Body.Close() //nolint:errcheck // only the status counts
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("check health: %s", answer.Status)
-	}
-	return nil
+	return process.CheckHealth(ctx, cfg.Address, false, "/health")
 }

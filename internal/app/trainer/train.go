@@ -56,7 +56,7 @@ func (c *trainCommand) Run(ctx context.Context, process *Process) error {
 	result, err := a.trainer.Train(ctx, req)
 	done()
 	if err != nil {
-		return a.explain(err)
+		return err
 	}
 	training.LogResult(ctx, a.log, result)
 	printResult(process.Stdout, a.settings.ModelName, result)

@@ -6,19 +6,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os/user"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/petal-ml/petal/internal/command"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/dvc"
-	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/promotion"
-	"github.com/petal-ml/petal/internal/registry"
-	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/training"
 	"github.com/petal-ml/petal/internal/training/pictures"
@@ -28,7 +24,7 @@ import (
 const exitRefused = 3
 
 // A Process is what the program sees of the world around it.
-type Process = command.Process
+type Process = process.Process
 
 const description = `Trains a model on a CSV file, judges it on rows it has not seen, and promotes it to "champion" in the model registry, where the API finds it.
 
@@ -53,7 +49,7 @@ type commands struct {
 // nothing to do, 1 failure, 2 bad input or usage, 3 refused by the gate. What
 // went wrong stands on standard error, a line each.
 func Run(ctx context.Context, args []string, p Process) int {
-	return command.Program{
+	return process.Program{
 		Name: "trainer", Description: description, Commands: &commands{},
 		Interrupted: errInterrupted, ExitCode: exitCode,
 	}.Run(ctx, args, p)
@@ -71,9 +67,9 @@ func exitCode(err error) int {
 	case errors.Is(err, errRefused):
 		return exitRefused
 	case training.IsInput(err):
-		return command.ExitUsage
+		return process.ExitUsage
 	}
-	return command.ExitFailure
+	return process.ExitFailure
 }
 
 // app is what the commands share.
@@ -87,16 +83,14 @@ type app struct {
 }
 
 // newApp reads the settings and opens the registry. command is named on runs.
-func newApp(process *Process, command string, progress func(training.Progress), quiet bool) (*app, error) {
-	cfg, err := settings.Load[settings.Trainer](process.Dir, process.Environ)
+func newApp(p *Process, command string, progress func(training.Progress), quiet bool) (*app, error) {
+	cfg, err := settings.Load[settings.Trainer](p.Dir, p.Environ)
 	if err != nil {
 		return nil, err
 	}
-	if quiet && cfg.Level.Level() == slog.LevelInfo {
-		cfg.Level = settings.LogLevel(slog.LevelWarn)
-	}
-	a := &app{process: process, settings: cfg, log: settings.Logger(process.Stderr, cfg.Log), metrics: prometheus.NewRegistry()}
-	reg, err := a.openRegistry()
+	a := &app{process: p, settings: cfg, log: p.Logger(cfg.Log, quiet), metrics: process.NewMetrics()}
+	p.LimitMemory(a.log)
+	reg, err := process.OpenRegistry(cfg.Registry, p.Dir, process.Patience{}, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +100,7 @@ func newApp(process *Process, command string, progress func(training.Progress), 
 	}
 	a.trainer = training.New(training.Config{
 		Promoter: *a.promoter,
-		DVC:      dvc.Options{Getenv: a.getenv, Scratch: within(process.Dir, filepath.Join(cfg.StateDir, "data"))},
+		DVC:      dvc.Options{Getenv: a.getenv, Scratch: within(p.Dir, filepath.Join(cfg.StateDir, "data"))},
 		Metrics:  training.NewMetrics(a.metrics), Progress: progress, Draw: pictures.Draw,
 	})
 	return a, nil
@@ -122,29 +116,6 @@ func (a *app) getenv(name string) string {
 		"AWS_DEFAULT_REGION":    aws.DefaultRegion,
 		"AWS_ENDPOINT_URL":      aws.EndpointURL,
 	}[name])
-}
-
-func (a *app) openRegistry() (registry.Registry, error) {
-	location := a.settings.MLflow.ArtifactLocation
-	if a.settings.TrackingURI == "" {
-		location = within(a.process.Dir, location)
-	}
-	return backend.Open(backend.Config{
-		TrackingURI:      string(a.settings.TrackingURI),
-		ArtifactLocation: location,
-		ExperimentName:   a.settings.MLflow.ExperimentName,
-		Credentials:      mlflow.CredentialsFrom(a.process.Getenv),
-		Logger:           a.log,
-	})
-}
-
-// explain adds what the user can do where the MLflow server is at fault. The
-// directory registry does so itself.
-func (a *app) explain(err error) error {
-	if a.settings.TrackingURI == "" || !errors.Is(err, registry.ErrUnavailable) {
-		return err
-	}
-	return fmt.Errorf("%w; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log", err)
 }
 
 // userName is who runs the program, as runs show it.

@@ -3,7 +3,6 @@ package trainer
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/command"
-	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -90,7 +88,7 @@ func TestTrainCommand(t *testing.T) {
 	require.Zero(t, code)
 	assert.Equal(t, "iris version 1 is the champion already.\n", stdout)
 	code, _, stderr = h.run("promote", "7")
-	assert.Equal(t, command.ExitUsage, code)
+	assert.Equal(t, process.ExitUsage, code)
 	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
 }
 
@@ -111,7 +109,7 @@ func TestGateDecidesOnTheExitCode(t *testing.T) {
 	assert.Equal(t, exitRefused, code)
 	assert.Contains(t, stdout, "Gate: refused: the hold-out's log-loss 1.0986 does not beat that of the prior, 1.0986\niris has no champion yet")
 	code, _, _ = h.run("train", "--allow-unpromoted")
-	assert.Equal(t, command.ExitOK, code)
+	assert.Equal(t, process.ExitOK, code)
 	code, stdout, _ = h.run("list")
 	require.Zero(t, code)
 	assert.Equal(t, "There is no version of iris yet: trainer train makes the first.\n", stdout)
@@ -129,7 +127,7 @@ func TestCheckAndCompare(t *testing.T) {
 
 	h.write("bad.csv", "a,b,species\n1,2,x\ntall,2,x\n1,y\n")
 	code, stdout, stderr = h.run("check", "bad.csv")
-	assert.Equal(t, command.ExitUsage, code)
+	assert.Equal(t, process.ExitUsage, code)
 	assert.Empty(t, stdout)
 	assert.Equal(t, 2, strings.Count(stderr, "\n"), "every fault, a line each: %s", stderr)
 	assert.Contains(t, stderr, `bad.csv, line 3, column a: "tall" is not a number`)
@@ -142,7 +140,7 @@ func TestCheckAndCompare(t *testing.T) {
 	require.Zero(t, code, stderr)
 	assert.Contains(t, stdout, "30 rows. Log-loss of 2 less that of 1: +0.0000, 95 % interval +0.0000 to +0.0000. McNemar p = 1.000.\n")
 	code, _, stderr = h.run("compare", "2", "7")
-	assert.Equal(t, command.ExitUsage, code)
+	assert.Equal(t, process.ExitUsage, code)
 	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
 }
 
@@ -202,20 +200,6 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// That it is so with a server that is really away, tests/e2e shows: the retries
-// take half a minute.
-func TestUnreachableServerIsExplained(t *testing.T) {
-	a := &app{}
-	down := fmt.Errorf("ask for the champion: %w", registry.ErrUnavailable)
-	require.Equal(t, down, a.explain(down), "the directory registry explains itself")
-	a.settings.TrackingURI = "http://127.0.0.1:5000"
-	require.EqualError(t, a.explain(down), "ask for the champion: registry unavailable; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log")
-	require.ErrorIs(t, a.explain(down), registry.ErrUnavailable)
-	other := errors.New("other")
-	require.Equal(t, other, a.explain(other))
-}
-
-// Settings of the storage may stand in .env alone.
 func TestStorageSettingsReachDVC(t *testing.T) {
 	h := newHome(t, "AWS_DEFAULT_REGION=of-the-environment")
 	h.write(".env", "AWS_ACCESS_KEY_ID=of-the-file\nAWS_DEFAULT_REGION=of-the-file\n")
@@ -247,8 +231,8 @@ func TestServe(t *testing.T) {
 	address := testenv.FreeAddress(t)
 	h := newHome(t, "TRAINER_ADDRESS="+address)
 	code, _, stderr := h.run("healthcheck")
-	require.Equal(t, command.ExitFailure, code)
-	require.Contains(t, stderr, "trainer: check health: ")
+	require.Equal(t, process.ExitFailure, code)
+	require.Contains(t, stderr, "trainer: the server does not answer: ")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -289,8 +273,8 @@ func TestServe(t *testing.T) {
 	assert.Zero(t, code, stderr)
 
 	code, _, stderr = h.run("serve")
-	assert.Equal(t, command.ExitFailure, code, "the port is in use")
-	assert.Contains(t, stderr, fmt.Sprintf("trainer: cannot listen on %s: bind: address already in use; set TRAINER_ADDRESS to another address\n", address))
+	assert.Equal(t, process.ExitFailure, code, "the port is in use")
+	assert.Contains(t, stderr, fmt.Sprintf("trainer: listen on %s: the port is in use; stop the program that has it, or set TRAINER_ADDRESS to another address\n", address))
 
 	cancel()
 	select {
@@ -309,6 +293,6 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	var stderr bytes.Buffer
 	code := Run(ctx, []string{"train"}, Process{Dir: h.dir, Stdout: io.Discard, Stderr: &stderr})
-	assert.Equal(t, command.ExitFailure, code)
+	assert.Equal(t, process.ExitFailure, code)
 	assert.True(t, strings.HasSuffix(stderr.String(), "trainer: interrupted\n"), stderr.String())
 }

@@ -22,7 +22,7 @@ func (listCommand) Run(ctx context.Context, process *Process) error {
 	}
 	versions, err := a.promoter.List(ctx)
 	if err != nil {
-		return a.explain(err)
+		return err
 	}
 	if len(versions) == 0 {
 		_, err := fmt.Fprintf(process.Stdout, "There is no version of %s yet: trainer train makes the first.\n", a.settings.ModelName)
@@ -66,7 +66,7 @@ func (c *promoteCommand) Run(ctx context.Context, process *Process) error {
 	}
 	v, moved, err := a.promoter.Promote(ctx, c.Version)
 	if err != nil {
-		return a.explain(err)
+		return err
 	}
 	return a.printMove(v, moved)
 }
@@ -81,7 +81,7 @@ func (rollbackCommand) Run(ctx context.Context, process *Process) error {
 	}
 	v, moved, err := a.promoter.Rollback(ctx)
 	if err != nil {
-		return a.explain(err)
+		return err
 	}
 	return a.printMove(v, moved)
 }

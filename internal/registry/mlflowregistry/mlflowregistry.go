@@ -341,7 +341,7 @@ func translate(err error) error {
 	case mlflow.NotFound:
 		return fmt.Errorf("%w: %w", registry.ErrNotFound, err)
 	case mlflow.Unavailable:
-		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w; see that the server that MLFLOW_TRACKING_URI names is up, and look into its log", registry.ErrUnavailable, err)
 	default:
 		return registry.Invalid(err)
 	}

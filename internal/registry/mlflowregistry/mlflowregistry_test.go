@@ -2,6 +2,7 @@ package mlflowregistry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -489,4 +490,19 @@ func testKill(t *testing.T, server *testenv.MLflowServer) {
 	require.NoError(t, err)
 	require.Equal(t, v.Source, again.Source)
 	require.NoError(t, run.Finish(t.Context(), registry.Finished))
+}
+
+// What the user can do stands behind the faults of a server alone.
+func TestTranslate(t *testing.T) {
+	const remedy = "see that the server that MLFLOW_TRACKING_URI names is up"
+	down := translate(&mlflow.Error{Kind: mlflow.Unavailable, Message: "down"})
+	require.ErrorIs(t, down, registry.ErrUnavailable)
+	require.ErrorContains(t, down, remedy)
+	absent := translate(&mlflow.Error{Kind: mlflow.NotFound})
+	require.ErrorIs(t, absent, registry.ErrNotFound)
+	require.NotContains(t, absent.Error(), remedy)
+	refused := translate(&mlflow.Error{Kind: mlflow.Invalid})
+	require.ErrorIs(t, refused, registry.ErrInvalid)
+	require.NotContains(t, refused.Error(), remedy)
+	require.Equal(t, context.Canceled, translate(context.Canceled))
 }

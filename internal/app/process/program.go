@@ -1,12 +1,14 @@
-// Package command is what the two programs share as commands: what they see of
-// the world, how a command line is read, and how an error ends a program.
-package command
+// Package process is what the two programs share: what they see of the world, how
+// a command line is read, how an error ends a program, how a server listens and
+// is asked for its health, and how much memory it may use.
+package process
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -43,6 +45,15 @@ func (p *Process) Getenv(name string) string {
 		}
 	}
 	return value
+}
+
+// Logger writes to standard error as cfg says. A quiet one serves somebody who
+// waits at a terminal: it leaves out what is merely of interest.
+func (p *Process) Logger(cfg settings.Log, quiet bool) *slog.Logger {
+	if quiet && cfg.Level.Level() == slog.LevelInfo {
+		cfg.Level = settings.LogLevel(slog.LevelWarn)
+	}
+	return settings.Logger(p.Stderr, cfg)
 }
 
 // A Program is a command line.

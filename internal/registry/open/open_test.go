@@ -1,4 +1,4 @@
-package backend_test
+package open_test
 
 import (
 	"bytes"
@@ -13,9 +13,9 @@ import (
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
-	"github.com/petal-ml/petal/internal/registry/backend"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/registry/mlflowregistry"
+	"github.com/petal-ml/petal/internal/registry/open"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -23,23 +23,23 @@ func TestOpenChooses(t *testing.T) {
 	const password = "correct-horse"
 	for _, test := range []struct {
 		name   string
-		config backend.Config
+		config open.Config
 		want   registry.Registry
 		err    string
 	}{
-		{name: "directory", config: backend.Config{ArtifactLocation: "./mlruns"}, want: &directory.Store{}},
-		{name: "file URI", config: backend.Config{ArtifactLocation: "file:///tmp/mlruns"}, want: &directory.Store{}},
-		{name: "server", config: backend.Config{TrackingURI: "http://localhost:5000", ArtifactLocation: "./mlruns"}, want: &mlflowregistry.Store{}},
-		{name: "https with a path", config: backend.Config{TrackingURI: "https://host/mlflow"}, want: &mlflowregistry.Store{}},
-		{name: "no folder", config: backend.Config{}, err: "folder is not named"},
-		{name: "file with a host", config: backend.Config{ArtifactLocation: "file://mlruns/x"}, err: "file:///path"},
-		{name: "bucket without a server", config: backend.Config{ArtifactLocation: "s3://bucket/x"}, err: "set MLFLOW_TRACKING_URI"},
-		{name: "scheme", config: backend.Config{TrackingURI: "ftp://petal:" + password + "@host"}, err: "must begin with http:// or https://"},
-		{name: "malformed", config: backend.Config{TrackingURI: "http://petal:" + password + "@host:port"}, err: "not a valid URL"},
-		{name: "no host", config: backend.Config{TrackingURI: "http:///mlflow"}, err: "name a host"},
+		{name: "directory", config: open.Config{ArtifactLocation: "./mlruns"}, want: &directory.Store{}},
+		{name: "file URI", config: open.Config{ArtifactLocation: "file:///tmp/mlruns"}, want: &directory.Store{}},
+		{name: "server", config: open.Config{TrackingURI: "http://localhost:5000", ArtifactLocation: "./mlruns"}, want: &mlflowregistry.Store{}},
+		{name: "https with a path", config: open.Config{TrackingURI: "https://host/mlflow"}, want: &mlflowregistry.Store{}},
+		{name: "no folder", config: open.Config{}, err: "folder is not named"},
+		{name: "file with a host", config: open.Config{ArtifactLocation: "file://mlruns/x"}, err: "file:///path"},
+		{name: "bucket without a server", config: open.Config{ArtifactLocation: "s3://bucket/x"}, err: "set MLFLOW_TRACKING_URI"},
+		{name: "scheme", config: open.Config{TrackingURI: "ftp://petal:" + password + "@host"}, err: "must begin with http:// or https://"},
+		{name: "malformed", config: open.Config{TrackingURI: "http://petal:" + password + "@host:port"}, err: "not a valid URL"},
+		{name: "no host", config: open.Config{TrackingURI: "http:///mlflow"}, err: "name a host"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := backend.Open(test.config)
+			got, err := open.Open(test.config)
 			if test.err != "" {
 				require.ErrorIs(t, err, registry.ErrInvalid)
 				require.ErrorContains(t, err, test.err)
@@ -57,7 +57,7 @@ func TestLocalArtifactLocationIsLeftOut(t *testing.T) {
 		"./mlruns": true, "/srv/mlruns": true, "file:///srv/mlruns": true, "s3://bucket/path": false, "mlflow-artifacts:/x": false, "": false,
 	} {
 		var log bytes.Buffer
-		_, err := backend.Open(backend.Config{
+		_, err := open.Open(open.Config{
 			TrackingURI: "http://localhost:5000", ArtifactLocation: location, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		require.NoError(t, err)
@@ -70,8 +70,8 @@ func TestLocalArtifactLocationIsLeftOut(t *testing.T) {
 func TestPythonReadsBoth(t *testing.T) {
 	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
 	root := filepath.Join(t.TempDir(), "mlruns")
-	onServer := register(t, backend.Config{TrackingURI: server.URL, ArtifactLocation: "./mlruns", ExperimentName: "iris"})
-	inFolder := register(t, backend.Config{ArtifactLocation: root, ExperimentName: "iris"})
+	onServer := register(t, open.Config{TrackingURI: server.URL, ArtifactLocation: "./mlruns", ExperimentName: "iris"})
+	inFolder := register(t, open.Config{ArtifactLocation: root, ExperimentName: "iris"})
 	require.Contains(t, onServer.Source, "models:/m-")
 
 	out := testenv.RunPython(t, loadBoth, []string{"MLFLOW_TRACKING_URI=" + server.URL},
@@ -117,11 +117,11 @@ print(json.dumps(answers))
 `
 
 // register does what training does, in its order.
-func register(t *testing.T, config backend.Config) registry.Version {
+func register(t *testing.T, config open.Config) registry.Version {
 	t.Helper()
 	ctx := t.Context()
 	config.RetryFor = 5 * time.Second
-	r, err := backend.Open(config)
+	r, err := open.Open(config)
 	require.NoError(t, err)
 	run, err := r.StartRun(ctx, registry.RunSpec{Name: "test", User: "tester", Source: "test"})
 	require.NoError(t, err)
