@@ -64,7 +64,7 @@ func (s *source) fill(ctx context.Context, b *block) error {
 		case err != nil && !s.ended:
 			return err
 		case s.n > s.limit:
-			return tooLarge(s.path, s.limit)
+			return TooLarge(s.path, s.limit)
 		case end == 0 && used > maxLineBytes:
 			return &Error{File: s.path, Problem: fmt.Sprintf("has a line longer than %d bytes", maxLineBytes), Remedy: "name a CSV file with a row a line"}
 		case s.ended:

@@ -85,7 +85,7 @@ func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
 	case !info.Mode().IsRegular():
 		return nil, &Error{File: path, Problem: "is not a regular file", Remedy: "name a CSV file"}
 	case info.Size() > limit:
-		return nil, tooLarge(path, limit)
+		return nil, TooLarge(path, limit)
 	}
 	return newReader(path, f, limit, info.Size(), opts).read(ctx)
 }
@@ -105,7 +105,8 @@ func OpenError(path string, err error) error {
 	return &Error{File: path, Problem: problem, Remedy: remedy, Err: err}
 }
 
-func tooLarge(path string, limit int64) error {
+// TooLarge refuses a file of more than limit bytes, as an [*Error].
+func TooLarge(path string, limit int64) error {
 	return &Error{
 		File: path, Problem: fmt.Sprintf("is larger than %d bytes", limit),
 		Remedy: "train on a sample of its rows",

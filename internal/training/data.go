@@ -48,6 +48,9 @@ func locate(ctx context.Context, name string, opts dvc.Options) (source, error) 
 	}
 	path := strings.TrimSuffix(name, ".dvc")
 	before, _ := os.Stat(path)
+	if err := checkSize(path, before); err != nil {
+		return source{}, err
+	}
 	var pulled dvc.Pulled
 	if inside != "" {
 		pulled, err = repo.PullFile(ctx, pointer, inside)
@@ -68,6 +71,15 @@ func locate(ctx context.Context, name string, opts dvc.Options) (source, error) 
 		path: path, file: pulled.File, info: info,
 		md5: pulled.MD5, from: pulled.From, dvcPath: pulled.Tracked, dvcRemote: pulled.Remote,
 	}, nil
+}
+
+// checkSize refuses a file that is too large to be read before its bytes are
+// hashed. info is nil where there is none.
+func checkSize(path string, info os.FileInfo) error {
+	if info == nil || info.Size() <= dataset.DefaultMaxBytes {
+		return nil
+	}
+	return dataset.TooLarge(path, dataset.DefaultMaxBytes)
 }
 
 // pointerOf finds the pointer that tracks a file: the file's own, or that of a
@@ -104,6 +116,9 @@ func untracked(ctx context.Context, path string) (source, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return source{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	if err := checkSize(path, info); err != nil {
+		return source{}, err
 	}
 	if info.Mode().IsRegular() {
 		if _, err := io.Copy(hash, contextReader{ctx, f}); err != nil {

@@ -1,6 +1,7 @@
 package training
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -30,6 +32,26 @@ func TestDataThatChange(t *testing.T) {
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
 	_, err = found.read(t.Context(), params, false)
 	require.EqualError(t, err, path+": changed while it was read; train again once nobody writes to it")
+}
+
+// TestTooLargeDataAreNotHashed: a file over the limit is refused before its first
+// byte is read, which a context that is over shows.
+func TestTooLargeDataAreNotHashed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data.csv")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.NoError(t, os.Truncate(path, dataset.DefaultMaxBytes+1)) // a hole, no blocks
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := locate(ended, path, dvc.Options{})
+	tooLarge := new(dataset.Error)
+	require.ErrorAs(t, err, &tooLarge)
+	require.Equal(t, path, tooLarge.File)
+	require.True(t, IsInput(err))
+
+	require.NoError(t, os.MkdirAll(filepath.Join(filepath.Dir(path), ".dvc"), 0o750))
+	require.NoError(t, os.WriteFile(path+".dvc", []byte("outs:\n- md5: 0123456789abcdef0123456789abcdef\n  path: data.csv\n"), 0o600))
+	_, err = locate(ended, path, dvc.Options{})
+	require.ErrorAs(t, err, &tooLarge, "one that DVC tracks neither")
 }
 
 // TestDataInADirectory: params.yaml names the file; the pointer is that of the
