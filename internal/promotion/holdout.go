@@ -3,6 +3,8 @@ package promotion
 import (
 	"fmt"
 	"slices"
+
+	"github.com/petal-ml/petal/internal/model"
 )
 
 // A Holdout is a set of labelled rows that models are compared on.
@@ -31,11 +33,11 @@ func (h *Holdout) row(i int) []float64 {
 }
 
 // columns says where the features of a model stand among those of the rows.
-func (h *Holdout) columns(features []string) ([]int, error) {
+func (h *Holdout) columns(features []model.Feature) ([]int, error) {
 	columns := make([]int, len(features))
-	for i, name := range features {
-		if columns[i] = slices.Index(h.Features, name); columns[i] < 0 {
-			return nil, incomparable("it needs the column %q, which the data do not have", name)
+	for i, f := range features {
+		if columns[i] = slices.Index(h.Features, f.Name); columns[i] < 0 {
+			return nil, incomparable("it needs the column %q, which the data do not have", f.Name)
 		}
 	}
 	return columns, nil

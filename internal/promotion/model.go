@@ -1,10 +1,8 @@
 package promotion
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +10,7 @@ import (
 	"slices"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -27,110 +24,77 @@ const (
 	TagSplit = "petal.split"
 )
 
-// A Model is one side of a comparison: a classifier, the names of its features
-// and, where that is known, what it was trained on.
+// A Model is one side of a comparison: a classifier and, where that is known,
+// what it was trained on.
 type Model struct {
-	predictor *eval.Predictor
-	features  []string
-	dataMD5   string   // of the file that it was trained on; "" where unknown
-	split     string   // which rows of it were held out; "" where unknown
-	rows      []uint64 // hashes of its training rows, sorted; nil where unknown
+	*model.Model
+
+	split string   // which rows of its data were held out; "" where unknown
+	rows  []uint64 // hashes of its training rows, sorted; nil where unknown
 }
 
-// Load compiles a model file as the API does. features names the columns of its
-// rows, in order.
-func Load(raw []byte, features []string) (*Model, error) {
-	predictor, err := compile(raw)
-	if err != nil {
-		return nil, fmt.Errorf("load the ONNX file: %w", err)
-	}
-	return &Model{predictor: predictor, features: features}, nil
-}
-
-func compile(raw []byte) (*eval.Predictor, error) {
-	graph, err := onnx.Load(bytes.NewReader(raw), onnx.Limits{})
+// Load opens the files of a model as the API does.
+func Load(files model.Files, expect model.Expect) (*Model, error) {
+	m, err := model.Open(files, expect)
 	if err != nil {
 		return nil, err
 	}
-	session, err := eval.NewSession(graph)
-	if err != nil {
-		return nil, err
+	if m.Labels().Len() == 0 {
+		return nil, errors.New("it is no classifier")
 	}
-	return eval.NewPredictor(session)
+	return &Model{Model: m}, nil
 }
 
 // Open loads a registered version as the API would, its digest verified. A
 // version that cannot be compared is [ErrIncomparable].
 func Open(ctx context.Context, reg registry.Reader, v registry.Version) (*Model, error) {
-	raw, err := modelFile(ctx, reg, v)
+	files, name, err := download(ctx, reg, v)
 	if errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
 		return nil, err
 	}
 	if errors.Is(err, registry.ErrNotFound) {
-		return nil, incomparable("its %s is missing", registry.ModelFile)
+		return nil, incomparable("its %s is missing", name)
+	}
+	var m *Model
+	if err == nil {
+		m, err = Load(files, expected(v))
 	}
 	if err != nil {
 		return nil, incomparable("it is broken: %w", err)
 	}
-	m, err := Load(raw, nil)
-	if err != nil {
-		return nil, incomparable("it is broken: %w", err)
-	}
-	if m.predictor.IsRegressor() {
-		return nil, incomparable("it is no classifier")
-	}
-	if err := m.describe(ctx, reg, v); err != nil {
+	m.split = v.Tags[TagSplit]
+	hashes, err := readFile(ctx, reg, v, RowsFile)
+	if err == nil {
+		m.rows = decodeHashes(hashes)
+	} else if !errors.Is(err, registry.ErrNotFound) {
 		return nil, err
 	}
 	return m, nil
 }
 
-// describe reads what stands beside the model file: the names of its features
-// and what it was trained on.
-func (m *Model) describe(ctx context.Context, reg registry.Reader, v registry.Version) error {
-	text, err := readFile(ctx, reg, v, mlmodel.ModelFile)
-	if errors.Is(err, registry.ErrNotFound) {
-		return incomparable("its %s is missing", mlmodel.ModelFile)
+// expected is what the registry noted of a version's model file.
+func expected(v registry.Version) model.Expect {
+	return model.Expect{SHA256: v.Tags[registry.TagSHA256], Size: v.Tags[registry.TagSize]}
+}
+
+// download fetches the files of a version that a model is opened from. With an
+// error comes the name of the file.
+func download(ctx context.Context, reg registry.Reader, v registry.Version) (files model.Files, name string, err error) {
+	name = mlmodel.ModelFile
+	if files.MLmodel, err = readFile(ctx, reg, v, name); err != nil {
+		return files, name, err
 	}
+	file, err := mlmodel.Parse(files.MLmodel)
 	if err != nil {
-		return err
+		return files, name, err
 	}
-	file, err := mlmodel.Parse(text)
-	if err != nil {
-		return incomparable("its %s: %w", mlmodel.ModelFile, err)
-	}
-	m.features = file.Signature.ColumnNames()
-	if len(m.features) != m.predictor.NumFeatures() {
-		return incomparable("its signature names %d columns, it takes %d", len(m.features), m.predictor.NumFeatures())
-	}
-	if file.Petal != nil {
-		m.dataMD5, m.split = file.Petal.Data.MD5, v.Tags[TagSplit]
-	}
-	hashes, err := readFile(ctx, reg, v, RowsFile)
-	if err == nil {
-		m.rows = decodeHashes(hashes)
-	} else if !errors.Is(err, registry.ErrNotFound) {
-		return err
-	}
-	return nil
+	name = cmp.Or(file.ONNXFile, registry.ModelFile)
+	files.ONNX, err = readFile(ctx, reg, v, name)
+	return files, name, err
 }
 
 // maxFileBytes bounds what is read of one file of a version.
 const maxFileBytes = 1 << 30
-
-// modelFile downloads the model file of a version and compares it with the
-// digest that it was registered with.
-func modelFile(ctx context.Context, reg registry.Reader, v registry.Version) ([]byte, error) {
-	raw, err := readFile(ctx, reg, v, registry.ModelFile)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(raw)
-	if found, want := hex.EncodeToString(sum[:]), v.Tags[registry.TagSHA256]; want != "" && found != want {
-		return nil, fmt.Errorf("%s has the SHA-256 %s, not %s", registry.ModelFile, found, want)
-	}
-	return raw, nil
-}
 
 func readFile(ctx context.Context, reg registry.Reader, v registry.Version, name string) ([]byte, error) {
 	f, err := reg.Open(ctx, v, name)
@@ -153,11 +117,11 @@ func readFile(ctx context.Context, reg registry.Reader, v registry.Version, name
 // seen none: content does not count then, since two flowers may measure the
 // same.
 func (m *Model) seen(h *Holdout) (func(row int) bool, error) {
-	columns, err := h.columns(m.features)
+	columns, err := h.columns(m.Info().Features)
 	if err != nil {
 		return nil, err
 	}
-	if m.dataMD5 != "" && m.dataMD5 == h.DataMD5 && m.split == h.Split {
+	if m.Info().DataMD5 != "" && m.Info().DataMD5 == h.DataMD5 && m.split == h.Split {
 		return func(int) bool { return false }, nil
 	}
 	if m.rows == nil {
@@ -173,11 +137,11 @@ func (m *Model) seen(h *Holdout) (func(row int) bool, error) {
 // class that the model does not know. Scores that are no probabilities are
 // [ErrIncomparable].
 func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
-	columns, err := h.columns(m.features)
+	columns, err := h.columns(m.Info().Features)
 	if err != nil {
 		return nil, err
 	}
-	n, width := len(h.Y), m.predictor.NumScores()
+	n, width := len(h.Y), m.NumScores()
 	values := make([]float32, 0, n*len(columns))
 	for i := range n {
 		row := h.row(i)
@@ -186,12 +150,12 @@ func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
 		}
 	}
 	classes, scores := make([]int, n), make([]float32, n*width)
-	if err := m.predictor.PredictRows(values, classes, scores); err != nil {
+	if _, err := m.PredictRows(values, classes, scores); err != nil {
 		return nil, incomparable("it does not answer: %w", err)
 	}
 	to := make([]int, width) // where a class of the model stands among those of the rows
 	for k := range to {
-		to[k] = slices.Index(h.Classes, m.predictor.Labels().Text(k))
+		to[k] = slices.Index(h.Classes, m.Labels().Text(k))
 	}
 	probabilities := make([]float64, n*len(h.Classes))
 	for i := range n {

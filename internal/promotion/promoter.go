@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -105,9 +106,9 @@ func (p *Promoter) Promote(ctx context.Context, number string) (v registry.Versi
 	if old != nil && old.Number == v.Number {
 		return v, false, nil
 	}
-	raw, err := modelFile(ctx, p.Registry, v)
+	files, _, err := download(ctx, p.Registry, v)
 	if err == nil {
-		_, err = Load(raw, nil)
+		_, err = model.Open(files, expected(v))
 	}
 	if err != nil {
 		return v, false, fmt.Errorf("promote version %s: it is broken: %w", number, err)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -104,7 +105,7 @@ func TestGateRefusesAModelThatSawTheHoldout(t *testing.T) {
 	evaluate := func(p prepared) judged {
 		f, err := fit(t.Context(), p, 0, &progress{tell: func(Progress) {}})
 		require.NoError(t, err)
-		j, err := judge(t.Context(), p, f)
+		j, err := judge(t.Context(), p, f, time.Now())
 		require.NoError(t, err)
 		return j
 	}
@@ -181,7 +182,7 @@ func TestGateWithAChampionThatCannotAnswer(t *testing.T) {
 		file, want string
 		do         func(path string) error
 	}{
-		"broken":   {registry.ModelFile, "it is broken: model.onnx has the SHA-256 ", func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) }},
+		"broken":   {registry.ModelFile, "it is broken: the model file has 1 bytes, the registry says ", func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) }},
 		"gone":     {registry.ModelFile, "its model.onnx is missing", os.Remove},
 		"no rows":  {promotion.RowsFile, "it does not say which rows it was trained on", os.Remove},
 		"no model": {"MLmodel", "its MLmodel is missing", os.Remove},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -11,7 +12,8 @@ import (
 	"github.com/petal-ml/petal/internal/learn/dummy"
 	"github.com/petal-ml/petal/internal/learn/inspection"
 	"github.com/petal-ml/petal/internal/learn/metrics"
-	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/promotion"
 )
 
@@ -21,15 +23,15 @@ type judged struct {
 	proba          *mat.Dense              // of the hold-out, as it is served
 	priorLogLoss   float64                 // of the hold-out: any model has to beat it
 	importance     []inspection.Importance // of each feature; nil where there are too many
-	onnx           []byte
-	candidate      promotion.Candidate // as the gate sees it
+	dir            mlmodel.Dir             // of the model, to be logged
+	candidate      promotion.Candidate     // as the gate sees it
 }
 
 // judge evaluates a fitted model on training rows and hold-out and writes it as
-// ONNX. The hold-out is judged as it will be served, in float32: columns that
+// it will be served. The hold-out is judged as it will be served, in float32: columns that
 // differ only beyond its 24 bits, as times in nanoseconds do, must not look
 // learned.
-func judge(ctx context.Context, p prepared, f fitted) (judged, error) {
+func judge(ctx context.Context, p prepared, f fitted, now time.Time) (judged, error) {
 	var j judged
 	var err error
 	if j.training, _, err = evaluate(f, p.training.x, p.training.y); err != nil {
@@ -41,13 +43,11 @@ func judge(ctx context.Context, p prepared, f fitted) (judged, error) {
 	if j.priorLogLoss, err = priorLogLoss(ctx, p); err != nil {
 		return j, err
 	}
-	graph, err := learn.ToONNX(f.model, len(p.data.Features), onnx.Labels(p.data.Classes))
-	if err != nil {
+	if j.dir, err = modelDir(p, f, j.test, now); err != nil {
 		return j, err
 	}
-	j.onnx = graph.Marshal()
 	j.candidate = promotion.Candidate{LogLoss: j.test.LogLoss, PriorLogLoss: j.priorLogLoss, Leaked: overlap(f.rows, p.test.rows)}
-	if j.candidate.Probabilities, err = probabilities(j.onnx, p, j.proba); err != nil {
+	if j.candidate.Probabilities, err = probabilities(j.dir, p, j.proba); err != nil {
 		return j, fmt.Errorf("verify the ONNX file: %w", err)
 	}
 	if j.importance, err = importance(ctx, f, p); err != nil {
@@ -109,10 +109,15 @@ func overlap(a, b []int) int {
 // onnxTolerance is what float32 may do to a probability.
 const onnxTolerance = 1e-5
 
-// probabilities runs the model file on the hold-out, as a server would (rows ×
-// classes), and makes sure that it answers as the model itself does.
-func probabilities(file []byte, p prepared, want *mat.Dense) ([]float64, error) {
-	served, err := promotion.Load(file, p.data.Features)
+// probabilities opens a model directory as a server would, asks it about the
+// hold-out (rows × classes), and makes sure that it answers as the model itself
+// does.
+func probabilities(dir mlmodel.Dir, p prepared, want *mat.Dense) ([]float64, error) {
+	files, err := dir.Files(mlmodel.IDs{})
+	if err != nil {
+		return nil, err
+	}
+	served, err := promotion.Load(model.Files{MLmodel: files[mlmodel.ModelFile], ONNX: dir.ONNX}, model.Expect{})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/petal-ml/petal/internal/learn"
+	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -35,8 +38,13 @@ func labelType(p prepared) string {
 	return mlmodel.String
 }
 
-// modelDir describes the model for MLflow, Petal's own facts included.
-func modelDir(p prepared, f fitted, j judged, now time.Time) (mlmodel.Dir, error) {
+// modelDir writes the model as ONNX and describes it for MLflow, Petal's own
+// facts included. test is its report on the hold-out.
+func modelDir(p prepared, f fitted, test *metrics.Report, now time.Time) (mlmodel.Dir, error) {
+	graph, err := learn.ToONNX(f.model, len(p.data.Features), onnx.Labels(p.data.Classes))
+	if err != nil {
+		return mlmodel.Dir{}, err
+	}
 	reference, err := json.Marshal(reference(p.data, p.training))
 	if err != nil {
 		return mlmodel.Dir{}, fmt.Errorf("write %s: %w", referenceFile, err)
@@ -54,7 +62,7 @@ func modelDir(p prepared, f fitted, j judged, now time.Time) (mlmodel.Dir, error
 		params[param.Key] = param.Value
 	}
 	return mlmodel.Dir{
-		ONNX: j.onnx,
+		ONNX: graph.Marshal(),
 		Signature: mlmodel.Signature{
 			Inputs: columns(p),
 			Outputs: []mlmodel.Column{
@@ -66,7 +74,7 @@ func modelDir(p prepared, f fitted, j judged, now time.Time) (mlmodel.Dir, error
 		Petal: &mlmodel.PetalMetadata{
 			Estimator:      f.candidate.Name,
 			Classes:        classes,
-			Metrics:        finite(figures(j.test)),
+			Metrics:        finite(figures(test)),
 			Data:           mlmodel.PetalData{Path: p.source.path, MD5: p.data.MD5},
 			TrainedAt:      now.UTC(),
 			MissingColumns: p.data.MissingColumns(),

@@ -58,6 +58,7 @@ func newReport(p prepared, f fitted, j judged, v promotion.Verdict, champion *re
 		params:     estimatorParams(f.model),
 		tags:       runTags(p, f),
 		candidates: candidateReports(p, f, now),
+		model:      j.dir,
 		data:       describeData(p),
 		metrics:    points("", all, now),
 		gate:       points("gate_", gateFigures(v), now),
@@ -79,9 +80,6 @@ func newReport(p prepared, f fitted, j judged, v promotion.Verdict, champion *re
 		r.result.Outcome = Promoted
 	}
 	var err error
-	if r.model, err = modelDir(p, f, j, now); err != nil {
-		return r, err
-	}
 	r.files, err = runFiles(p, f, j, draw)
 	return r, err
 }

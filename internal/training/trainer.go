@@ -143,7 +143,7 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p pr
 	if err != nil {
 		return Result{}, nil, err
 	}
-	j, err := judge(ctx, p, f)
+	j, err := judge(ctx, p, f, t.cfg.Now())
 	if err != nil {
 		return Result{}, nil, err
 	}
