@@ -1,8 +1,6 @@
 package onnx
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // An IntList is a list of integers that takes as few bytes an entry as its
 // largest one needs: the lists of a forest have hundreds of thousands of

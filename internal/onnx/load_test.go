@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/onnxtest"
-	"github.com/stretchr/testify/require"
 )
 
 // Field numbers of onnx.proto's TensorProto and of the messages around it.

@@ -5,9 +5,10 @@ import (
 	"math"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/onnxtest"
-	"github.com/stretchr/testify/require"
 )
 
 func TestMarshalRoundTrip(t *testing.T) {

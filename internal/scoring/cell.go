@@ -7,6 +7,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // A cell is one value of a row as it was written.
@@ -74,7 +75,7 @@ func (b *batch) set(feature int, c cell) error {
 }
 
 // values returns the batch as the graph takes it.
-func (b *batch) values() map[string]eval.Value { return b.table.Inputs(b.rows) }
+func (b *batch) values() map[string]kernel.Value { return b.table.Inputs(b.rows) }
 
 // floats are the rows of a batch whose only input is a matrix of floats.
 func (b *batch) floats() []float32 {

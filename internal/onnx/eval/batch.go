@@ -1,6 +1,10 @@
 package eval
 
-import "github.com/petal-ml/petal/internal/onnx"
+import (
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
+)
 
 // A Batch holds rows in the types of the graph's inputs, a tensor an input. What
 // is not set is 0, false or the empty text.
@@ -66,8 +70,8 @@ func (b *Batch) SetText(row, feature int, s string) {
 
 // Inputs returns the first rows as [Session.Run] takes them. The tensors share
 // the batch's memory.
-func (b *Batch) Inputs(rows int) map[string]Value {
-	values := make(map[string]Value, len(b.inputs))
+func (b *Batch) Inputs(rows int) map[string]kernel.Value {
+	values := make(map[string]kernel.Value, len(b.inputs))
 	for i, in := range b.inputs {
 		shape := []int{rows, b.widths[i]}
 		if in.Type.HasShape && len(in.Type.Shape) == 1 {
@@ -107,7 +111,7 @@ func newCells(e onnx.ElementType, n int) cells {
 	}
 }
 
-type numberCells[T number] []T
+type numberCells[T numeric.Number] []T
 
 func (c numberCells[T]) setNumber(i int, v float64) { c[i] = T(v) }
 
@@ -119,7 +123,7 @@ func (c numberCells[T]) setInteger(i int, v int64) bool {
 func (c numberCells[T]) setText(int, string) {}
 
 func (c numberCells[T]) tensor(shape []int) *onnx.Tensor {
-	return &onnx.Tensor{Shape: shape, Data: []T(c[:product(shape)])}
+	return &onnx.Tensor{Shape: shape, Data: []T(c[:kernel.Product(shape)])}
 }
 
 type boolCells []bool
@@ -134,7 +138,7 @@ func (c boolCells) setInteger(i int, v int64) bool {
 func (c boolCells) setText(int, string) {}
 
 func (c boolCells) tensor(shape []int) *onnx.Tensor {
-	return &onnx.Tensor{Shape: shape, Data: []bool(c[:product(shape)])}
+	return &onnx.Tensor{Shape: shape, Data: []bool(c[:kernel.Product(shape)])}
 }
 
 type textCells []string
@@ -146,5 +150,5 @@ func (c textCells) setInteger(int, int64) bool { return false }
 func (c textCells) setText(i int, s string) { c[i] = s }
 
 func (c textCells) tensor(shape []int) *onnx.Tensor {
-	return &onnx.Tensor{Shape: shape, Data: []string(c[:product(shape)])}
+	return &onnx.Tensor{Shape: shape, Data: []string(c[:kernel.Product(shape)])}
 }

@@ -6,9 +6,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/onnxtest"
-	"github.com/stretchr/testify/require"
 )
 
 func predictorOf(t testing.TB, m *onnx.Model) *Predictor {

@@ -1,9 +1,10 @@
 package eval
 
 import (
-	"github.com/petal-ml/petal/internal/onnx"
 	"math"
 	"slices"
+
+	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // encoderMakers are the nodes of [FuzzGraph] that change what kind of elements

@@ -1,37 +1,29 @@
 package eval
 
 import (
-	"github.com/petal-ml/petal/internal/onnx"
 	"sync"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/compile"
+	"github.com/petal-ml/petal/internal/onnx/eval/linear"
 )
 
 // A fastPath predicts a row without going through the graph's steps: some
 // preparation of the row, one model, and what is done to its scores.
 type fastPath struct {
-	prepare []preparer
-	model   rowModel
-	finish  []finisher
+	prepare []compile.RowStep
+	model   compile.RowModel
+	finish  []func(scores []float32)
 	scratch sync.Pool
 }
-
-// A preparer changes a row before the model sees it.
-type preparer interface{ apply(out, row []float32) }
-
-// A rowModel scores one row and returns its class, 0 for a regressor.
-type rowModel interface {
-	predict(row, scores []float32) int
-}
-
-// A finisher changes the scores in place.
-type finisher interface{ apply(scores []float32) }
 
 func (f *fastPath) predict(row, scores []float32) int {
 	if len(f.prepare) > 0 {
 		return f.predictPrepared(row, scores)
 	}
-	class := f.model.predict(row, scores)
+	class := f.model.Predict(row, scores)
 	for _, s := range f.finish {
-		s.apply(scores)
+		s(scores)
 	}
 	return class
 }
@@ -40,20 +32,20 @@ func (f *fastPath) predictPrepared(row, scores []float32) int {
 	buffer := f.scratch.Get().(*[]float32)
 	defer f.scratch.Put(buffer)
 	prepared := (*buffer)[:len(row)]
-	f.prepare[0].apply(prepared, row)
+	f.prepare[0].Apply(prepared, row)
 	for _, p := range f.prepare[1:] {
-		p.apply(prepared, prepared)
+		p.Apply(prepared, prepared)
 	}
-	class := f.model.predict(prepared, scores)
+	class := f.model.Predict(prepared, scores)
 	for _, s := range f.finish {
-		s.apply(scores)
+		s(scores)
 	}
 	return class
 }
 
 // A batchModel scores many rows better than one by one.
 type batchModel interface {
-	predictRows(x []float32, columns, width int, classes []int, scores []float32)
+	PredictRows(x []float32, columns, width int, classes []int, scores []float32)
 }
 
 // predictRows scores a batch.
@@ -70,16 +62,16 @@ func (f *fastPath) predictRows(x []float32, columns, width int, classes []int, s
 		for i := range classes {
 			from, to := x[i*columns:(i+1)*columns], prepared[i*columns:(i+1)*columns]
 			for _, p := range f.prepare {
-				p.apply(to, from)
+				p.Apply(to, from)
 				from = to
 			}
 		}
 		x = prepared
 	}
-	batch.predictRows(x, columns, width, classes, scores)
+	batch.PredictRows(x, columns, width, classes, scores)
 	for i := range classes {
 		for _, s := range f.finish {
-			s.apply(scores[i*width : (i+1)*width])
+			s(scores[i*width : (i+1)*width])
 		}
 	}
 }
@@ -100,108 +92,102 @@ func findFastPath(p *Predictor) (fast *fastPath, why string) {
 		return nil, "one score stands for two classes"
 	}
 	f := &fastPath{}
-	scores := s.outputSlots[len(s.outputSlots)-1]
-	model, why := f.walkScores(&s.program, scores)
+	scores := s.program.OutputSlots[len(s.program.OutputSlots)-1]
+	model, scorer, why := f.walkScores(s.program, scores)
 	if model == nil {
 		return nil, why
 	}
-	if p.layout != layoutValues && !s.labelFrom(s.outputSlots[0], model) {
-		return nil, "the label does not come from " + model.label + " as the scores do"
+	if p.layout != layoutValues && !labelFrom(s.program, s.program.OutputSlots[0], model) {
+		return nil, "the label does not come from " + model.Label + " as the scores do"
 	}
-	if slot, why := f.walkRow(&s.program, model.inputs[0]); slot != s.inputSlots[0] {
+	if slot, why := f.walkRow(s.program, model.Inputs[0]); slot != s.program.InputSlots[0] {
 		return nil, why
 	}
-	f.model = model.part.(rowModel)
+	f.model = scorer
 	f.fuseLinear()
 	n := p.NumFeatures()
 	f.scratch.New = func() any {
 		row := make([]float32, n)
 		return &row
 	}
-	return f, "fast path: " + model.label
+	return f, "fast path: " + model.Label
 }
 
 // fuseLinear works a scaler into a linear model.
 func (f *fastPath) fuseLinear() {
-	l, ok := f.model.(*linear)
+	l, ok := f.model.(*linear.Model)
 	if !ok || len(f.prepare) > 1 {
 		return
 	}
 	if len(f.prepare) == 0 {
-		f.model = fuse(l, nil)
-	} else if s, ok := f.prepare[0].(*scaler); ok {
-		f.model, f.prepare = fuse(l, s), nil
+		f.model = linear.Fuse(l, nil)
+	} else if s, ok := f.prepare[0].(*linear.Scaler); ok {
+		f.model, f.prepare = linear.Fuse(l, s), nil
 	}
 }
 
 // walkScores follows the scores back to the model that makes them.
-func (f *fastPath) walkScores(p *program, slot int) (model *step, why string) {
+func (f *fastPath) walkScores(p *compile.Program, slot int) (model *compile.Step, scorer compile.RowModel, why string) {
 	for {
-		s := p.producer(slot)
+		s := p.Producer(slot)
 		if s == nil {
-			return nil, "the scores are an input or a constant"
+			return nil, nil, "the scores are an input or a constant"
 		}
-		switch part := s.part.(type) {
-		case rowModel:
-			return s, ""
-		case zipMap, identity:
-		case normalizer:
-			f.finish = append([]finisher{part}, f.finish...)
-		case cast:
-			if part.from != onnx.Float || part.to != onnx.Float {
-				return nil, s.label + " changes the type of the scores"
+		switch part := s.Part.(type) {
+		case compile.ModelPart:
+			if part.Scorer == nil {
+				return nil, nil, s.Label + " has no fast path"
+			}
+			return s, part.Scorer, ""
+		case compile.MapsPart:
+		case compile.ScorePart:
+			f.finish = append([]func([]float32){part.Apply}, f.finish...)
+		case compile.CastPart:
+			if !part.Same() {
+				return nil, nil, s.Label + " changes the type of the scores"
 			}
 		default:
-			return nil, s.label + " has no fast path"
+			return nil, nil, s.Label + " has no fast path"
 		}
-		slot = s.inputs[0]
+		slot = s.Inputs[0]
 	}
 }
 
 // labelFrom says whether the label output is the label of that model, cast to
 // its own type at most.
-func (p *program) labelFrom(slot int, model *step) bool {
+func labelFrom(p *compile.Program, slot int, model *compile.Step) bool {
 	for {
-		s := p.producer(slot)
+		s := p.Producer(slot)
 		if s == nil {
 			return false
 		}
 		if s == model {
-			return slot == model.outputs[0]
+			return slot == model.Outputs[0]
 		}
-		switch part := s.part.(type) {
-		case identity:
-		case cast:
-			if part.from != part.to {
-				return false
-			}
-		default:
+		if part, ok := s.Part.(compile.CastPart); !ok || !part.Same() {
 			return false
 		}
-		slot = s.inputs[0]
+		slot = s.Inputs[0]
 	}
 }
 
 // walkRow follows the model's input back to the graph's.
-func (f *fastPath) walkRow(p *program, slot int) (input int, why string) {
+func (f *fastPath) walkRow(p *compile.Program, slot int) (input int, why string) {
 	for {
-		s := p.producer(slot)
+		s := p.Producer(slot)
 		if s == nil {
 			return slot, "the model reads a constant"
 		}
-		switch part := s.part.(type) {
-		case identity:
-		case *scaler:
-			f.prepare = append([]preparer{part}, f.prepare...)
-		case *imputer[float32]:
-			f.prepare = append([]preparer{part}, f.prepare...)
-		case cast:
-			if part.from != onnx.Float || part.to != onnx.Float {
-				return -1, s.label + " changes the type of the features"
+		switch part := s.Part.(type) {
+		case compile.RowPart:
+			f.prepare = append([]compile.RowStep{part.Step}, f.prepare...)
+		case compile.CastPart:
+			if !part.Same() {
+				return -1, s.Label + " changes the type of the features"
 			}
 		default:
-			return -1, s.label + " has no fast path"
+			return -1, s.Label + " has no fast path"
 		}
-		slot = s.inputs[0]
+		slot = s.Inputs[0]
 	}
 }

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
 )
 
 // A graphMaker turns bytes into a graph and, beside it, what the reference
@@ -56,7 +59,7 @@ func FuzzGraph(f *testing.F) {
 		}
 		s, err := NewSession(&onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}, {Domain: onnx.DomainML, Version: 3}}, Graph: g.graph})
 		require.NoError(t, err, "%s", describe(g.graph))
-		out, err := s.Run(map[string]Value{"x": g.tensor("", x)})
+		out, err := s.Run(map[string]kernel.Value{"x": g.tensor("", x)})
 		require.NoError(t, err, "%s", describe(g.graph))
 		for i, info := range s.Outputs() {
 			requireAlike(t, g.values[info.Name], out[i], info.Name+" of "+describe(g.graph))
@@ -88,12 +91,12 @@ func describe(g *onnx.Graph) string {
 	return text
 }
 
-func requireAlike(t *testing.T, want refValue, v Value, what string) {
+func requireAlike(t *testing.T, want refValue, v kernel.Value, what string) {
 	t.Helper()
-	if maps, ok := v.(*ProbabilityMaps); ok {
+	if maps, ok := v.(*kernel.ProbabilityMaps); ok {
 		v = maps.Scores
 	}
-	got, err := tensorOf(v)
+	got, err := kernel.TensorOf(v)
 	require.NoError(t, err)
 	require.Equal(t, want.kind, got.Type(), what)
 	require.Equal(t, fmt.Sprint(want.shape), fmt.Sprint(got.Shape), what)
@@ -109,7 +112,7 @@ func requireAlike(t *testing.T, want refValue, v Value, what string) {
 			}
 		}
 	default:
-		double, err := castTensor(&env{memory: 1 << 30}, got, onnx.Double)
+		double, err := kernel.CastTensor(kernel.NewEnv(1<<30), got, onnx.Double)
 		require.NoError(t, err)
 		for i, x := range double.Data.([]float64) {
 			if want.kind != onnx.Int64 || !math.IsNaN(want.data[i]) {
@@ -185,7 +188,7 @@ func (g *graphMaker) tensor(name string, v refValue) *onnx.Tensor {
 
 func as[T float32 | int64](list []float64) []T {
 	out := make([]T, len(list))
-	convert(out, list)
+	numeric.Convert(out, list)
 	return out
 }
 
@@ -516,7 +519,7 @@ func (g *graphMaker) reshape() {
 	out := v
 	switch axis := g.next(len(v.shape)); g.next(4) {
 	case 0:
-		out.shape = []int{product(v.shape[:axis]), product(v.shape[axis:])}
+		out.shape = []int{kernel.Product(v.shape[:axis]), kernel.Product(v.shape[axis:])}
 		g.emit("Flatten", []string{a}, []onnx.Attribute{onnx.IntAttribute("axis", int64(axis))}, out)
 	case 1:
 		out.shape = slices.Insert(slices.Clone(v.shape), axis, 1)
@@ -527,7 +530,7 @@ func (g *graphMaker) reshape() {
 			g.emit("Squeeze", []string{a, g.ints(axis)}, nil, out)
 		}
 	default: // 0 keeps a size, −1 takes what is left
-		out.shape = []int{v.shape[0], product(v.shape[1:])}
+		out.shape = []int{v.shape[0], kernel.Product(v.shape[1:])}
 		g.emit("Reshape", []string{a, g.ints(0, -1)}, nil, out)
 	}
 }

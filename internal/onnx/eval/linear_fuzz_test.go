@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // FuzzLinear compares scaled linear classifiers that the fuzzer makes up with
@@ -19,9 +21,11 @@ func FuzzLinear(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed1, seed2 uint64, width, classes uint8, softmax bool) {
 		r := rand.New(rand.NewPCG(seed1, seed2))
 		features, targets := 1+int(width%12), 3+int(classes%9)
-		l := &linear{targets: targets, features: features, coefficients: floatsOf(r, features*targets, 3), intercepts: floatsOf(r, targets, 3)}
-		s := &scaler{offset: floatsOf(r, features, 100), scale: floatsOf(r, features, 2)}
-		p := predictorOf(t, linearModel(l, s, softmax))
+		l := &scaledLinear{
+			targets: targets, features: features, coefficients: floatsOf(r, features*targets, 3), intercepts: floatsOf(r, targets, 3),
+			offset: floatsOf(r, features, 100), scale: floatsOf(r, features, 2),
+		}
+		p := predictorOf(t, linearModel(l, softmax))
 		fast, why := p.FastPath()
 		require.True(t, fast, why)
 		for range 10 {
@@ -29,11 +33,11 @@ func FuzzLinear(f *testing.F) {
 			if r.IntN(2) == 0 {
 				row[r.IntN(features)] = float32(r.NormFloat64() * 1e6)
 			}
-			want, slack := referenceScores(l, s, row, softmax)
+			want, slack := referenceScores(l, row, softmax)
 			got := make([]float32, targets)
 			_, err := p.PredictRow(row, got)
 			require.NoError(t, err)
-			plain, err := p.Predict(map[string]Value{"x": onnx.NewTensor([]int{1, features}, row)})
+			plain, err := p.Predict(map[string]kernel.Value{"x": onnx.NewTensor([]int{1, features}, row)})
 			require.NoError(t, err)
 			for k := range want {
 				require.InDelta(t, want[k], got[k], slack, "fast path, class %d, row %v", k, row)
@@ -41,6 +45,13 @@ func FuzzLinear(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A scaledLinear holds the numbers of a Scaler and of a linear model behind it.
+type scaledLinear struct {
+	targets, features        int
+	coefficients, intercepts []float32
+	offset, scale            []float32
 }
 
 func floatsOf(r *rand.Rand, n int, size float64) []float32 {
@@ -52,7 +63,7 @@ func floatsOf(r *rand.Rand, n int, size float64) []float32 {
 }
 
 // linearModel is Scaler and LinearClassifier in a graph.
-func linearModel(l *linear, s *scaler, softmax bool) *onnx.Model {
+func linearModel(l *scaledLinear, softmax bool) *onnx.Model {
 	post, labels := "NONE", make([]int64, l.targets)
 	if softmax {
 		post = "SOFTMAX"
@@ -70,7 +81,7 @@ func linearModel(l *linear, s *scaler, softmax bool) *onnx.Model {
 			Nodes: []onnx.Node{
 				{
 					Domain: onnx.DomainML, Operator: "Scaler", Inputs: []string{"x"}, Outputs: []string{"scaled"},
-					Attributes: []onnx.Attribute{onnx.FloatsAttribute("offset", s.offset...), onnx.FloatsAttribute("scale", s.scale...)},
+					Attributes: []onnx.Attribute{onnx.FloatsAttribute("offset", l.offset...), onnx.FloatsAttribute("scale", l.scale...)},
 				},
 				{
 					Domain: onnx.DomainML, Operator: "LinearClassifier", Inputs: []string{"scaled"}, Outputs: []string{"label", "scores"},
@@ -87,13 +98,13 @@ func linearModel(l *linear, s *scaler, softmax bool) *onnx.Model {
 // referenceScores computes the scores in float64, and how far float32 may be
 // from them: a rounding of 2^-24 for each of the operations on the way, of which
 // there are features + 4 at most.
-func referenceScores(l *linear, s *scaler, row []float32, softmax bool) (scores []float64, slack float64) {
+func referenceScores(l *scaledLinear, row []float32, softmax bool) (scores []float64, slack float64) {
 	scores = make([]float64, l.targets)
 	for k := range scores {
 		size := math.Abs(float64(l.intercepts[k]))
 		scores[k] = float64(l.intercepts[k])
 		for j, x := range row {
-			term := (float64(x) - float64(s.offset[j])) * float64(s.scale[j]) * float64(l.coefficients[k*l.features+j])
+			term := (float64(x) - float64(l.offset[j])) * float64(l.scale[j]) * float64(l.coefficients[k*l.features+j])
 			scores[k] += term
 			size += math.Abs(term)
 		}

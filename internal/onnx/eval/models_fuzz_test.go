@@ -5,8 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // A modelMaker turns bytes into what trainers export: a matrix, some preparation,
@@ -37,7 +39,7 @@ func FuzzModels(f *testing.F) {
 		m.model(from)
 		s, err := NewSession(&onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}, {Domain: onnx.DomainML, Version: 5}}, Graph: m.graph})
 		require.NoError(t, err, "%s", describe(m.graph))
-		out, err := s.Run(map[string]Value{"x": m.tensor("", m.x)})
+		out, err := s.Run(map[string]kernel.Value{"x": m.tensor("", m.x)})
 		require.NoError(t, err, "%s", describe(m.graph))
 		for i, info := range s.Outputs() {
 			requireAlike(t, m.values[info.Name], out[i], info.Name+" of "+describe(m.graph))

@@ -2,9 +2,11 @@ package eval
 
 import (
 	"fmt"
-	"github.com/petal-ml/petal/internal/onnx"
-	"slices"
 	"strconv"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/compile"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // A scoreLayout says where a model's outputs hold the scores.
@@ -64,17 +66,17 @@ func (p *Predictor) findLabels() error {
 	s := p.session
 	var found onnx.Labels
 	if p.layout == layoutMaps {
-		producer := s.producer(s.outputSlots[1])
+		producer := s.program.Producer(s.program.OutputSlots[1])
 		if producer == nil {
 			return onnx.Unsupported("output %q is made by nothing", s.outputs[1].Name)
 		}
-		z, ok := producer.part.(zipMap)
+		z, ok := producer.Part.(compile.MapsPart)
 		if !ok {
 			return onnx.Unsupported("output %q holds maps that ZipMap does not make", s.outputs[1].Name)
 		}
-		found, p.width = z.labels, z.labels.Len()
+		found, p.width = z.Labels, z.Labels.Len()
 	} else {
-		found = s.labelsBehind(s.outputSlots[0])
+		found = labelsBehind(s.program, s.program.OutputSlots[0])
 		if p.width < 1 {
 			p.width = found.Len()
 		}
@@ -103,72 +105,35 @@ func (p *Predictor) findLabels() error {
 	return nil
 }
 
-// producer returns the step that computes a slot.
-func (p *program) producer(slot int) *step {
-	for i := range p.steps {
-		if slices.Contains(p.steps[i].outputs, slot) {
-			return &p.steps[i]
-		}
-	}
-	return nil
-}
-
-// constantAt returns the constant in a slot, or nil.
-func (p *program) constantAt(slot int) Value {
-	for _, c := range p.constants {
-		if c.slot == slot {
-			return c.value
-		}
-	}
-	return nil
-}
-
 // labelsBehind follows a label output back to what it takes its values from.
-func (p *program) labelsBehind(slot int) onnx.Labels {
-	for range len(p.steps) {
-		s := p.producer(slot)
+func labelsBehind(p *compile.Program, slot int) onnx.Labels {
+	for range len(p.Steps) {
+		s := p.Producer(slot)
 		if s == nil {
 			return onnx.Labels{}
 		}
-		switch part := s.part.(type) {
-		case interface{ labels() onnx.Labels }:
-			return part.labels()
-		case selection:
-			t, ok := p.constantAt(s.inputs[0]).(*onnx.Tensor)
+		switch part := s.Part.(type) {
+		case compile.ModelPart:
+			return part.Labels
+		case compile.LookupPart:
+			return part.Labels
+		case compile.ChoicePart:
+			t, ok := p.ConstantAt(s.Inputs[0]).(*onnx.Tensor)
 			if !ok {
 				return onnx.Labels{}
 			}
-			return labelsOf(t)
+			return kernel.LabelsOf(t)
 		}
-		if len(s.inputs) == 0 || s.inputs[0] < 0 {
+		if len(s.Inputs) == 0 || s.Inputs[0] < 0 {
 			return onnx.Labels{}
 		}
-		slot = s.inputs[0]
+		slot = s.Inputs[0]
 	}
 	return onnx.Labels{}
 }
 
-// A selection takes elements of its first input: Gather, ArrayFeatureExtractor.
-type selection struct{}
-
-// labelsOf reads a constant as classes.
-func labelsOf(t *onnx.Tensor) onnx.Labels {
-	switch data := t.Data.(type) {
-	case []string:
-		return onnx.Labels{Strings: data}
-	case []int64:
-		return onnx.Labels{Ints: data}
-	case []int32:
-		l := onnx.Labels{Ints: make([]int64, len(data))}
-		convert(l.Ints, data)
-		return l
-	default:
-		return onnx.Labels{}
-	}
-}
-
 // read takes classes and scores from the outputs of a run.
-func (p *Predictor) read(outputs []Value) (Predictions, error) {
+func (p *Predictor) read(outputs []kernel.Value) (Predictions, error) {
 	var out Predictions
 	var err error
 	if p.layout == layoutValues {
@@ -180,7 +145,7 @@ func (p *Predictor) read(outputs []Value) (Predictions, error) {
 	}
 	switch p.layout {
 	case layoutMaps:
-		maps, ok := outputs[1].(*ProbabilityMaps)
+		maps, ok := outputs[1].(*kernel.ProbabilityMaps)
 		if !ok {
 			return out, onnx.At(onnx.ErrInput, "output %q holds no maps", p.session.outputs[1].Name)
 		}
@@ -210,7 +175,7 @@ func bothWays(decisions []float64) []float64 {
 }
 
 // columns puts one output a class side by side.
-func (p *Predictor) columns(outputs []Value) ([]float64, error) {
+func (p *Predictor) columns(outputs []kernel.Value) ([]float64, error) {
 	var scores []float64
 	for j, v := range outputs {
 		column, err := p.doubles(v)
@@ -230,12 +195,12 @@ func (p *Predictor) columns(outputs []Value) ([]float64, error) {
 	return scores, nil
 }
 
-func (p *Predictor) doubles(v Value) ([]float64, error) {
-	t, err := tensorOf(v)
+func (p *Predictor) doubles(v kernel.Value) ([]float64, error) {
+	t, err := kernel.TensorOf(v)
 	if err != nil {
 		return nil, err
 	}
-	d, err := castTensor(&env{memory: p.session.limits.Memory}, t, onnx.Double)
+	d, err := kernel.CastTensor(kernel.NewEnv(p.session.limits.Memory), t, onnx.Double)
 	if err != nil {
 		return nil, err
 	}
@@ -243,15 +208,15 @@ func (p *Predictor) doubles(v Value) ([]float64, error) {
 }
 
 // classes turns the labels of a batch into indices.
-func (p *Predictor) classes(v Value) ([]int, error) {
-	t, err := tensorOf(v)
+func (p *Predictor) classes(v kernel.Value) ([]int, error) {
+	t, err := kernel.TensorOf(v)
 	if err != nil {
 		return nil, err
 	}
-	classes := make([]int, dataLen(t.Data))
+	classes := make([]int, kernel.DataLen(t.Data))
 	texts, isText := t.Data.([]string)
 	if !isText {
-		if t, err = castTensor(&env{memory: p.session.limits.Memory}, t, onnx.Int64); err != nil {
+		if t, err = kernel.CastTensor(kernel.NewEnv(p.session.limits.Memory), t, onnx.Int64); err != nil {
 			return nil, err
 		}
 	}

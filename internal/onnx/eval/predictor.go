@@ -2,8 +2,12 @@ package eval
 
 import (
 	"fmt"
-	"github.com/petal-ml/petal/internal/onnx"
 	"strconv"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/compile"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
 )
 
 // A Predictor sees a session as a model of rows: a classifier, whose first
@@ -115,9 +119,9 @@ func (p *Predictor) PredictRow(row, scores []float32) (class int, err error) {
 }
 
 // split distributes rows of numbers over the graph's inputs.
-func (p *Predictor) split(x []float32, rows int) (map[string]Value, error) {
-	inputs := make(map[string]Value, len(p.session.inputs))
-	e := &env{memory: p.session.limits.Memory, limit: p.session.limits.Memory}
+func (p *Predictor) split(x []float32, rows int) (map[string]kernel.Value, error) {
+	inputs := make(map[string]kernel.Value, len(p.session.inputs))
+	e := kernel.NewEnv(p.session.limits.Memory)
 	first := 0
 	for _, in := range p.session.inputs {
 		width := 0
@@ -135,7 +139,7 @@ func (p *Predictor) split(x []float32, rows int) (map[string]Value, error) {
 		if in.Type.Element == onnx.String {
 			return nil, onnx.At(onnx.ErrInput, "input %q takes text", in.Name)
 		}
-		cast, err := castTensor(e, t, in.Type.Element)
+		cast, err := kernel.CastTensor(e, t, in.Type.Element)
 		if err != nil {
 			return nil, onnx.At(err, "input %q", in.Name)
 		}
@@ -147,7 +151,7 @@ func (p *Predictor) split(x []float32, rows int) (map[string]Value, error) {
 
 // Predict scores a batch that is given by the graph's inputs; each has as many
 // rows.
-func (p *Predictor) Predict(inputs map[string]Value) (Predictions, error) {
+func (p *Predictor) Predict(inputs map[string]kernel.Value) (Predictions, error) {
 	outputs, err := p.session.Run(inputs)
 	if err != nil {
 		return Predictions{}, err
@@ -193,7 +197,7 @@ func (s *Session) widthOf(input int) (int, error) {
 		width = 1
 	}
 	if width < 0 && len(s.inputs) == 1 {
-		width = s.columnsOf(s.inputSlots[0])
+		width = columnsOf(s.program, s.program.InputSlots[0])
 	}
 	if width < 0 {
 		return 0, onnx.Unsupported("input %q is %v, a matrix with a known number of columns wanted", in.Name, t)
@@ -203,20 +207,23 @@ func (s *Session) widthOf(input int) (int, error) {
 
 // columnsOf finds the number of columns of a matrix by what the operators that
 // read it expect; −1 where none says.
-func (p *program) columnsOf(slot int) int {
-	for i := range p.steps {
-		s := &p.steps[i]
-		if len(s.inputs) != 1 || s.inputs[0] != slot {
+func columnsOf(p *compile.Program, slot int) int {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if len(s.Inputs) != 1 || s.Inputs[0] != slot {
 			continue
 		}
-		if part, ok := s.part.(interface{ columns() int }); ok && part.columns() > 0 {
-			return part.columns()
+		columns := 0
+		switch part := s.Part.(type) {
+		case compile.ModelPart:
+			columns = part.Columns
+		case compile.RowPart:
+			columns = part.Columns
+		case compile.CastPart:
+			columns = columnsOf(p, s.Outputs[0])
 		}
-		switch s.part.(type) {
-		case identity, cast:
-			if c := p.columnsOf(s.outputs[0]); c > 0 {
-				return c
-			}
+		if columns > 0 {
+			return columns
 		}
 	}
 	return -1
@@ -244,6 +251,6 @@ func (p *Predictor) PredictRows(x []float32, classes []int, scores []float32) er
 		return err
 	}
 	copy(classes, out.Classes)
-	convert(scores, out.Scores)
+	numeric.Convert(scores, out.Scores)
 	return nil
 }

@@ -1,9 +1,10 @@
 package eval
 
 import (
-	"github.com/petal-ml/petal/internal/onnx"
 	"math"
 	"slices"
+
+	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // The reference of the operators of ai.onnx.ml, in the manner of
@@ -123,7 +124,7 @@ func (l refLinear) classify(row []float64) (class float64, scores []float64) {
 
 // A refTree is a branch, or a leaf where yes is nil.
 type refTree struct {
-	mode     branchMode
+	mode     refMode
 	feature  int
 	value    float64
 	members  []float64
@@ -143,9 +144,9 @@ func (t *refTree) leaf(row []float64) *refTree {
 		return t
 	}
 	x := row[t.feature]
-	yes := map[branchMode]bool{
-		branchLEQ: x <= t.value, branchLT: x < t.value, branchGTE: x >= t.value, branchGT: x > t.value,
-		branchEQ: x == t.value, branchNEQ: x != t.value, branchMember: slices.Contains(t.members, x),
+	yes := map[refMode]bool{
+		refLEQ: x <= t.value, refLT: x < t.value, refGTE: x >= t.value, refGT: x > t.value,
+		refEQ: x == t.value, refNEQ: x != t.value, refMember: slices.Contains(t.members, x),
 	}[t.mode]
 	if yes || t.missing && math.IsNaN(x) {
 		return t.yes.leaf(row)
@@ -431,3 +432,16 @@ func refCouple(r [][]float64) []float64 {
 	}
 	return p
 }
+
+// A refMode is the comparison of a branch, with TreeEnsemble's numbers.
+type refMode uint8
+
+const (
+	refLEQ refMode = iota
+	refLT
+	refGTE
+	refGT
+	refEQ
+	refNEQ
+	refMember
+)

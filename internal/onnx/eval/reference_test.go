@@ -1,10 +1,12 @@
 package eval
 
 import (
-	"github.com/petal-ml/petal/internal/onnx"
 	"math"
 	"slices"
 	"sort"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // What follows is a second evaluator of the tensor operators: slow, in float64,
@@ -45,7 +47,7 @@ func (v refValue) spread(coord []int) float64 {
 func fill(kind onnx.ElementType, exact bool, shape []int, of func(coord []int) float64) refValue {
 	v := refValue{shape: slices.Clone(shape), kind: kind, exact: exact}
 	coord := make([]int, len(shape))
-	for range product(shape) {
+	for range kernel.Product(shape) {
 		v.data = append(v.data, of(coord))
 		for i := len(coord) - 1; i >= 0; i-- {
 			if coord[i]++; coord[i] < shape[i] {

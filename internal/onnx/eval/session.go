@@ -2,31 +2,18 @@ package eval
 
 import (
 	"fmt"
-	"github.com/petal-ml/petal/internal/onnx"
 	"slices"
 	"strings"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/compile"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/eval/operators"
 )
-
-// A Value is what flows between nodes: a [*Tensor], or [*ProbabilityMaps].
-type Value interface{ ValueType() onnx.Type }
-
-// ProbabilityMaps is what ZipMap makes: a sequence of maps, one a row, from
-// label to score. All rows have the same keys.
-type ProbabilityMaps struct {
-	Keys   onnx.Labels
-	Scores *onnx.Tensor // float, one row a map, one column a key
-}
-
-func (p *ProbabilityMaps) ValueType() onnx.Type {
-	if p.Keys.Strings != nil {
-		return onnx.ProbabilityMapsType(onnx.String)
-	}
-	return onnx.ProbabilityMapsType(onnx.Int64)
-}
 
 // A Session is a compiled model. It is safe for concurrent use.
 type Session struct {
-	program
+	program *compile.Program
 	inputs  []onnx.ValueInfo
 	outputs []onnx.ValueInfo
 	limits  onnx.Limits
@@ -72,13 +59,10 @@ func NewSession(m *onnx.Model, options ...SessionOption) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile model: %w", err)
 	}
-	limits := o.limits.WithDefaults()
-	c := newCompiler(m, limits)
-	s := &Session{inputs: m.Inputs(), limits: limits}
-	if err := c.compileGraph(m.Graph, s.inputs, outputs, &s.program); err != nil {
+	s := &Session{inputs: m.Inputs(), limits: o.limits.WithDefaults()}
+	if s.program, s.outputs, err = compile.Compile(m, operators.Table(), s.limits.Memory, outputs); err != nil {
 		return nil, fmt.Errorf("compile model: %w", err)
 	}
-	s.outputs = c.typedOutputs(outputs)
 	return s, nil
 }
 
@@ -110,8 +94,8 @@ func (s *Session) Outputs() []onnx.ValueInfo { return slices.Clone(s.outputs) }
 //
 // Inputs that do not fit are [ErrInput]; a run that takes too much memory is
 // [ErrLimit].
-func (s *Session) Run(inputs map[string]Value) ([]Value, error) {
-	values := make([]Value, s.slots)
+func (s *Session) Run(inputs map[string]kernel.Value) ([]kernel.Value, error) {
+	values := make([]kernel.Value, s.program.Slots)
 	for i, in := range s.inputs {
 		v, ok := inputs[in.Name]
 		if !ok || v == nil {
@@ -120,7 +104,7 @@ func (s *Session) Run(inputs map[string]Value) ([]Value, error) {
 		if err := fits(v, in.Type); err != nil {
 			return nil, onnx.At(err, "input %q", in.Name)
 		}
-		values[s.inputSlots[i]] = v
+		values[s.program.InputSlots[i]] = v
 	}
 	if len(inputs) > len(s.inputs) {
 		for name := range inputs {
@@ -129,24 +113,24 @@ func (s *Session) Run(inputs map[string]Value) ([]Value, error) {
 			}
 		}
 	}
-	e := &env{memory: s.limits.Memory, limit: s.limits.Memory}
-	if err := s.run(e, values); err != nil {
+	e := kernel.NewEnv(s.limits.Memory)
+	if err := s.program.Run(e, values); err != nil {
 		return nil, err
 	}
-	outputs := make([]Value, len(s.outputSlots))
-	for i, slot := range s.outputSlots {
+	outputs := make([]kernel.Value, len(s.program.OutputSlots))
+	for i, slot := range s.program.OutputSlots {
 		outputs[i] = values[slot]
 	}
 	return outputs, nil
 }
 
 // fits checks a value against a declared type.
-func fits(v Value, want onnx.Type) error {
+func fits(v kernel.Value, want onnx.Type) error {
 	t, ok := v.(*onnx.Tensor)
 	if !ok || want.Kind != onnx.KindTensor {
 		return onnx.At(onnx.ErrInput, "%v given, %v wanted", v.ValueType(), want)
 	}
-	if n, err := onnx.ElementCount(t.Shape); err != nil || t.Type() == 0 || n != dataLen(t.Data) {
+	if n, err := onnx.ElementCount(t.Shape); err != nil || t.Type() == 0 || n != kernel.DataLen(t.Data) {
 		return onnx.At(onnx.ErrInput, "the shape %v does not fit the data", t.Shape)
 	}
 	if t.Type() != want.Element {

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/onnxtest"
 )
 
 // TestLoadTruncated cuts a file at every byte: each prefix is refused, and none
@@ -107,7 +109,7 @@ func TestRunsStayWithinMemory(t *testing.T) {
 		})
 		t.Run(name+" at run time", func(t *testing.T) {
 			m.Graph.Initializers, m.Graph.Inputs = nil, nil
-			inputs := map[string]Value{}
+			inputs := map[string]kernel.Value{}
 			for _, v := range sizes {
 				shape := make([]onnx.Dim, len(v.Shape))
 				for i, n := range v.Shape {
@@ -161,10 +163,10 @@ func TestPredictIrisLike(t *testing.T) {
 		require.Equal(t, label, p.Labels().Text(class))
 		require.InDelta(t, 1, scores[0]+scores[1]+scores[2], 1e-6)
 
-		out, err := s.Run(map[string]Value{"features": onnx.NewTensor([]int{1, 4}, row)})
+		out, err := s.Run(map[string]kernel.Value{"features": onnx.NewTensor([]int{1, 4}, row)})
 		require.NoError(t, err)
 		require.Equal(t, []string{label}, out[0].(*onnx.Tensor).Data)
-		maps := out[1].(*ProbabilityMaps)
+		maps := out[1].(*kernel.ProbabilityMaps)
 		require.InDeltaSlice(t, maps.Scores.Data.([]float32), scores, 1e-6)
 	}
 	allocs := testing.AllocsPerRun(100, func() { _, _ = p.PredictRow(rows["setosa"], scores) })

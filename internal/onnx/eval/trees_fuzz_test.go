@@ -1,9 +1,10 @@
 package eval
 
 import (
-	"github.com/petal-ml/petal/internal/onnx"
 	"math"
 	"slices"
+
+	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // tree makes a tree of random shape. weigh gives a leaf its weights.
@@ -12,10 +13,10 @@ func (m *modelMaker) tree(depth, features, modes int, weigh func() []refWeight) 
 		return &refTree{weights: weigh()}
 	}
 	t := &refTree{
-		mode: branchMode(m.next(modes)), feature: m.next(features), value: m.half(), missing: m.next(2) == 0,
+		mode: refMode(m.next(modes)), feature: m.next(features), value: m.half(), missing: m.next(2) == 0,
 		yes: m.tree(depth-1, features, modes, weigh), no: m.tree(depth-1, features, modes, weigh),
 	}
-	if t.mode == branchMember {
+	if t.mode == refMember {
 		t.members = m.halves(m.next(3))
 	}
 	if m.next(16) == 0 {
@@ -180,7 +181,7 @@ func (m *modelMaker) treeEnsemble(from string) {
 			features, missing = append(features, int64(n.feature)), append(missing, int64(boolTo(n.missing)))
 			yes, no = append(yes, int64(n.yes.ownIndex)), append(no, int64(n.no.ownIndex))
 			yesLeaf, noLeaf = append(yesLeaf, int64(boolTo(n.yes.yes == nil))), append(noLeaf, int64(boolTo(n.no.yes == nil)))
-			if n.mode == branchMember {
+			if n.mode == refMember {
 				members = append(append(members, n.members...), math.NaN())
 			}
 		})

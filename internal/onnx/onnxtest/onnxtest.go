@@ -5,8 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 
-	"github.com/petal-ml/petal/internal/onnx"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/petal-ml/petal/internal/onnx"
 )
 
 // Iris is the graph that Petal's trainer writes: scaled multinomial
@@ -127,4 +128,11 @@ func BytesField(number protowire.Number, data []byte) []byte {
 // IsModelFault says whether an error is about the model, not about the run.
 func IsModelFault(err error) bool {
 	return errors.Is(err, onnx.ErrInvalid) || errors.Is(err, onnx.ErrLimit) || errors.Is(err, onnx.ErrUnsupported)
+}
+
+// SetInt changes an entry of a list of integers.
+func SetInt(a *onnx.Attribute, i int, v int64) {
+	values := a.Ints.Slice()
+	values[i] = v
+	a.Ints = onnx.NewIntList(values...)
 }

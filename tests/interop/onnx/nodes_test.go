@@ -17,6 +17,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
@@ -157,7 +158,7 @@ func runNodeCase(c nodeCase) error {
 	if err != nil {
 		return err
 	}
-	inputs := map[string]eval.Value{}
+	inputs := map[string]kernel.Value{}
 	for i, in := range session.Inputs() {
 		if i >= len(c.Inputs) {
 			return fmt.Errorf("no value for input %q", in.Name)
