@@ -136,6 +136,8 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 	}
 	_, err := settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=every night"})
 	require.ErrorContains(t, err, `TRAIN_SCHEDULE: "every night" is not a schedule`)
+	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=0 3 30 2 *"})
+	require.ErrorContains(t, err, `TRAIN_SCHEDULE: "0 3 30 2 *" is not a schedule`, "the thirtieth of February")
 	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=0 3 * * *"})
 	require.NoError(t, err)
 }

@@ -1,7 +1,9 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -28,8 +30,11 @@ func (t *Trainer) validate() Faults {
 	if t.Schedule == "" {
 		return faults
 	}
-	// The parser that gocron schedules with, so that the two cannot disagree.
-	if _, err := cron.ParseStandard(t.Schedule); err != nil {
+	schedule, err := cron.ParseStandard(t.Schedule)
+	if err == nil && schedule.Next(time.Now()).IsZero() {
+		err = errors.New("it names a day that never comes")
+	}
+	if err != nil {
 		faults = append(faults, Fault{
 			"TRAIN_SCHEDULE", fmt.Sprintf("%q is not a schedule: %v", t.Schedule, err),
 			`write five cron fields such as "0 3 * * *" (03:00 UTC daily), or leave it empty`,

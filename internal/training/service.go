@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/go-co-op/gocron/v2"
+	"github.com/robfig/cron/v3"
 
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -48,6 +48,13 @@ func (s *Service) Ready() error {
 // Run trains until ctx ends, and returns once a training under way has stopped.
 // A training that fails is logged and counted: it ends nothing.
 func (s *Service) Run(ctx context.Context) error {
+	var schedule cron.Schedule
+	if s.Schedule != "" {
+		var err error
+		if schedule, err = cron.ParseStandard(s.Schedule); err != nil {
+			return fmt.Errorf("schedule trainings at %q: %w", s.Schedule, err)
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	probing := make(chan struct{})
 	go func() {
@@ -57,36 +64,34 @@ func (s *Service) Run(ctx context.Context) error {
 	defer func() { stop(); <-probing }()
 
 	s.train(ctx)
-	if s.Schedule == "" {
-		<-ctx.Done()
-		return nil
-	}
-	return s.follow(ctx)
-}
-
-// follow trains on the schedule.
-func (s *Service) follow(ctx context.Context) error {
-	scheduler, err := gocron.NewScheduler(gocron.WithLocation(time.UTC), gocron.WithLogger(cronLogger{s.Logger}), gocron.WithStopTimeout(10*time.Second))
-	if err != nil {
-		return fmt.Errorf("schedule trainings: %w", err)
-	}
-	job, err := scheduler.NewJob(
-		gocron.CronJob(s.Schedule, false),
-		gocron.NewTask(func() { s.train(ctx) }),
-		gocron.WithSingletonMode(gocron.LimitModeReschedule), // never two at once
-	)
-	if err != nil {
-		return fmt.Errorf("schedule trainings at %q: %w", s.Schedule, err)
-	}
-	scheduler.Start()
-	if next, err := job.NextRun(); err == nil {
-		s.Logger.InfoContext(ctx, "trainings are scheduled", "schedule", s.Schedule, "next", next.UTC())
+	if schedule != nil {
+		s.Logger.InfoContext(ctx, "trainings are scheduled", "schedule", s.Schedule, "next", schedule.Next(time.Now().UTC()))
+		follow(ctx, schedule, s.train)
 	}
 	<-ctx.Done()
-	if err := scheduler.Shutdown(); err != nil {
-		return fmt.Errorf("stop the schedule: %w", err)
-	}
 	return nil
+}
+
+// longestWait is how long the clock is not looked at. A timer stands still while
+// the machine sleeps, and does not see that the clock is set.
+const longestWait = time.Minute
+
+// follow calls run at the times of the schedule, in UTC, until ctx ends. A time
+// that comes while run is still at work is left out.
+func follow(ctx context.Context, schedule cron.Schedule, run func(context.Context)) {
+	for next := schedule.Next(time.Now().UTC()); !next.IsZero(); {
+		wait := time.Until(next.Round(0)) // by the clock on the wall
+		if wait <= 0 {
+			run(ctx)
+			next = schedule.Next(time.Now().UTC())
+			continue
+		}
+		select {
+		case <-time.After(min(wait, longestWait)):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // train runs one training, again and again while the registry cannot be reached.
@@ -160,17 +165,4 @@ func (s *Service) probe(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
-}
-
-// cronLogger passes on what the scheduler has to complain about.
-type cronLogger struct{ log *slog.Logger }
-
-func (c cronLogger) Debug(string, ...any) {}
-func (c cronLogger) Info(string, ...any)  {}
-func (c cronLogger) Warn(msg string, args ...any) {
-	c.log.Warn("scheduler: "+msg, args...) //nolint:sloglint // the scheduler's own words
-}
-
-func (c cronLogger) Error(msg string, args ...any) {
-	c.log.Error("scheduler: "+msg, args...) //nolint:sloglint // the scheduler's own words
 }

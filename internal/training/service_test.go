@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/robfig/cron/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -98,7 +100,38 @@ func TestServiceFollowsTheSchedule(t *testing.T) {
 	start(t, s)
 	promoted := b.trainer.cfg.Metrics.runs.WithLabelValues("promoted")
 	require.Eventually(t, func() bool { return testutil.ToFloat64(promoted) >= 3 }, soon, time.Millisecond)
+}
 
-	bad := &Service{Trainer: b.trainer, Schedule: "every night", Load: s.Load, Logger: slog.New(slog.DiscardHandler)}
-	require.ErrorContains(t, bad.Run(t.Context()), `schedule trainings at "every night"`)
+func TestServiceRefusesAScheduleThatIsNone(t *testing.T) {
+	bad := &Service{Schedule: "every night", Logger: slog.New(slog.DiscardHandler)}
+	require.ErrorContains(t, bad.Run(t.Context()), `"every night"`)
+}
+
+// The schedule is in UTC wherever the machine stands, and what falls into a long
+// training is left out.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		schedule, err := cron.ParseStandard("0 3 * * *")
+		require.NoError(t, err)
+		begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		require.True(t, begin.Equal(time.Now()), "the clock of the test")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*24*time.Hour)
+		defer cancel()
+		var runs []time.Duration
+		follow(ctx, schedule, func(context.Context) {
+			runs = append(runs, time.Since(begin))
+			if len(runs) == 2 {
+				time.Sleep(30 * time.Hour)
+			}
+		})
+		day := 24 * time.Hour
+		require.Equal(t, []time.Duration{3 * time.Hour, day + 3*time.Hour, 3*day + 3*time.Hour, 4*day + 3*time.Hour}, runs)
+		require.Error(t, ctx.Err())
+	})
+}
+
+func TestFollowEndsWithoutATime(t *testing.T) {
+	schedule, err := cron.ParseStandard("0 3 30 2 *")
+	require.NoError(t, err)
+	follow(t.Context(), schedule, func(context.Context) { t.Error("the thirtieth of February") })
 }
