@@ -7,7 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// Set by the linker where a build has no Git around it:
+// release is the version that this code is, or becomes: the first heading with a
+// number in CHANGELOG.md.
+const release = "0.1.0"
+
+// Set by the linker where a build has no Git around it, or another version:
 //
 //	go build -ldflags "-X …/internal/version.version=1.0.0 -X …/internal/version.revision=abc"
 var (
@@ -17,22 +21,18 @@ var (
 
 // Info describes a build.
 type Info struct {
-	Version   string // such as "1.2.0", or "dev"
+	Version   string // such as "1.2.0"
 	Revision  string // the Git commit, with "+dirty" where files were changed; "unknown" where nobody knows
 	GoVersion string
 }
 
 // Current returns what is known of this build: what the linker was told, or
-// else what Go noted itself.
+// else the release and the commit that Go noted.
 func Current() Info {
-	info := Info{Version: version, Revision: revision, GoVersion: runtime.Version()}
+	info := Info{Version: cmp.Or(version, release), Revision: revision, GoVersion: runtime.Version()}
 	if build, ok := debug.ReadBuildInfo(); ok {
-		if v := build.Main.Version; v != "(devel)" {
-			info.Version = cmp.Or(info.Version, v)
-		}
 		info.Revision = cmp.Or(info.Revision, vcsRevision(build.Settings))
 	}
-	info.Version = cmp.Or(info.Version, "dev")
 	info.Revision = cmp.Or(info.Revision, "unknown")
 	return info
 }
