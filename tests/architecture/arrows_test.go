@@ -45,25 +45,27 @@ import (
 //	go test ./tests/architecture -run TestFilesReadBottomUp -v
 func TestFilesReadBottomUp(t *testing.T) {
 	house := loadHouse(t)
-	for folder, limit := range upwardLimits {
+	for _, folder := range readBottomUp {
 		t.Run(strings.ReplaceAll(folder, "/", " "), func(t *testing.T) {
 			arrows := house.arrowsWithin(folder)
 			require.NotEmpty(t, arrows, "no file of %s names another", folder)
 			upward := arrows.upward()
 			report := fmt.Sprintf("%s: %d of %d arrows between files go upward%s", folder, len(upward), len(arrows), upward)
 			t.Log(report)
-			if len(upward)*10 > len(arrows) && len(upward) > limit {
-				t.Errorf("%d may: move the definitions named above down, or split the file\n%s", max(limit, len(arrows)/10), report)
+			if len(upward)*10 > len(arrows) && len(upward) > upwardLimits[folder] {
+				t.Errorf("%d may: move the definitions named above down, or split the file\n%s", max(upwardLimits[folder], len(arrows)/10), report)
 			}
 		})
 	}
 }
 
+// readBottomUp are the folders that are measured.
+var readBottomUp = []string{"internal/httpapi", "internal/onnx", "internal/training"}
+
 // upwardLimits holds the upward arrows of each folder that still has more than
 // one in ten. Limits only go down.
 var upwardLimits = map[string]int{
-	"internal/onnx":     45,
-	"internal/training": 19,
+	"internal/onnx": 45,
 }
 
 // arrow says that the file from names definitions of the file to.
