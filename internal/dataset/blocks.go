@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // blockBytes is how much of the file a worker takes at a time: with the numbers
@@ -29,13 +32,27 @@ type block struct {
 
 // source cuts a file into blocks, and bounds it and its lines.
 type source struct {
-	r     io.Reader
+	r     *bufio.Reader
 	path  string
 	limit int64
 	size  int // of a block, where lines are shorter
-	n     int64
-	rest  []byte // beginning of the line that the last block ended in
-	ended bool
+	// lineEnd is the byte that ends each line.
+	lineEnd byte
+	n       int64
+	rest    []byte // beginning of the line that the last block ended in
+	ended   bool
+}
+
+// head looks at what the file begins with, and learns how its lines end.
+func (s *source) head() ([]byte, error) {
+	start, err := s.r.Peek(checkedBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if rows.EndsInCR(start) {
+		s.lineEnd = '\r'
+	}
+	return start, nil
 }
 
 // fill reads the next block. Behind its text there is room for a line end and for
@@ -53,7 +70,7 @@ func (s *source) fill(ctx context.Context, b *block) error {
 			return fmt.Errorf("read %s: %w", s.path, err)
 		}
 		n, err := io.ReadFull(s.r, buf[used:room])
-		end := 1 + used + bytes.LastIndexByte(buf[used:used+n], '\n')
+		end := 1 + used + bytes.LastIndexByte(buf[used:used+n], s.lineEnd)
 		if end == used {
 			end = 0 // one line from the beginning
 		}
@@ -79,6 +96,10 @@ func (s *source) fill(ctx context.Context, b *block) error {
 		}
 		b.raw = buf[:end]
 		b.text = b.raw
+		if s.lineEnd == '\r' {
+			b.raw = bytes.Clone(b.text) // which is hashed
+			rows.ReplaceCR(b.text)
+		}
 		return nil
 	}
 }

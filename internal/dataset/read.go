@@ -1,10 +1,10 @@
 package dataset
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC and MLflow identify data by MD5; nothing is trusted because of it
-	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,12 +14,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"unicode/utf8"
 
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // Limits that keep a hostile or mistaken file from filling the memory.
@@ -62,9 +63,10 @@ type Options struct {
 const maxFaults = 100
 
 // Read reads the CSV file at path. Fields are separated by the comma, semicolon
-// or tab that the header has most of; quotes follow RFC 4180; lines end in LF or
-// CRLF; a byte order mark is skipped. Numbers may have blanks around them,
-// labels are taken as they stand. Bad data are an [*Error].
+// or tab that the header has most of; quotes follow RFC 4180, and inside a field
+// that does not begin with one they stand for themselves; lines end in LF, CRLF,
+// or all in CR; a byte order mark is skipped. Numbers may have blanks around
+// them, labels are taken as they stand. Bad data are an [*Error].
 func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
 	// Opening a named pipe would wait for its writer, beyond the end of ctx.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -140,7 +142,7 @@ type reader struct {
 func newReader(path string, r io.Reader, limit, size int64, opts Options) *reader {
 	reading := &reader{
 		path: path, opts: opts, size: size,
-		source: source{r: r, path: path, limit: limit, size: blockBytes},
+		source: source{r: bufio.NewReaderSize(r, checkedBytes), path: path, limit: limit, size: blockBytes, lineEnd: '\n'},
 		index:  map[string]int{},
 	}
 	if opts.MD5 == "" {
@@ -150,6 +152,13 @@ func newReader(path string, r io.Reader, limit, size int64, opts Options) *reade
 }
 
 func (r *reader) read(ctx context.Context) (*Dataset, error) {
+	start, err := r.source.head()
+	if err != nil {
+		return nil, r.readError(err)
+	}
+	if err := r.checkText(start); err != nil {
+		return nil, err
+	}
 	first := &block{}
 	if err := r.source.fill(ctx, first); err != nil && !errors.Is(err, io.EOF) {
 		return nil, r.readError(err)
@@ -193,9 +202,6 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 // readHeader finds the separator, sorts the columns into features and label, and
 // takes the header off the block's text.
 func (r *reader) readHeader(b *block) error {
-	if err := r.checkText(b.text[:min(len(b.text), checkedBytes)]); err != nil {
-		return err
-	}
 	b.text = bytes.TrimPrefix(b.text, []byte("\xef\xbb\xbf"))
 	r.layout.comma = separator(b.text)
 	records := r.records(bytes.NewReader(b.text))
@@ -206,7 +212,7 @@ func (r *reader) readHeader(b *block) error {
 	if err != nil {
 		return r.readError(err)
 	}
-	length := records.InputOffset()
+	length := records.Offset()
 	r.line, r.offset = bytes.Count(b.text[:length], []byte{'\n'}), length
 	b.text = b.text[length:]
 	r.names = slices.Clone(header)
@@ -219,12 +225,8 @@ func (r *reader) readHeader(b *block) error {
 	return errors.Join(r.faults...) // no row can be told without a good header
 }
 
-func (r *reader) records(input io.Reader) *csv.Reader {
-	records := csv.NewReader(input)
-	records.Comma = rune(r.layout.comma)
-	records.FieldsPerRecord = -1 // counted here, for a better message
-	records.ReuseRecord = true
-	return records
+func (r *reader) records(input io.Reader) *rows.Records {
+	return rows.NewRecords(input, r.layout.comma)
 }
 
 // checkText refuses what is no text before a misleading message about columns
@@ -242,24 +244,7 @@ func (r *reader) checkText(start []byte) error {
 	if i := bytes.IndexByte(start, 0); i >= 0 {
 		return fail(fmt.Sprintf("is not text: there is a zero byte at offset %d", i), "name a CSV file")
 	}
-	if i := lineEnd(start); i >= 0 && start[i] == '\r' && i+1 < len(start) && start[i+1] != '\n' {
-		return fail("has lines that end in CR alone, as old Macs wrote them", "save it with line ends LF or CRLF")
-	}
 	return nil
-}
-
-// lineEnd is the index of the first CR or LF outside quotes, or −1.
-func lineEnd(start []byte) int {
-	quoted := false
-	for i, c := range start {
-		switch {
-		case c == '"':
-			quoted = !quoted
-		case !quoted && (c == '\n' || c == '\r'):
-			return i
-		}
-	}
-	return -1
 }
 
 // separator is the one of comma, semicolon and tab that the first line has most
@@ -267,7 +252,7 @@ func lineEnd(start []byte) int {
 func separator(start []byte) byte {
 	candidates := []byte{',', ';', '\t'}
 	counts := make([]int, len(candidates))
-	if end := lineEnd(start); end >= 0 {
+	if end := rows.LineEnd(start); end >= 0 {
 		start = start[:end]
 	}
 	quoted := false
@@ -296,10 +281,11 @@ func (r *reader) checkHeader() error {
 		return fail(fmt.Sprintf("there are %d columns, more than %d", len(r.names), maxColumns), "leave columns out")
 	}
 	seen := map[string]int{}
-	numbers := true
 	for i, name := range r.names {
 		var err error
 		switch first, repeated := seen[name]; {
+		case slices.Contains(r.opts.Drop, name):
+			seen[name] = i
 		case strings.TrimSpace(name) == "":
 			err = fail(fmt.Sprintf("column %d has no name", i+1), "give every column a name in the header")
 		case !utf8.ValidString(name):
@@ -312,11 +298,8 @@ func (r *reader) checkHeader() error {
 		if err != nil {
 			return err
 		}
-		if _, err := strconv.ParseFloat(name, 64); err != nil {
-			numbers = false
-		}
 	}
-	if numbers {
+	if rows.AreNumbers(r.names) {
 		return fail("the header is missing: the first line holds only numbers", "name the columns in the first line")
 	}
 	return nil
@@ -333,7 +316,6 @@ func (r *reader) chooseColumns() error {
 			return err
 		}
 	}
-	dropped := map[int]bool{r.label: true}
 	for _, name := range r.opts.Drop {
 		i := slices.Index(r.names, name)
 		var err error
@@ -353,13 +335,12 @@ func (r *reader) chooseColumns() error {
 		if err != nil {
 			return err
 		}
-		dropped[i] = true
 	}
-	for i := range r.names {
+	for i, name := range r.names {
 		switch {
 		case i == r.label:
 			r.layout.columns = append(r.layout.columns, labelColumn)
-		case dropped[i]:
+		case slices.Contains(r.opts.Drop, name):
 			r.layout.columns = append(r.layout.columns, droppedColumn)
 		default:
 			r.layout.columns = append(r.layout.columns, len(r.features))
@@ -468,13 +449,13 @@ func (r *reader) addTable(b *block) (bool, error) {
 // contextRows is how many rows are read between two looks at the context.
 const contextRows = 4096
 
-// readStrictly reads rows by encoding/csv, from a block that the fast way has
+// readStrictly reads rows one by one, from a block that the fast way has
 // given up on, until a row ends with a block or the file. Faults that others may
 // follow are kept aside.
 func (r *reader) readStrictly(ctx context.Context, in *input) error {
 	in.records = r.records(in)
-	for rows := 0; ; rows++ {
-		if rows%contextRows == 0 {
+	for i := 0; ; i++ {
+		if i%contextRows == 0 {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("read %s: %w", r.path, err)
 			}
@@ -486,14 +467,14 @@ func (r *reader) readStrictly(ctx context.Context, in *input) error {
 		case err != nil:
 			return r.readError(err)
 		default:
-			if err := r.reserve(1, r.offset+in.records.InputOffset()); err != nil {
+			if err := r.reserve(1, r.offset+in.records.Offset()); err != nil {
 				return err
 			}
 			if err := r.addRow(in.records, record); err != nil {
 				return err
 			}
 		}
-		if ended || len(in.rest) == 0 && in.records.InputOffset() == in.given {
+		if ended || len(in.rest) == 0 && in.records.Offset() == in.given {
 			in.finish()
 			r.line += in.lines
 			r.offset += in.given
@@ -515,10 +496,10 @@ func (r *reader) fault(fault *Error) error {
 	return nil
 }
 
-// input gives encoding/csv a block and, where a row goes on, those after it.
+// input gives [rows.Records] a block and, where a row goes on, those after it.
 type input struct {
 	blocks  *stream
-	records *csv.Reader
+	records *rows.Records
 	block   *block // the one that rest is of
 	rest    []byte
 	given   int64 // bytes
@@ -528,11 +509,6 @@ type input struct {
 // Read implements [io.Reader].
 func (in *input) Read(p []byte) (int, error) {
 	for len(in.rest) == 0 {
-		// A row this long is one of quotes that nobody closes: encoding/csv says
-		// so where the input ends.
-		if in.given-in.records.InputOffset() > maxLineBytes {
-			return 0, io.EOF
-		}
 		in.finish()
 		in.block = in.blocks.next()
 		if in.block.err != nil {
@@ -558,9 +534,9 @@ func (in *input) finish() {
 	}
 }
 
-func (r *reader) addRow(records *csv.Reader, record []string) error {
+func (r *reader) addRow(records *rows.Records, record []string) error {
 	if len(record) != len(r.names) {
-		line, _ := records.FieldPos(0)
+		line := records.Line(0)
 		return r.fault(&Error{
 			File: r.path, Line: r.line + line,
 			Problem: fmt.Sprintf("there are %d fields, the header has %d", len(record), len(r.names)),
@@ -571,10 +547,10 @@ func (r *reader) addRow(records *csv.Reader, record []string) error {
 		if problem == "" {
 			return nil
 		}
-		line, _ := records.FieldPos(column)
+		line := records.Line(column)
 		return r.fault(&Error{File: r.path, Line: r.line + line, Column: r.names[column], Problem: problem, Remedy: remedy})
 	}
-	rows, faults := len(r.classes), len(r.faults)
+	have, faults := len(r.classes), len(r.faults)
 	for _, column := range r.features {
 		v, problem, remedy := parseNumber(record[column])
 		if math.IsNaN(v) && !r.opts.AllowMissing {
@@ -590,10 +566,10 @@ func (r *reader) addRow(records *csv.Reader, record []string) error {
 		return err
 	}
 	if len(r.faults) > faults { // the row does not count
-		r.values, r.classes = r.values[:rows*len(r.features)], r.classes[:rows]
+		r.values, r.classes = r.values[:have*len(r.features)], r.classes[:have]
 		return nil
 	}
-	for j, v := range r.values[rows*len(r.features):] {
+	for j, v := range r.values[have*len(r.features):] {
 		if math.IsNaN(v) {
 			r.missing[j]++
 		}
@@ -605,14 +581,14 @@ func (r *reader) addRow(records *csv.Reader, record []string) error {
 // rows still to come is estimated from those read, so that the matrix is nearly
 // never copied, the peak of memory is its own size, and what cannot fit is refused
 // at the beginning.
-func (r *reader) reserve(rows int, offset int64) error {
+func (r *reader) reserve(added int, offset int64) error {
 	width := len(r.features)
-	if len(r.values)+rows*width <= cap(r.values) {
+	if len(r.values)+added*width <= cap(r.values) {
 		return nil
 	}
-	have := len(r.classes) + rows
+	have := len(r.classes) + added
 	expected := int(float64(have)*float64(r.size)/float64(offset)*1.01) + 16
-	more := max(expected-have, have/4) + rows
+	more := max(expected-have, have/4) + added
 	need := int64(len(r.classes)+more) * int64(width+1) * 8 * int64(max(r.opts.Copies, 1))
 	if free := freeMemory(); need > free {
 		return &Error{
@@ -667,42 +643,25 @@ func (r *reader) readError(err error) error {
 	if errors.As(err, &own) {
 		return own
 	}
-	var parse *csv.ParseError
-	if !errors.As(err, &parse) {
+	var fault *rows.Error
+	if !errors.As(err, &fault) {
 		return fmt.Errorf("read %s: %w", r.path, err)
 	}
-	e := &Error{
-		File: r.path, Line: r.line + parse.Line, Err: err,
-		Problem: parse.Err.Error(), Remedy: `double a quote inside a quoted field: "so ""said"" she"`,
+	return &Error{
+		File: r.path, Line: r.line + fault.Line, Err: err,
+		Problem: fault.Err.Error(), Remedy: `double a quote inside a quoted field: "so ""said"" she"`,
 	}
-	switch {
-	case errors.Is(err, csv.ErrQuote):
-		e.Line, e.Problem = r.line+parse.StartLine, "a quoted field does not end properly"
-	case errors.Is(err, csv.ErrBareQuote):
-		e.Problem = "there is a quote inside a field that does not begin with one"
-	}
-	return e
 }
 
 // parseNumber reads a field of a feature: NaN where the value is missing, and
 // the problem and its remedy where it is no usable number.
 func parseNumber(field string) (v float64, problem, remedy string) {
-	text := strings.Trim(field, " \t")
-	switch text {
-	case "", "NA", "NaN", "nan", "NAN":
-		return math.NaN(), "", ""
-	}
-	const drop = `write a number such as 5.1, or name the column under "drop" in params.yaml`
-	// ParseFloat would take hexadecimal numbers and underscores too.
-	if strings.ContainsAny(text, "xX_pP") {
-		return 0, quote(field) + " is not a number", drop
-	}
-	v, err := strconv.ParseFloat(text, 64)
+	v, err := rows.ParseNumber(field)
 	switch {
-	case errors.Is(err, strconv.ErrRange) || err == nil && math.IsInf(v, 0):
+	case errors.Is(err, rows.ErrRange):
 		return 0, quote(field) + " is infinite", "write a finite number or leave the field empty"
-	case err != nil || math.IsNaN(v):
-		return 0, quote(field) + " is not a number", drop
+	case err != nil:
+		return 0, quote(field) + " is not a number", `write a number such as 5.1, or name the column under "drop" in params.yaml`
 	case math.IsInf(float64(float32(v)), 0):
 		return 0, quote(field) + " is beyond the range of 32-bit numbers, which models are served with",
 			"choose another unit for the column"

@@ -19,7 +19,7 @@ type layout struct {
 	columns      []int // index of the feature, labelColumn or droppedColumn
 	features     int
 	allowMissing bool
-	strict       bool // leaves everything to encoding/csv, for tests
+	strict       bool // leaves everything to rows.Records, for tests
 }
 
 // A table is the rows of one block.
@@ -49,7 +49,7 @@ func (t *table) buffer(n int) []byte {
 
 // parse reads the rows of a block the fast way, which knows what good files hold:
 // numbers, and quotes around a whole field. Whatever else there is, faults among
-// it, is left to encoding/csv: the table is not ok then.
+// it, is left to rows.Records: the table is not ok then.
 func (l *layout) parse(b *block) {
 	t := &b.table
 	t.ok, t.lines = false, bytes.Count(b.text, []byte{'\n'})
@@ -158,10 +158,8 @@ func (l *layout) field(text []byte, i int) (content []byte, end int, ok bool) {
 		}
 		return content, end, (text[end] == l.comma || text[end] == '\n') && bytes.IndexByte(content, '\n') < 0
 	}
-	for end = i; text[end] != l.comma && text[end] != '\n'; end++ {
-		if text[end] == '"' {
-			return nil, end, false
-		}
+	for end = i; text[end] != l.comma && text[end] != '\n'; {
+		end++
 	}
 	content = text[i:end]
 	if n := len(content); text[end] == '\n' && n > 0 && content[n-1] == '\r' {

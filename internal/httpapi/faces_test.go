@@ -42,6 +42,9 @@ func TestInvocations(t *testing.T) {
 		{"inputs, columns", "application/json", `{"inputs":{"sepal_length":[1,1],"sepal_width":[1,"1"],"zzz":"x","petal_length":[1000,-1000],"petal_width":[1e3,-1e3]}}`},
 		{"CSV", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,1,1000,1000\n1,1,-1000,-1e3\n"},
 		{"CSV, CRLF, quotes, more columns", "text/csv; charset=UTF-8", "id,\"petal_width\",sepal_length,sepal_width,petal_length\r\na,1000,1,1,1000\r\n,-1000, 1 ,1,-1000\r\n"},
+		{"CSV, CR alone", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\r1,1,1000,1000\r1,1,-1000,-1e3\r"},
+		{"CSV, numbers as others write them", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1.,+1,01000,1000\n1,.1e1,-1000,-1e3\n"},
+		{"CSV, names twice and quotes among other columns", "text/csv", "x,sepal_length,x,sepal_width,petal_length,petal_width\n5'3\",1,a\"b,1,1000,1000\n,1,,1,-1000,-1e3\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := f.post(t, "/invocations", row.contentType, row.body)
@@ -91,6 +94,9 @@ func TestInvocationsRefused(t *testing.T) {
 		{"CSV, an empty cell", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, text", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,zzz,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, empty", "text/csv", "", 400, "BAD_REQUEST"},
+		{"CSV, NA", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,NA,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
+		{"CSV, infinite", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,-inf,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
+		{"CSV, a column twice", "text/csv", "sepal_length,sepal_width,petal_length,petal_width,sepal_length\n1,2,3,4,5\n", 400, "BAD_REQUEST"},
 		{"another type", "text/plain", "x", 415, "BAD_REQUEST"},
 		{"another charset", "application/json; charset=latin1", `{}`, 415, "BAD_REQUEST"},
 	} {
@@ -107,6 +113,11 @@ func TestInvocationsRefused(t *testing.T) {
 			assert.NotEmpty(t, e.Message)
 			assert.NotContains(t, got.body, "zzz", "the answer repeats what was sent")
 		})
+	}
+	for body, place := range map[string]string{"\"": "line 2, column 1", "1,2,\"zzz,4": "line 2, column 3", "1,2\n": "line 2", "1,2,3,zzz": "line 2, column 4"} {
+		got := f.post(t, "/invocations", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n"+body)
+		require.Equal(t, 400, got.status, got.body)
+		assert.Contains(t, got.body, place, body)
 	}
 	no := f.do(t, http.MethodPost, "/invocations", "{", "Content-Type", "application/json")
 	require.Equal(t, 401, no.status)

@@ -1,78 +1,28 @@
 package model
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
-// A Kind is what the cells of a column are.
-type Kind uint8
+// A row is made of cells; see package rows.
+type (
+	Kind = rows.Kind
+	Cell = rows.Cell
+)
 
 // The kinds of columns and of cells.
 const (
-	Number  Kind = iota // NaN is a missing value
-	Whole               // a number without a fraction; columns only
-	Boolean             // 0 or 1 in a cell's Number
-	Text
+	Number  = rows.Number
+	Whole   = rows.Whole
+	Boolean = rows.Boolean
+	Text    = rows.Text
 )
-
-// String is the kind in an error's words, with its article.
-func (k Kind) String() string {
-	return [...]string{"a number", "a whole number", "true or false", "text"}[k]
-}
-
-// A Cell is one value of a row as somebody gave it.
-type Cell struct {
-	Kind   Kind
-	Number float64
-	Text   string
-}
-
-// IsMissing says whether nothing was given.
-func (c Cell) IsMissing() bool { return c.Kind == Number && math.IsNaN(c.Number) }
-
-// MarshalJSON writes the bare value, null for a missing one.
-func (c Cell) MarshalJSON() ([]byte, error) {
-	switch {
-	case c.IsMissing():
-		return []byte("null"), nil
-	case c.Kind == Text:
-		return json.Marshal(c.Text)
-	case c.Kind == Boolean:
-		return json.Marshal(c.Number != 0)
-	default:
-		return json.Marshal(c.Number)
-	}
-}
-
-// UnmarshalJSON reads what MarshalJSON writes.
-func (c *Cell) UnmarshalJSON(data []byte) error {
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		return err
-	}
-	switch v := v.(type) {
-	case nil:
-		*c = Cell{Number: math.NaN()}
-	case float64:
-		*c = Cell{Number: v}
-	case string:
-		*c = Cell{Kind: Text, Text: v}
-	case bool:
-		*c = Cell{Kind: Boolean}
-		if v {
-			c.Number = 1
-		}
-	default:
-		return errors.New("a number, a text, true, false or null is expected")
-	}
-	return nil
-}
 
 // MadeUp is a row of one number, 0 or 1, and of empty texts.
 func (i *Info) MadeUp(number float64) []Cell {
@@ -99,9 +49,6 @@ func columnKind(e onnx.ElementType) Kind {
 		return Whole
 	}
 }
-
-// maxWhole bounds whole numbers: up to it float64 holds each one.
-const maxWhole = 1 << 53
 
 // CheckCells is [Model.Check] for a row that need not be made of numbers.
 func (m *Model) CheckCells(row []Cell) error {
@@ -132,13 +79,15 @@ func (m *Model) CheckCell(column int, c Cell) error {
 		fault = WrongKind
 	case f.Kind == Whole && v != math.Trunc(v):
 		fault = WrongKind
-	case f.Kind == Whole && math.Abs(v) > maxWhole, math.IsInf(float64(float32(v)), 0):
+	case f.Kind == Whole && !isWhole(c), math.IsInf(float64(float32(v)), 0):
 		fault = OutOfRange
 	default:
 		return nil
 	}
 	return &InputError{Column: column, Name: f.Name, Fault: fault, Kind: f.Kind, Given: c.Kind}
 }
+
+func isWhole(c Cell) bool { _, ok := c.Whole(); return ok }
 
 // An Input is one input of the graph: the features from First on.
 type Input struct {
@@ -179,12 +128,12 @@ type Table struct {
 func (m *Model) IsTyped() bool { return m.typed }
 
 // NewTable makes room for rows.
-func (m *Model) NewTable(rows int) (*Table, error) {
-	batch, err := m.predictor.Session().NewBatch(rows)
+func (m *Model) NewTable(n int) (*Table, error) {
+	batch, err := m.predictor.Session().NewBatch(n)
 	if err != nil {
 		return nil, fmt.Errorf("predict: %w", err)
 	}
-	return &Table{m, batch, rows}, nil
+	return &Table{m, batch, n}, nil
 }
 
 // Set writes a cell that [Model.CheckCell] accepts.
@@ -196,7 +145,7 @@ func (t *Table) Set(row, column int, c Cell) error {
 	case Number:
 		t.batch.SetNumber(row, column, c.Number)
 	default:
-		if !t.batch.SetInteger(row, column, int64(c.Number)) {
+		if n, _ := c.Whole(); !t.batch.SetInteger(row, column, n) {
 			return &InputError{Column: column, Name: f.Name, Fault: OutOfRange, Kind: f.Kind}
 		}
 	}

@@ -1,29 +1,13 @@
 package scoring
 
 import (
+	"errors"
 	"fmt"
-	"math"
-	"strconv"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
-)
-
-// A cell is one value of a row as it was written.
-type cell struct {
-	kind cellKind
-	text string // a number's digits, or the text itself; "true" or "false"
-}
-
-type cellKind uint8
-
-const (
-	cellMissing cellKind = iota
-	cellNumber
-	cellText
-	cellBool
-	cellAny // from CSV: whatever the feature takes
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // A batch gathers the rows of one run, at most batchRows.
@@ -40,7 +24,7 @@ func (m *Model) newBatch(rows int) (*batch, error) {
 }
 
 // add appends a row, which has a cell a feature; with an error, nothing.
-func (b *batch) add(row []cell) error {
+func (b *batch) add(row []rows.Cell) error {
 	for i, c := range row {
 		if err := b.set(i, c); err != nil {
 			return fmt.Errorf("feature %q: %w", b.features[i].Name, err)
@@ -50,27 +34,52 @@ func (b *batch) add(row []cell) error {
 	return nil
 }
 
-// set writes a cell of the row that is being added.
-func (b *batch) set(feature int, c cell) error {
-	switch b.features[feature].Type {
-	case onnx.Float, onnx.Double:
-		v, err := readFloat(c)
-		b.table.SetNumber(b.rows, feature, v)
-		return err
-	case onnx.String:
-		v, err := readText(c)
-		b.table.SetText(b.rows, feature, v)
-		return err
-	case onnx.Bool:
-		v, err := readBool(c)
-		b.table.SetInteger(b.rows, feature, v)
-		return err
-	default:
-		v, err := readInt(c)
-		if !b.table.SetInteger(b.rows, feature, v) && err == nil {
-			err = fmt.Errorf("%d does not fit into %v", v, b.features[feature].Type)
+// What a feature does not take.
+var (
+	errMissing = errors.New("the value is missing, and only a number can be")
+	errKind    = errors.New("the value is of another kind")
+	errSize    = errors.New("the number is out of range")
+)
+
+// set writes a cell of the row that is being added. A number that is beyond the
+// largest is infinite, one that is missing NaN; true and false are numbers, too.
+func (b *batch) set(feature int, c rows.Cell) error {
+	f := b.features[feature]
+	kind := kindOf(f.Type)
+	if c.IsMissing() && kind != rows.Number || (c.Kind == rows.Text) != (kind == rows.Text) {
+		if c.IsMissing() {
+			return errMissing
 		}
-		return err
+		return fmt.Errorf("%w: %v is wanted", errKind, kind)
+	}
+	switch kind {
+	case rows.Text:
+		b.table.SetText(b.rows, feature, c.Text)
+	case rows.Number:
+		b.table.SetNumber(b.rows, feature, c.Number)
+	default:
+		n, ok := c.Whole()
+		if !ok {
+			return fmt.Errorf("%w: %v of 64 bits is wanted", errKind, kind)
+		}
+		if !b.table.SetInteger(b.rows, feature, n) {
+			return fmt.Errorf("%w: it does not fit into %v", errSize, f.Type)
+		}
+	}
+	return nil
+}
+
+// kindOf is the kind of cells that a type of the graph takes.
+func kindOf(e onnx.ElementType) rows.Kind {
+	switch e {
+	case onnx.Float, onnx.Double:
+		return rows.Number
+	case onnx.String:
+		return rows.Text
+	case onnx.Bool:
+		return rows.Boolean
+	default:
+		return rows.Whole
 	}
 }
 
@@ -86,71 +95,4 @@ func (b *batch) floats() []float32 {
 		}
 	}
 	return nil
-}
-
-// readFloat takes a number; what is beyond the largest is infinite, what is
-// missing NaN.
-func readFloat(c cell) (float64, error) {
-	switch c.kind {
-	case cellMissing:
-		return math.NaN(), nil
-	case cellBool:
-		if c.text == "true" {
-			return 1, nil
-		}
-		return 0, nil
-	case cellAny:
-		if c.text == "" {
-			return math.NaN(), nil
-		}
-	case cellText:
-		return 0, fmt.Errorf("text given, a number wanted")
-	}
-	v, err := strconv.ParseFloat(c.text, 64)
-	if err != nil && !math.IsInf(v, 0) {
-		return 0, fmt.Errorf("%.40q is no number", c.text)
-	}
-	return v, nil
-}
-
-func readInt(c cell) (int64, error) {
-	if c.kind == cellMissing || c.kind == cellAny && c.text == "" {
-		return 0, fmt.Errorf("the value is missing, and a whole number cannot be")
-	}
-	if c.kind == cellNumber || c.kind == cellAny {
-		if v, err := strconv.ParseInt(c.text, 10, 64); err == nil {
-			return v, nil
-		}
-	}
-	v, err := readFloat(c)
-	if err != nil {
-		return 0, err
-	}
-	if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-		return 0, fmt.Errorf("%.40s given, a whole number of 64 bits wanted", c.text)
-	}
-	return int64(v), nil
-}
-
-// readBool takes true, which is 1, and false.
-func readBool(c cell) (int64, error) {
-	switch {
-	case c.kind != cellText && (c.text == "true" || c.text == "True" || c.text == "1"):
-		return 1, nil
-	case c.kind != cellText && (c.text == "false" || c.text == "False" || c.text == "0"):
-		return 0, nil
-	default:
-		return 0, fmt.Errorf("true or false wanted")
-	}
-}
-
-func readText(c cell) (string, error) {
-	switch c.kind {
-	case cellText, cellAny:
-		return c.text, nil
-	case cellMissing:
-		return "", fmt.Errorf("the value is missing, and a text cannot be")
-	default:
-		return "", fmt.Errorf("%.40s given, a text wanted", c.text)
-	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // exampleRows reads MLflow's input_example.json: pandas' "split" form, or rows
 // as arrays or objects.
-func (m *Model) exampleRows(data []byte) ([][]cell, error) {
+func (m *Model) exampleRows(data []byte) ([][]rows.Cell, error) {
 	var table struct {
 		Columns []any             `json:"columns"`
 		Data    []json.RawMessage `json:"data"`
@@ -29,12 +31,12 @@ func (m *Model) exampleRows(data []byte) ([][]cell, error) {
 }
 
 // tableRows reads the rows of a table whose columns may stand in any order.
-func (m *Model) tableRows(columns []any, data []json.RawMessage) ([][]cell, error) {
-	var rows bytes.Buffer
+func (m *Model) tableRows(columns []any, data []json.RawMessage) ([][]rows.Cell, error) {
+	var text bytes.Buffer
 	for i, raw := range data {
 		if !m.named || len(columns) == 0 {
-			rows.Write(raw)
-			rows.WriteByte('\n')
+			text.Write(raw)
+			text.WriteByte('\n')
 			continue
 		}
 		var cells []json.RawMessage
@@ -49,20 +51,20 @@ func (m *Model) tableRows(columns []any, data []json.RawMessage) ([][]cell, erro
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", i+1, err)
 		}
-		rows.Write(append(encoded, '\n'))
+		text.Write(append(encoded, '\n'))
 	}
-	return m.readAll(rows.Bytes())
+	return m.readAll(text.Bytes())
 }
 
-func (m *Model) readAll(data []byte) ([][]cell, error) {
-	rows, err := newRowReader(bytes.NewReader(data), JSON, m)
+func (m *Model) readAll(data []byte) ([][]rows.Cell, error) {
+	reader, err := newRowReader(bytes.NewReader(data), JSON, m)
 	if err != nil {
 		return nil, err
 	}
-	var all [][]cell
+	var all [][]rows.Cell
 	for {
-		row := make([]cell, len(m.features))
-		switch err := rows.next(row); {
+		row := make([]rows.Cell, len(m.features))
+		switch err := reader.Next(row); {
 		case errors.Is(err, io.EOF):
 			return all, nil
 		case err != nil:

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // A Format is how rows are written.
@@ -23,18 +25,22 @@ const readBuffer = 64 << 10
 
 // A rowReader reads rows as cells in the order of the features.
 type rowReader interface {
-	// next fills row; io.EOF comes after the last one.
-	next(row []cell) error
-	// more says whether something was read that no row was made of yet: the
+	// Next fills row; io.EOF comes after the last one.
+	Next(row []rows.Cell) error
+	// More says whether something was read that no row was made of yet: the
 	// next row may be had without waiting.
-	more() bool
+	More() bool
 }
 
 func newRowReader(r io.Reader, format Format, m *Model) (rowReader, error) {
-	buffered := bufio.NewReaderSize(r, readBuffer)
 	if format == CSV {
-		return newCSVRows(buffered, m)
+		columns := make([]rows.Column, len(m.features))
+		for i, f := range m.features {
+			columns[i] = rows.Column{Name: f.Name, Kind: kindOf(f.Type)}
+		}
+		return rows.NewCSV(r, columns, rows.CSVOptions{ByPosition: !m.named})
 	}
+	buffered := bufio.NewReaderSize(r, readBuffer)
 	columns := make(map[string]int, len(m.features))
 	for i, f := range m.features {
 		columns[f.Name] = i

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // jsonRows reads one array of rows, or a row after the other.
@@ -23,7 +24,7 @@ type jsonRows struct {
 	ended    bool
 }
 
-func (j *jsonRows) next(row []cell) error {
+func (j *jsonRows) Next(row []rows.Cell) error {
 	if j.ended {
 		return io.EOF
 	}
@@ -52,7 +53,7 @@ func (j *jsonRows) next(row []cell) error {
 
 // first decides what the bracket at the start opens: the array of all rows, or
 // the first row.
-func (j *jsonRows) first(row []cell) error {
+func (j *jsonRows) first(row []rows.Cell) error {
 	token, err := j.inside()
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (j *jsonRows) end() error {
 
 // array reads a row by position, up to its closing bracket. Tokens that were
 // read already come first.
-func (j *jsonRows) array(row []cell, read ...json.Token) error {
+func (j *jsonRows) array(row []rows.Cell, read ...json.Token) error {
 	for n := 0; ; n++ {
 		var token json.Token
 		if n < len(read) {
@@ -110,7 +111,7 @@ func (j *jsonRows) array(row []cell, read ...json.Token) error {
 }
 
 // object reads a row by name. What the model does not take is left out.
-func (j *jsonRows) object(row []cell) error {
+func (j *jsonRows) object(row []rows.Cell) error {
 	seen := make([]bool, len(row))
 	for {
 		token, err := j.inside()
@@ -162,7 +163,7 @@ func (j *jsonRows) token() (json.Token, error) {
 	return token, err
 }
 
-func (j *jsonRows) more() bool {
+func (j *jsonRows) More() bool {
 	if j.source.Buffered() > 0 {
 		return true
 	}
@@ -181,21 +182,22 @@ func (j *jsonRows) more() bool {
 	}
 }
 
-func cellOf(token json.Token) (cell, error) {
+func cellOf(token json.Token) (rows.Cell, error) {
 	switch v := token.(type) {
 	case nil:
-		return cell{}, nil
+		return rows.Missing(), nil
 	case json.Number:
-		return cell{kind: cellNumber, text: v.String()}, nil
+		return rows.ParseCell(v.String(), rows.Whole)
 	case string:
-		return cell{kind: cellText, text: v}, nil
+		return rows.Cell{Kind: rows.Text, Text: v}, nil
 	case bool:
+		c := rows.Cell{Kind: rows.Boolean}
 		if v {
-			return cell{kind: cellBool, text: "true"}, nil
+			c.Number = 1
 		}
-		return cell{kind: cellBool, text: "false"}, nil
+		return c, nil
 	default:
-		return cell{}, errors.New("a number, a text, true, false or null wanted")
+		return rows.Cell{}, errors.New("a number, a text, true, false or null wanted")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // batchRows bounds how many rows are scored at once.
@@ -27,7 +28,7 @@ func (m *Model) Score(ctx context.Context, r io.Reader, w io.Writer, o Options) 
 	if m.refusal != nil && !o.Raw {
 		return 0, fmt.Errorf("%w; --raw writes its outputs as they are", m.refusal)
 	}
-	rows, err := newRowReader(r, o.Format, m)
+	reader, err := newRowReader(r, o.Format, m)
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +37,7 @@ func (m *Model) Score(ctx context.Context, r io.Reader, w io.Writer, o Options) 
 		return 0, err
 	}
 	s := &scorer{model: m, raw: o.Raw, batch: b, out: w}
-	return s.run(ctx, rows)
+	return s.run(ctx, reader)
 }
 
 // A scorer is one call of [Model.Score].
@@ -52,17 +53,17 @@ type scorer struct {
 	scores  []float32
 }
 
-func (s *scorer) run(ctx context.Context, rows rowReader) (int, error) {
-	row := make([]cell, len(s.model.features))
+func (s *scorer) run(ctx context.Context, reader rowReader) (int, error) {
+	row := make([]rows.Cell, len(s.model.features))
 	for {
 		if err := ctx.Err(); err != nil {
 			return s.done, fmt.Errorf("stopped after %d rows: %w", s.done, err)
 		}
-		err := rows.next(row)
+		err := reader.Next(row)
 		if err == nil {
 			err = s.batch.add(row)
 		}
-		if err == nil && s.batch.rows < batchRows && rows.more() {
+		if err == nil && s.batch.rows < batchRows && reader.More() {
 			continue
 		}
 		at := s.done + s.batch.rows + 1

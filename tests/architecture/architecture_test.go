@@ -97,8 +97,13 @@ var forbidden = []struct {
 	},
 	{
 		"internal/dataset",
-		[]string{module + "...", "net", "database/sql"},
+		[]string{module + "...", "!internal/rows", "net", "database/sql"},
 		"a data set is a file",
+	},
+	{
+		"internal/rows",
+		[]string{module + "...", "net", "database/sql", "gonum.org/v1/..."},
+		"rows are read alike for whoever wants them",
 	},
 	{
 		"internal/dvc",

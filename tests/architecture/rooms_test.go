@@ -53,7 +53,8 @@ var rooms = []room{
 	{floor: 1, folder: "internal/onnx", owns: "the model file: read, validate, write", mustNotKnow: "everything"},
 	{floor: 1, folder: "internal/onnx/eval", owns: "compile a graph and run it", mustNotKnow: "everything but the file"},
 	{floor: 1, folder: "internal/mlmodel", owns: "the MLmodel file, the model directory around it, the names that MLflow takes", mustNotKnow: "everything"},
-	{floor: 1, folder: "internal/dataset", owns: "tables: CSV, columns and their kinds, digest", mustNotKnow: "everything"},
+	{floor: 1, folder: "internal/dataset", owns: "labelled tables: a CSV file read in parallel, its digest", mustNotKnow: "everything but rows"},
+	{floor: 0, folder: "internal/rows", owns: "the one reader of rows from CSV, and the one from JSON: records, cells, numbers, missing values", mustNotKnow: "everything"},
 	{floor: 0, folder: "internal/atomicfile", owns: "files and folders that appear whole or not at all, and outlast a power cut", mustNotKnow: "everything"},
 	{floor: 0, folder: "internal/version", owns: "which version this is", mustNotKnow: "everything"},
 }

@@ -1,13 +1,13 @@
 package mlflow
 
 import (
-	"strconv"
+	"math"
 	"strings"
 
-	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // kindAt is what column i of the model takes; beyond the last one, numbers.
@@ -18,25 +18,18 @@ func kindAt(b *predict.Batch, i int) model.Kind {
 	return model.Number
 }
 
-// parseCell reads a value that stands in text.
+// parseCell reads a value that stands in text of JSON. There null is the missing
+// value, and none of the texts.
 func parseCell(written string, kind model.Kind, here func() string) (model.Cell, error) {
+	if kind != model.Text {
+		written = strings.TrimSpace(written)
+	}
+	c, err := rows.ParseCell(written, kind)
 	switch {
-	case kind == model.Text:
-		return model.Cell{Kind: kind, Text: written}, nil
-	case kind == model.Boolean && strings.EqualFold(written, "true"):
-		return model.Cell{Kind: kind, Number: 1}, nil
-	case kind == model.Boolean && strings.EqualFold(written, "false"):
-		return model.Cell{Kind: kind}, nil
+	case err != nil || c.IsMissing():
+		return c, problem.Invalid(predict.WrongType, here(), rows.ErrNotNumber.Error())
+	case math.IsInf(c.Number, 0):
+		return c, problem.Invalid(predict.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
-	written = strings.TrimSpace(written)
-	n := jsonbody.New([]byte(written))
-	digits, ok := n.NumberText()
-	if !ok || n.Pos() != len(written) {
-		return model.Cell{}, problem.Invalid(predict.WrongType, here(), "a number is expected, not text")
-	}
-	v, err := strconv.ParseFloat(digits, 64)
-	if err != nil {
-		return model.Cell{}, problem.Invalid(predict.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
-	}
-	return model.Cell{Number: v}, nil
+	return c, nil
 }

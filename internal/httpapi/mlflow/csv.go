@@ -2,19 +2,15 @@ package mlflow
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
-	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // decodeCSV reads text with a header, as pandas writes it. An empty cell is a
@@ -23,32 +19,26 @@ func decodeCSV(data []byte, into *predict.Batch) error {
 	if !utf8.Valid(data) {
 		return problem.Invalid(predict.Malformed, "body", "the body is not valid UTF-8")
 	}
-	for line := range bytes.Lines(data) {
-		if bytes.Count(line, []byte{','}) >= jsonbody.MaxMembers {
-			return problem.Invalid(predict.Malformed, "body", "a line has too many columns")
-		}
+	features := into.Model.Info().Features
+	names, columns := make([]string, len(features)), make([]rows.Column, len(features))
+	for i, f := range features {
+		names[i], columns[i] = f.Name, rows.Column{Name: f.Name, Kind: f.Kind}
 	}
-	r := csv.NewReader(bytes.NewReader(data))
-	r.ReuseRecord = true
-	names, err := readHeader(r, into)
+	table, err := rows.NewCSV(bytes.NewReader(data), columns, rows.CSVOptions{MaxColumns: jsonbody.MaxMembers})
 	if err != nil {
-		return err
+		return csvFault(err)
 	}
-	row := predict.Row{}
-	for i := 0; ; i++ {
-		cells, err := r.Read()
-		if errors.Is(err, io.EOF) {
+	row, cells := predict.Row{}, make([]rows.Cell, len(columns))
+	for {
+		if err := table.Next(cells); errors.Is(err, io.EOF) {
 			return nil
+		} else if err != nil {
+			return csvFault(err)
 		}
-		if err != nil {
-			return problem.Invalid(predict.Malformed, numberedRow(i), "the line is not CSV, or has another number of columns than the header")
-		}
-		line, _ := r.FieldPos(0)
 		row.Reset(names)
-		for column, written := range cells {
-			c, err := readCell(into, names[column], written, func() string { return fmt.Sprintf("line %d, column %d", line, column+1) })
-			if err != nil {
-				return err
+		for _, c := range cells {
+			if c.Kind == rows.Text && c.Text == "" {
+				c = rows.Missing()
 			}
 			row.Add(c)
 		}
@@ -58,37 +48,21 @@ func decodeCSV(data []byte, into *predict.Batch) error {
 	}
 }
 
-// readHeader reads the names of the columns: none twice, and all that the model
-// knows.
-func readHeader(r *csv.Reader, into *predict.Batch) ([]string, error) {
-	header, err := r.Read()
-	if err != nil {
-		return nil, problem.Invalid(predict.Malformed, "line 1", "a header with the names of the columns is expected")
+// csvFault says what is wrong with a CSV, and in which line and column.
+func csvFault(err error) error {
+	fault := new(rows.Error)
+	if !errors.As(err, &fault) {
+		return problem.Invalid(predict.Malformed, "body", "the body is no CSV")
 	}
-	names := slices.Clone(header)
-	names[0] = strings.TrimPrefix(names[0], "\ufeff")
-	seen := map[string]bool{}
-	for _, name := range names {
-		if seen[name] {
-			return nil, problem.Invalid(predict.Malformed, "line 1", "a column comes twice")
-		}
-		seen[name] = true
+	reason, place, message := predict.Malformed, fmt.Sprintf("line %d", fault.Line), fault.Err.Error()
+	if fault.Column > 0 {
+		place += fmt.Sprintf(", column %d", fault.Column)
 	}
-	for _, f := range into.Model.Info().Features {
-		if !seen[f.Name] {
-			return nil, problem.Invalid(predict.MissingKey, "line 1", fmt.Sprintf("the header does not name the column %q", f.Name))
-		}
+	switch {
+	case errors.Is(err, rows.ErrNotNumber):
+		reason = predict.WrongType
+	case errors.Is(err, rows.ErrMissingColumn), errors.Is(err, rows.ErrHeader) && fault.Name != "":
+		reason, message = predict.MissingKey, fmt.Sprintf("%s: %q", message, fault.Name)
 	}
-	return names, nil
-}
-
-// readCell reads the text of a column's cell. Empty ones are missing, and so are
-// those of columns that the model does not know.
-func readCell(into *predict.Batch, name, written string, here func() string) (model.Cell, error) {
-	column, known := into.Column(name)
-	kind := kindAt(into, column)
-	if known && (strings.TrimSpace(written) != "" || kind == model.Text && written != "") {
-		return parseCell(written, kind, here)
-	}
-	return model.Cell{Number: math.NaN()}, nil
+	return problem.Invalid(reason, place, message)
 }
