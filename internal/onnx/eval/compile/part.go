@@ -28,7 +28,10 @@ type RowPart struct {
 type RowStep interface{ Apply(out, row []float32) }
 
 // A ScorePart changes the scores of a row in place.
-type ScorePart struct{ Apply func(scores []float32) }
+type ScorePart struct {
+	Apply  func(scores []float32)
+	Shares bool // brings them to a sum of 1
+}
 
 // A CastPart passes values on, with elements of another type or the same.
 type CastPart struct{ From, To onnx.ElementType }

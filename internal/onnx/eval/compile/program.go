@@ -75,6 +75,24 @@ func (p *Program) Producer(slot int) *Step {
 	return nil
 }
 
+// Consumer returns the one step that reads a slot, nil where there is none or
+// another.
+func (p *Program) Consumer(slot int) *Step {
+	var found *Step
+	for i := range p.Steps {
+		for _, in := range p.Steps[i].Inputs {
+			if in != slot {
+				continue
+			}
+			if found != nil {
+				return nil
+			}
+			found = &p.Steps[i]
+		}
+	}
+	return found
+}
+
 // ConstantAt returns the constant in a slot, or nil.
 func (p *Program) ConstantAt(slot int) kernel.Value {
 	for _, c := range p.constants {

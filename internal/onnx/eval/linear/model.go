@@ -145,3 +145,16 @@ func (l *Model) Width() int {
 	}
 	return l.targets
 }
+
+// Targets is the number of rows of coefficients.
+func (l *Model) Targets() int { return l.targets }
+
+// Explain sets contributions, a number a feature, to what each feature of a row
+// adds to the raw score of a target: coefficient times value. It returns the
+// baseline to which they are added, the intercept.
+func (l *Model) Explain(row []float32, target int, contributions []float64) (baseline float64) {
+	for i, w := range l.coefficients[target*l.Features:][:l.Features] {
+		contributions[i] = float64(w) * float64(row[i])
+	}
+	return float64(l.intercepts[target])
+}

@@ -81,7 +81,7 @@ func compileNormalizer(n *compile.Node) (kernel.Kernel, error) {
 	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
 		return nil, err
 	}
-	n.Part = compile.ScorePart{Apply: z.apply}
+	n.Part = compile.ScorePart{Apply: z.apply, Shares: z.norm == "L1"}
 	n.Outputs[0] = n.Inputs[0].Type
 	n.Outputs[0].Element = onnx.Float
 	return z.kernel, nil

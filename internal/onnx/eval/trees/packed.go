@@ -20,6 +20,12 @@ func packNode(key int32, column uint8, child uint32) packedNode {
 	return packedNode(uint32(key)) | packedNode(column)<<32 | packedNode(child)<<40 //nolint:gosec // Only the key's bits are wanted.
 }
 
+// child is the first child, or the leaf itself.
+func (n packedNode) child() uint32 { return uint32(n >> 40) } //nolint:gosec // 24 bits.
+
+// column is the column of the row's keys.
+func (n packedNode) column() int { return int(uint8(n >> 32)) } //nolint:gosec // 8 bits are wanted.
+
 const (
 	maxKeys  = 256     // columns that 8 bits can name
 	maxNodes = 1 << 24 // nodes that 24 bits can name
