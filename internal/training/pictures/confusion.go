@@ -58,13 +58,6 @@ func classTicks(names []string, down bool) plot.ConstantTicks {
 	return ticks
 }
 
-func shorten(name string) string {
-	if r := []rune(name); len(r) > 20 {
-		return string(r[:19]) + "…"
-	}
-	return name
-}
-
 // cells are the squares of a confusion matrix with their counts.
 type cells struct{ confusion [][]int }
 
