@@ -1,7 +1,7 @@
 // Command runner runs all tests and says in its last line how many there were.
 //
-// It prepares the Python environment of the tests while Go compiles, then runs
-// `go test -json` and prints a line for each package, the output of what failed,
+// It prepares what the tests need beside Go while Go compiles them, runs
+// `go test -json`, and prints a line for each package, the output of what failed,
 // and what was skipped and why. Under CI=true a skip is a failure. Its arguments
 // are those of go test.
 package main
@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -38,85 +39,150 @@ func main() {
 	}
 }
 
+// run starts the tests of the stack before all others: they wait for downloads,
+// images and containers for longer than the others take to be compiled and run.
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if err := prepare(ctx, args); err != nil {
-		return err
-	}
-	cmd := command(ctx, append([]string{"test", "-json"}, schedule(args)...)...)
-	events, err := cmd.StdoutPipe()
+	first, rest, err := schedule(args, func() ([]string, error) {
+		list, err := command(ctx, "list", "./...").Output()
+		return strings.Fields(string(list)), err
+	})
 	if err != nil {
-		return fmt.Errorf("go test: %w", err)
+		return fmt.Errorf("go list: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("go test: %w", err)
+	ctx, cancel := context.WithCancel(ctx)
+	var tools sync.WaitGroup
+	defer func() { cancel(); tools.Wait() }()
+	if first != nil { // a part of the packages builds the tools that it asks for
+		tools.Go(func() { buildTools(ctx) })
 	}
-	report := newReport(out)
-	readErr := report.read(events)
-	waitErr := cmd.Wait()
-	report.finish()
-	if readErr != nil {
-		return errors.Join(readErr, waitErr)
-	}
-	return report.verdict(waitErr, os.Getenv("CI") == "true")
-}
-
-// prepare installs what is missing. The C compiler of the race detector comes
-// first, then pip downloads while Go compiles the tests and the tools they run.
-func prepare(ctx context.Context, args []string) error {
 	if err := pyvenv.EnsureSystem(ctx, os.Stderr); err != nil {
 		return err
 	}
+	report, ended := newReport(out), [2]error{}
+	group, ctx := errgroup.WithContext(ctx)
+	compiled := make(chan struct{})
+	group.Go(func() error {
+		compile(ctx, first)
+		close(compiled)
+		var err error
+		ended[0], err = test(ctx, report, first)
+		return err
+	})
+	group.Go(func() error {
+		if err := prepare(ctx, compiled, rest); err != nil {
+			return err
+		}
+		tools.Wait()
+		var err error
+		ended[1], err = test(ctx, report, rest)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	report.finish()
+	return report.verdict(errors.Join(ended[:]...), os.Getenv("CI") == "true")
+}
+
+// test runs go test. How it ended is for the report to judge; the error is of its
+// output alone.
+func test(ctx context.Context, report *report, args []string) (ended, err error) {
+	if args == nil {
+		return nil, nil
+	}
+	cmd := command(ctx, append([]string{"test", "-json"}, args...)...)
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("go test: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("go test: %w", err)
+	}
+	err = report.read(events)
+	return cmd.Wait(), err
+}
+
+// buildTools builds the Go programs that tests run, which needs neither gcc nor
+// Python. It does so here so that no test's time limit has to hold minutes of
+// compiling; a tool that cannot be built is left for its test to tell.
+func buildTools(ctx context.Context) {
+	for _, name := range gotool.Names() {
+		_, _ = gotool.Ensure(ctx, ".", name)
+	}
+}
+
+// prepare installs what pip and npm download. As long as they do, Go compiles the
+// tests; where all stands already, go test does both at once.
+func prepare(ctx context.Context, after <-chan struct{}, args []string) error {
+	_, missing := pyvenv.Python()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		_, err := pyvenv.Ensure(ctx, os.Stderr)
 		return err
 	})
 	group.Go(func() error {
-		// Here, so that no test's time limit has to hold minutes of compiling. A
-		// tool that cannot be built is left for its test to tell.
-		for _, name := range gotool.Names() {
-			_, _ = gotool.Ensure(ctx, ".", name)
-		}
-		_, _ = nodemodules.Ensure(ctx, filepath.Join("tests", "clients", "typescript"))
+		_, _ = nodemodules.Ensure(ctx, filepath.Join("tests", "clients", "typescript")) // its test tells
 		return nil
 	})
-	group.Go(func() error {
-		// Of all commands, only go list compiles tests without linking or
-		// running them. Its faults are left for go test to tell.
-		list := command(ctx, append([]string{"list", "-e", "-test", "-deps", "-export"}, buildArgs(args)...)...)
-		list.Stderr = io.Discard
-		_ = list.Run()
-		return nil
-	})
+	if missing != nil {
+		group.Go(func() error {
+			<-after // two at once would compile the same
+			compile(ctx, args)
+			return nil
+		})
+	}
 	return group.Wait()
 }
 
-// long are the packages that take longest, most of it in waiting for other programs.
-var long = []string{"./tests/compose", "./tests/e2e", "./tests/interop/...", "./internal/app/..."}
+// compile compiles tests without linking or running them, as of all commands only
+// go list does. Faults are left for go test to tell.
+func compile(ctx context.Context, args []string) {
+	if args == nil {
+		return
+	}
+	list := command(ctx, append([]string{"list", "-e", "-test", "-deps", "-export"}, buildArgs(args)...)...)
+	list.Stderr = io.Discard
+	_ = list.Run()
+}
 
-// schedule starts the long packages first, so that none of them is left over at the
-// end, and more packages and tests at once than there are processors.
-func schedule(args []string) []string {
-	var scheduled []string
+// stack are the tests that run first and beside all others.
+const stack = "./tests/compose"
+
+// long are the other packages that take longest, most of it in waiting for other
+// programs.
+var long = []string{"./tests/e2e", "./tests/interop/...", "./internal/app/..."}
+
+// schedule returns the arguments of two runs of go test: the stack's, and the rest
+// with the long packages first, so that none of them is left over at the end. Both
+// run more packages and tests at once than there are processors. Where not all
+// packages are asked for there is one run.
+func schedule(args []string, list func() ([]string, error)) (first, rest []string, err error) {
+	var flags []string
 	for _, flag := range []string{"-p=", "-parallel="} {
 		if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, flag) }) {
-			scheduled = append(scheduled, flag+strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+			flags = append(flags, flag+strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 		}
 	}
-	for _, arg := range args {
-		if arg == "./..." {
-			scheduled = append(scheduled, long...)
-		}
-		scheduled = append(scheduled, arg)
+	at := slices.Index(args, "./...")
+	if at == -1 {
+		return nil, append(flags, args...), nil
 	}
-	return scheduled
+	packages, err := list()
+	if err != nil {
+		return nil, nil, err
+	}
+	packages = slices.DeleteFunc(packages, func(path string) bool { return strings.HasSuffix(path, stack[1:]) })
+	before, behind := append(flags, args[:at]...), args[at+1:]
+	first = slices.Concat(before, []string{stack}, behind)
+	return first, slices.Concat(before, long, packages, behind), nil
 }
 
 // buildArgs keeps the arguments that go list understands as well.
 func buildArgs(args []string) []string {
 	var kept []string
 	for _, arg := range args {
-		if arg == "-race" || arg[:1] != "-" {
+		name, _, _ := strings.Cut(arg, "=")
+		if arg[:1] != "-" || slices.Contains([]string{"-race", "-trimpath", "-gcflags", "-tags"}, name) {
 			kept = append(kept, arg)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // An event is a line of `go test -json`, as `go doc test2json` describes it.
@@ -24,6 +25,7 @@ type event struct {
 // A report counts tests, each subtest as one, and keeps what the reader must
 // see.
 type report struct {
+	mu      sync.Mutex // two runs of go test write
 	out     io.Writer
 	output  map[string][]string // of running tests, by package and name
 	passed  int
@@ -55,6 +57,8 @@ func (r *report) read(events io.Reader) error {
 }
 
 func (r *report) line(line []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var e event
 	if json.Unmarshal(line, &e) != nil {
 		r.printf("%s", line) // what a test prints past the testing package

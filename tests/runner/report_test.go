@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,9 +60,33 @@ func TestReport(t *testing.T) {
 }
 
 func TestSchedule(t *testing.T) {
-	all := schedule([]string{"-race", "./..."})
-	require.Regexp(t, `^-p=\d+ -parallel=\d+$`, strings.Join(all[:2], " "))
-	require.Equal(t, append(append([]string{"-race"}, long...), "./..."), all[2:], "the long ones come first")
+	list := func() ([]string, error) { return []string{"m/internal/a", "m/tests/compose", "m/tests/e2e"}, nil }
+	first, rest, err := schedule([]string{"-race", "./...", "-v"}, list)
+	require.NoError(t, err)
+	require.Regexp(t, `^-p=\d+ -parallel=\d+ -race ./tests/compose -v$`, strings.Join(first, " "))
+	require.Equal(t, first[:3], rest[:3])
+	require.Equal(t, append(slices.Clone(long), "m/internal/a", "m/tests/e2e", "-v"), rest[3:], "the long ones come first, the stack's apart")
+
 	asked := []string{"-p=1", "-parallel=3", "./internal/onnx"}
-	require.Equal(t, asked, schedule(asked))
+	first, rest, err = schedule(asked, list)
+	require.NoError(t, err)
+	require.Nil(t, first)
+	require.Equal(t, asked, rest)
+	require.Equal(t, []string{"-race", "-gcflags=x=-N", "./a"}, buildArgs([]string{"-p=4", "-race", "-vet=off", "-gcflags=x=-N", "./a"}))
+}
+
+// Of two runs at once each line is counted whole.
+func TestReportOfTwoRuns(t *testing.T) {
+	var out bytes.Buffer
+	report := newReport(&out)
+	var runs sync.WaitGroup
+	for _, pkg := range []string{"p", "q"} {
+		runs.Go(func() {
+			line := `{"Action":"pass","Package":"` + pkg + `","Test":"TestA"}` + "\n"
+			assert.NoError(t, report.read(strings.NewReader(strings.Repeat(line, 10_000))))
+		})
+	}
+	runs.Wait()
+	report.finish()
+	require.Contains(t, out.String(), "20000 passed")
 }

@@ -45,7 +45,8 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "petal"), nil
 }
 
-// Python returns the path of the interpreter, or [ErrNotReady].
+// Python returns the path of the interpreter, or [ErrNotReady]. It waits for a run
+// that prepares the environment now.
 func Python() (string, error) {
 	if python := os.Getenv(PythonVariable); python != "" {
 		if _, err := os.Stat(python); err != nil {
@@ -58,7 +59,12 @@ func Python() (string, error) {
 		return "", err
 	}
 	if !isReady(dir) {
-		return "", ErrNotReady
+		if unlock, err := Lock(dir + ".lock"); err == nil {
+			unlock()
+		}
+		if !isReady(dir) {
+			return "", ErrNotReady
+		}
 	}
 	return interpreter(dir), nil
 }

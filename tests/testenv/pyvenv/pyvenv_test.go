@@ -3,6 +3,7 @@ package pyvenv_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,30 @@ func TestPythonBeforeBootstrap(t *testing.T) {
 	t.Setenv(pyvenv.PythonVariable, "")
 	_, err := pyvenv.Python()
 	require.ErrorIs(t, err, pyvenv.ErrNotReady)
+}
+
+func TestPythonWaitsForItsPreparation(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv(pyvenv.PythonVariable, "")
+	_, err := pyvenv.Python()
+	require.ErrorIs(t, err, pyvenv.ErrNotReady)
+	locks, err := filepath.Glob(filepath.Join(cache, "petal", "venv-*.lock"))
+	require.NoError(t, err)
+	require.Len(t, locks, 1)
+	unlock, err := pyvenv.Lock(locks[0]) // as a run that prepares it
+	require.NoError(t, err)
+	found := make(chan string, 1)
+	go func() {
+		python, _ := pyvenv.Python()
+		found <- python
+	}()
+	dir := strings.TrimSuffix(locks[0], ".lock")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	time.Sleep(20 * time.Millisecond) // whoever does not wait finds nothing
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "petal-ready"), nil, 0o600))
+	unlock()
+	require.Equal(t, filepath.Join(dir, "bin", "python"), <-found)
 }
 
 func TestPythonOfTheDeveloper(t *testing.T) {
