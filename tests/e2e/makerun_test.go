@@ -18,13 +18,14 @@ import (
 
 // `make run` in a fresh clone: it trains, serves, stops at Ctrl-C, leaves the
 // clone clean, and the second time is there at once with the same users, keys
-// and model. What go build has in its cache it may use (-trimpath: whatever the
-// clone's folder is); `make bench` measures it with nothing built.
+// and model. There is no C compiler, as make run needs none. What go build has in
+// its cache it may use (-trimpath: whatever the clone's folder is); `make bench`
+// measures it with nothing built.
 func TestMakeRun(t *testing.T) {
 	t.Parallel()
 	clone := cloneCheckout(t)
 	address := testenv.FreeAddress(t)
-	env := testenv.Environ("API_ADDRESS="+address, "GOFLAGS=-buildvcs=false -trimpath")
+	env := testenv.Environ("API_ADDRESS="+address, "GOFLAGS=-buildvcs=false -trimpath", "CGO_ENABLED=0")
 	command := testenv.Command{Path: "make", Args: []string{"run"}, Env: env, Dir: clone}
 
 	first := testenv.Start(t, command)
