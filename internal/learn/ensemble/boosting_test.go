@@ -161,9 +161,11 @@ func TestPartitionKeepsTheOrder(t *testing.T) {
 		middle, err := b.tree.partition(t.Context(), g)
 		require.NoError(t, err)
 		for at, i := range b.tree.order {
-			require.Equal(t, at < middle, b.cuts[1].lookup().bin(float32(x.At(int(i), 1))) <= bin)
-			if at > 0 && at != middle {
-				require.Less(t, b.tree.order[at-1], i)
+			if left := b.cuts[1].lookup().bin(float32(x.At(int(i), 1))) <= bin; left != (at < middle) {
+				t.Fatalf("row %d at %d is on the wrong side of %d", i, at, middle)
+			}
+			if at > 0 && at != middle && b.tree.order[at-1] >= i {
+				t.Fatalf("row %d at %d comes behind row %d", i, at, b.tree.order[at-1])
 			}
 		}
 		for i := range b.tree.order {
