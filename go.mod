@@ -1,5 +1,8 @@
 module github.com/petal-ml/petal
 
+// There is no toolchain line: with one for the newest patch, a machine that has an
+// earlier Go 1.26 would load another one before its first build. The images are
+// built with the newest patch, which is what golang:1.26 gives.
 go 1.26.0
 
 require (

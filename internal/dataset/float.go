@@ -163,7 +163,7 @@ func scanExponent(b []byte, i int) (e, end int, ok bool) {
 	if n := end - i; n == 0 || n > 3 {
 		return 0, i, false
 	}
-	e = int(value) //nolint:gosec // G115: below 1000
+	e = int(value) // below 1000
 	if negative {
 		e = -e
 	}
@@ -212,5 +212,5 @@ func decimal(mantissa uint64, exponent int) (v float64, ok bool) {
 	rounded := hi>>(drop&63) + hi>>((drop-1)&63)&1 // &63 spares the compiler a case
 	biased := 1023 + 52 + 128 + int(drop) - zeros + p.shift
 	// Added, not put together: 2^53 carries into the exponent, as it should.
-	return math.Float64frombits(uint64(biased-1)<<52 + rounded), true //nolint:gosec // G115: exponents are far from both ends
+	return math.Float64frombits(uint64(biased-1)<<52 + rounded), true // exponents are far from both ends
 }

@@ -16,7 +16,7 @@ import (
 func freeMemory() int64 {
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
-	used := int64(now.Sys - now.HeapReleased) //nolint:gosec // G115: far below 2^63
+	used := int64(now.Sys - now.HeapReleased) // far below 2^63
 	limit := min(
 		debug.SetMemoryLimit(-1), // only asks
 		number("/sys/fs/cgroup/memory.max"),
@@ -24,7 +24,7 @@ func freeMemory() int64 {
 	)
 	free := int64(math.MaxInt64)
 	if limit < math.MaxInt64 {
-		free = max(limit-used, 0) + int64(now.HeapIdle-now.HeapReleased) //nolint:gosec // G115: see above
+		free = max(limit-used, 0) + int64(now.HeapIdle-now.HeapReleased)
 	}
 	return min(free, available())
 }

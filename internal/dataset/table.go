@@ -175,7 +175,7 @@ func (t *table) addLabel(label []byte) bool {
 		if len(label) == 0 || !utf8.Valid(label) || len(t.labels) > maxClasses {
 			return false
 		}
-		class = int32(len(t.labels)) //nolint:gosec // G115: at most maxClasses
+		class = int32(len(t.labels)) // at most maxClasses
 		t.labels = append(t.labels, string(label))
 		t.index[t.labels[class]] = class
 	}

@@ -247,6 +247,8 @@ func (s Signature) wire() (map[string]any, error) {
 	return wire, nil
 }
 
+// EncodeColumns writes columns as a signature keeps them: a JSON list. An error
+// names the column that has no type.
 func EncodeColumns(columns []Column) (string, error) {
 	wire := make([]columnJSON, len(columns))
 	for i, c := range columns {

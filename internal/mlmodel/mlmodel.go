@@ -254,6 +254,8 @@ type tensorSpecJSON struct {
 	Shape []int64 `json:"shape"`
 }
 
+// DecodeColumns reads what [EncodeColumns] and MLflow write; an empty text has no
+// columns.
 func DecodeColumns(text string) ([]Column, error) {
 	if text == "" {
 		return nil, nil

@@ -254,7 +254,7 @@ func (v *values) countOr(name string, other any, least int) int {
 
 func (v *values) seed(otherwise uint32) uint32 {
 	n := v.int("random_state", int(otherwise), "from 0 to 4294967295", func(n int) bool { return n >= 0 && n <= math.MaxUint32 })
-	return uint32(n) //nolint:gosec // G115: 0 … 2³²−1, checked above
+	return uint32(n) // 0 … 2³²−1, checked above
 }
 
 // choice is one of a few words. YAML's true and false are such words too.

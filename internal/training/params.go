@@ -151,7 +151,7 @@ func (p Params) Validate(where string) error {
 }
 
 // Seed is RandomState as the generators take it; Validate has checked its range.
-func (p Params) Seed() uint32 { return uint32(p.RandomState) } //nolint:gosec // G115: 0 … 2³²−1, see Validate
+func (p Params) Seed() uint32 { return uint32(p.RandomState) } // 0 … 2³²−1, see Validate
 
 // split names what decides, within one file, on the rows that are held out.
 func (p Params) split() string {

@@ -172,7 +172,7 @@ func (s Spec) random(seed uint32) ([]map[string]any, error) {
 // distribution says how a value is drawn from what params.yaml holds.
 func distribution(spec any) (func(*modelselection.RandomState) any, error) {
 	if values, isList := spec.([]any); isList && len(values) > 0 {
-		return func(r *modelselection.RandomState) any { return values[r.Interval(uint64(len(values)-1))] }, nil //nolint:gosec // G115: not empty
+		return func(r *modelselection.RandomState) any { return values[r.Interval(uint64(len(values)-1))] }, nil // not empty
 	}
 	named, _ := spec.(map[string]any)
 	if len(named) != 1 {
@@ -191,7 +191,7 @@ func distribution(spec any) (func(*modelselection.RandomState) any, error) {
 				return math.Exp(math.Log(low) + float64((math.Log(high)-math.Log(low))*r.Float64()))
 			}, nil
 		case kind == "randint" && low == math.Trunc(low) && high == math.Trunc(high) && math.Abs(low) < 1<<31 && math.Abs(high) < 1<<31:
-			return func(r *modelselection.RandomState) any { return int(low) + int(r.Interval(uint64(high-low)-1)) }, nil //nolint:gosec // G115: below 2³²
+			return func(r *modelselection.RandomState) any { return int(low) + int(r.Interval(uint64(high-low)-1)) }, nil // below 2³²
 		}
 	}
 	return nil, fmt.Errorf("%v is no distribution", spec)

@@ -1,4 +1,3 @@
-//nolint:gosec // G115: keys and bins are cut to size on purpose
 package ensemble
 
 import (

@@ -1,4 +1,3 @@
-//nolint:gosec // G115: ranks, bins and fixed point are cut to size on purpose; Fit bounds the number of rows
 package ensemble
 
 import (

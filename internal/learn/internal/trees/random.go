@@ -1,4 +1,3 @@
-//nolint:gosec // G115: the bits of a generator have no sign
 package trees
 
 import "math/bits"
