@@ -32,18 +32,48 @@ func TemporaryName(path string) string {
 // A File is being written and has no place yet.
 type File struct {
 	*os.File
+	in   names
 	path string // where it belongs
+	temp string // its name until then
 }
+
+// names is what a file needs of an [os.Root], or of the whole file system.
+type names interface {
+	Open(name string) (*os.File, error)
+	Rename(from, to string) error
+	Link(from, to string) error
+	Remove(name string) error
+}
+
+// anywhere is the whole file system.
+type anywhere struct{}
+
+func (anywhere) Open(name string) (*os.File, error) { return os.Open(name) }
+func (anywhere) Rename(from, to string) error       { return os.Rename(from, to) }
+func (anywhere) Link(from, to string) error         { return os.Link(from, to) }
+func (anywhere) Remove(name string) error           { return os.Remove(name) }
 
 // Create opens a new file that is to stand at path, in a folder that exists. Its
 // mode is subject to the umask, as that of any new file. Commit or CommitNew puts
 // it there; Discard, deferred, takes it away otherwise.
 func Create(path string, mode fs.FileMode) (*File, error) {
-	f, err := os.OpenFile(TemporaryName(path), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	temp := TemporaryName(path)
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return nil, err
 	}
-	return &File{f, path}, nil
+	return &File{f, anywhere{}, path, temp}, nil
+}
+
+// CreateIn is Create for a name below root, out of which no link leads. The root has
+// to stay open until the file is committed or discarded.
+func CreateIn(root *os.Root, name string, mode fs.FileMode) (*File, error) {
+	temp := TemporaryName(name)
+	f, err := root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &File{f, root, name, temp}, nil
 }
 
 // Commit closes the file and puts it in its place. What is there is replaced.
@@ -51,10 +81,10 @@ func (f *File) Commit() error {
 	if err := f.finish(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), f.path); err != nil {
+	if err := f.in.Rename(f.temp, f.path); err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(f.path))
+	return f.syncDir()
 }
 
 // CommitNew closes the file and puts it in its place where nothing is there:
@@ -64,10 +94,10 @@ func (f *File) CommitNew() error {
 		return err
 	}
 	// A link fails where a rename would replace.
-	if err := os.Link(f.Name(), f.path); err != nil {
+	if err := f.in.Link(f.temp, f.path); err != nil {
 		return err
 	}
-	return errors.Join(os.Remove(f.Name()), SyncDir(filepath.Dir(f.path)))
+	return errors.Join(f.in.Remove(f.temp), f.syncDir())
 }
 
 func (f *File) finish() error { return errors.Join(f.Sync(), f.Close()) }
@@ -75,7 +105,7 @@ func (f *File) finish() error { return errors.Join(f.Sync(), f.Close()) }
 // Discard closes the file and removes it. After a commit it does nothing.
 func (f *File) Discard() {
 	_ = f.Close()
-	_ = os.Remove(f.Name())
+	_ = f.in.Remove(f.temp)
 }
 
 // Write puts content at path and replaces what is there.
@@ -156,8 +186,12 @@ func writeSynced(path string, content []byte, mode fs.FileMode) error {
 
 // SyncDir waits until the disk has the names in a folder. File systems that
 // cannot do that do it in their own time.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+func SyncDir(dir string) error { return syncDir(anywhere{}, dir) }
+
+func (f *File) syncDir() error { return syncDir(f.in, filepath.Dir(f.path)) }
+
+func syncDir(in names, dir string) error {
+	d, err := in.Open(dir)
 	if err != nil {
 		return err
 	}

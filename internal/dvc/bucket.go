@@ -11,6 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -26,6 +27,7 @@ type bucket struct {
 	client *minio.Client
 	bucket string
 	prefix string
+	idle   time.Duration // progressTime; tests have less
 }
 
 // newBucket makes a remote of DVC's keys for S3. An error of it is a fault of the
@@ -53,7 +55,7 @@ func newBucket(name, location string, keys map[string]string, getenv func(string
 	if err != nil {
 		return nil, fmt.Errorf("endpointurl %q: %w", endpoint, err)
 	}
-	return &bucket{name: name, client: client, bucket: at.Host, prefix: strings.Trim(at.Path, "/")}, nil
+	return &bucket{name: name, client: client, bucket: at.Host, prefix: strings.Trim(at.Path, "/"), idle: progressTime}, nil
 }
 
 // bucketCredentials takes, in DVC's order, those of the remote, of the environment,
@@ -80,20 +82,25 @@ func bucketCredentials(keys map[string]string, getenv func(string) string) *cred
 // Open opens the object as a stream.
 func (b *bucket) Open(ctx context.Context, md5 string) (io.ReadCloser, error) {
 	key := path.Join(b.prefix, "files", "md5", md5[:2], md5[2:])
-	object, err := b.client.GetObject(ctx, b.bucket, key, minio.GetObjectOptions{})
+	body := newStream(ctx, b.idle)
+	object, err := b.client.GetObject(body.ctx, b.bucket, key, minio.GetObjectOptions{})
 	if err != nil {
+		body.cancel(nil)
 		return nil, fmt.Errorf("%s: %w", b, err)
 	}
+	body.ReadCloser = object
 	// GetObject asks for nothing yet: this tells whether the object is there.
 	if _, err := object.Stat(); err != nil {
-		_ = object.Close() // nothing was read
-		answer := minio.ToErrorResponse(err)
-		if answer.Code == minio.NoSuchKey {
+		switch {
+		case minio.ToErrorResponse(err).Code == minio.NoSuchKey:
 			err = os.ErrNotExist
+		case body.ctx.Err() != nil && ctx.Err() == nil:
+			err = &transient{context.Cause(body.ctx)} // why it was given up
 		}
+		_ = body.Close() // nothing was read
 		return nil, fmt.Errorf("%s: %w", b, err)
 	}
-	return object, nil
+	return body, nil
 }
 
 func (b *bucket) String() string {

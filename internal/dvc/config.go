@@ -28,17 +28,22 @@ const (
 
 // loadConfig reads the files that are there, each over the one before it: the
 // system's, the user's, the repository's, the work tree's own.
-func loadConfig(dvcDir string, getenv func(string) string) (*config, error) {
+func loadConfig(root string, getenv func(string) string) (*config, error) {
 	c := &config{core: map[string]string{}, cache: map[string]string{}, remotes: map[string]map[string]string{}}
-	files := []string{filepath.Join(dvcDir, "config"), filepath.Join(dvcDir, "config.local")}
-	if dir := globalConfigDir(getenv); dir != "" {
-		files = append([]string{filepath.Join(dir, "config")}, files...)
+	for _, dir := range []string{systemConfigDir(getenv), globalConfigDir(getenv)} {
+		if dir == "" {
+			continue
+		}
+		file := filepath.Join(dir, "config")
+		f, err := openRegular(file)
+		if err := c.merge(file, f, err); err != nil {
+			return nil, err
+		}
 	}
-	if dir := systemConfigDir(getenv); dir != "" {
-		files = append([]string{filepath.Join(dir, "config")}, files...)
-	}
-	for _, file := range files {
-		if err := c.merge(file); err != nil {
+	for _, name := range []string{"config", "config.local"} {
+		at := place{root, filepath.Join(".dvc", name)}
+		f, err := at.open()
+		if err := c.merge(at.String(), f, err); err != nil {
 			return nil, err
 		}
 	}
@@ -85,8 +90,8 @@ const maxConfigBytes = 1 << 20
 var remoteSection = regexp.MustCompile(`^'?\s*remote\s*"(.*)"\s*'?$`)
 
 // merge lays what a file says over what is known; a missing file says nothing.
-func (c *config) merge(file string) error {
-	data, err := readRegular(file, maxConfigBytes)
+func (c *config) merge(file string, opened *os.File, err error) error {
+	data, err := read(opened, err, maxConfigBytes)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

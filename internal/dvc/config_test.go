@@ -49,7 +49,7 @@ func TestConfigMerges(t *testing.T) {
 `)
 	writeFile(t, dir, ".dvc/config.local", "['remote \"s3\"']\nsecret_access_key = hidden\n")
 
-	c, err := loadConfig(filepath.Join(dir, ".dvc"), environment(dir))
+	c, err := loadConfig(dir, environment(dir))
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"remote": "storage", "autostage": "true"}, c.core)
 	assert.Equal(t, filepath.Join(dir, "shared cache"), c.cache["dir"])
@@ -76,7 +76,7 @@ func TestConfigDirsOfTheMachine(t *testing.T) {
 func TestConfigFaults(t *testing.T) {
 	dir := t.TempDir()
 	path := writeFile(t, dir, ".dvc/config", "[core]\nremote = storage\npassword hunter2\n")
-	_, err := loadConfig(filepath.Join(dir, ".dvc"), environment(dir))
+	_, err := loadConfig(dir, environment(dir))
 	require.ErrorIs(t, err, ErrConfig)
 	require.EqualError(t, err, path+`: is not in the INI format of DVC (line 3); write "key = value" below [core] or ['remote "name"']`)
 

@@ -1,18 +1,18 @@
 package dvc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // G501: DVC names objects by their MD5
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
-
-	"github.com/petal-ml/petal/internal/atomicfile"
 )
 
 // maxListingBytes has room for about a million files.
@@ -25,15 +25,27 @@ type listedFile struct {
 	Path string `json:"relpath"` // slash-separated, relative to the directory
 }
 
-// parseListing reads and checks a listing. Its faults are [ErrPointer].
-func parseListing(data []byte) ([]listedFile, error) {
+// maxListedFiles bounds what a listing makes in memory, some 200 bytes a file.
+const maxListedFiles = 1 << 20
+
+// parseListing reads and checks a listing of at most so many files, an entry at a time:
+// a hostile one is refused at its first fault. Its faults are [ErrPointer].
+func parseListing(data []byte, most int) ([]listedFile, error) {
 	const remedy = "add the directory again by dvc add"
-	var files []listedFile
-	if err := json.Unmarshal(data, &files); err != nil {
+	broken := func(err error) ([]listedFile, error) {
 		return nil, refuse("the listing of the directory is not DVC's: "+err.Error(), remedy)
 	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return broken(cmp.Or(err, errors.New("it is no list")))
+	}
+	var files []listedFile
 	known := map[string]bool{}
-	for _, file := range files {
+	for decoder.More() {
+		var file listedFile
+		if err := decoder.Decode(&file); err != nil {
+			return broken(err)
+		}
 		if !hexMD5.MatchString(file.MD5) {
 			return nil, refuse(fmt.Sprintf("the listing of the directory has %q for an MD5", file.MD5), remedy)
 		}
@@ -43,7 +55,17 @@ func parseListing(data []byte) ([]listedFile, error) {
 		if name := path.Clean(file.Path); name != file.Path || known[name] {
 			return nil, refuse(fmt.Sprintf("the listing of the directory has %q twice or oddly written", file.Path), remedy)
 		}
+		if len(files) == most {
+			return nil, refuse(fmt.Sprintf("the listing of the directory has more than %d files", most), remedy)
+		}
 		known[file.Path] = true
+		files = append(files, file)
+	}
+	if _, err := decoder.Token(); err != nil { // the closing bracket
+		return broken(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return broken(cmp.Or(err, errors.New("something follows it")))
 	}
 	return files, nil
 }
@@ -53,7 +75,7 @@ func parseListing(data []byte) ([]listedFile, error) {
 // directory. Each file appears whole or not at all; one that is not in the listing
 // is left alone. See Pull.
 func (r *Repo) PullFile(ctx context.Context, pointer, file string) (Pulled, error) {
-	dir, err := ReadPointer(pointer)
+	dir, err := r.ReadPointer(pointer)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -108,7 +130,8 @@ func someOf(files []listedFile) string {
 // cache gets it, as dvc pull would leave it.
 func (r *Repo) listing(ctx context.Context, dir Pointer, pointer string) ([]listedFile, error) {
 	object := dir.MD5 + ".dir"
-	data, err := readRegular(r.cache.path(object), maxListingBytes)
+	f, err := r.cache.object(object).open()
+	data, err := read(f, err, maxListingBytes)
 	if err != nil || digestOf(data) != dir.MD5 {
 		if data, err = r.fetchListing(ctx, dir, pointer); err != nil {
 			return nil, err
@@ -117,7 +140,11 @@ func (r *Repo) listing(ctx context.Context, dir Pointer, pointer string) ([]list
 			r.log.WarnContext(ctx, "cannot add the listing to the DVC cache", "error", err)
 		}
 	}
-	files, err := parseListing(data)
+	most := maxListedFiles
+	if dir.Files > 0 {
+		most = min(most, dir.Files)
+	}
+	files, err := parseListing(data, most)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", pointer, err)
 	}
@@ -158,11 +185,16 @@ func (r *Repo) fetchListing(ctx context.Context, dir Pointer, pointer string) ([
 }
 
 func (r *Repo) cacheListing(object string, data []byte) error {
-	path := r.cache.path(object)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { //nolint:gosec // G301: as DVC makes it, subject to the umask
+	root, f, err := r.cacheObject(object).create(0o444)
+	if err != nil {
 		return err
 	}
-	return atomicfile.Write(path, data, 0o444)
+	defer root.Close() //nolint:errcheck // only worked in
+	defer f.Discard()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Commit()
 }
 
 func digestOf(data []byte) string {

@@ -19,7 +19,9 @@ func TestRealDirectory(t *testing.T) {
 	r.run(origin, r.dvc, "add", "--quiet", "data/set")
 	r.run(origin, r.dvc, "push", "--quiet")
 	pointer := filepath.Join(origin, "data", "set.dvc")
-	p, err := ReadPointer(pointer)
+	data, err := os.ReadFile(pointer)
+	require.NoError(t, err)
+	p, err := ParsePointer(data)
 	require.NoError(t, err)
 	require.Equal(t, Pointer{MD5: p.MD5, Size: 20, Path: "set", Dir: true, Files: 2}, p)
 	object := filepath.Join(origin, "data", "remote", "files", "md5", p.MD5[:2], p.MD5[2:]+".dir")
@@ -96,25 +98,27 @@ func TestRealDirectory(t *testing.T) {
 func TestListingFaults(t *testing.T) {
 	entry := func(md5, path string) string { return `{"md5": "` + md5 + `", "relpath": "` + path + `"}` }
 	good := entry(irisMD5, "a/b.csv")
-	files, err := parseListing([]byte("[" + good + "," + entry(irisMD5, "c.csv") + "]"))
+	files, err := parseListing([]byte("["+good+","+entry(irisMD5, "c.csv")+"]"), 2)
 	require.NoError(t, err)
 	require.Equal(t, []listedFile{{irisMD5, "a/b.csv"}, {irisMD5, "c.csv"}}, files)
 	for content, want := range map[string]string{
-		"":                                  "is not DVC's",
-		"{}":                                "is not DVC's",
-		"[" + good:                          "is not DVC's",
-		"[" + good + "," + good + "]":       `has "a/b.csv" twice`,
-		"[" + entry(irisMD5, "a/./b") + "]": "oddly written",
-		"[" + entry(irisMD5, "../b") + "]":  "leads out of its folder",
-		"[" + entry(irisMD5, "/etc/passwd") + "]":        "leads out of its folder",
-		"[" + entry(irisMD5, ".git/config") + "]":        "leads out of its folder",
-		"[" + entry(irisMD5, `a\\\\..\\\\b`) + "]":       "leads out of its folder",
-		"[" + entry(irisMD5, "") + "]":                   `has no "path"`,
-		"[" + entry("../../x", "a") + "]":                "for an MD5",
-		"[" + entry(irisMD5+".dir", "a") + "]":           "for an MD5",
-		"[" + entry(strings.ToUpper(irisMD5), "a") + "]": "for an MD5",
+		"":                  "is not DVC's",
+		"{}":                "is not DVC's",
+		"[" + good:          "is not DVC's",
+		"[" + good + "] []": "is not DVC's",
+		"[" + good + "," + entry(irisMD5, "c") + "," + entry(irisMD5, "d") + "]": "has more than 2 files",
+		"[" + good + "," + good + "]":                                            `has "a/b.csv" twice`,
+		"[" + entry(irisMD5, "a/./b") + "]":                                      "oddly written",
+		"[" + entry(irisMD5, "../b") + "]":                                       "leads out of its folder",
+		"[" + entry(irisMD5, "/etc/passwd") + "]":                                "leads out of its folder",
+		"[" + entry(irisMD5, ".git/config") + "]":                                "leads out of its folder",
+		"[" + entry(irisMD5, `a\\\\..\\\\b`) + "]":                               "leads out of its folder",
+		"[" + entry(irisMD5, "") + "]":                                           `has no "path"`,
+		"[" + entry("../../x", "a") + "]":                                        "for an MD5",
+		"[" + entry(irisMD5+".dir", "a") + "]":                                   "for an MD5",
+		"[" + entry(strings.ToUpper(irisMD5), "a") + "]":                         "for an MD5",
 	} {
-		_, err := parseListing([]byte(content))
+		_, err := parseListing([]byte(content), 2)
 		require.ErrorIs(t, err, ErrPointer, content)
 		require.ErrorContains(t, err, want, content)
 	}
@@ -124,7 +128,7 @@ func FuzzParseListing(f *testing.F) {
 	f.Add(`[{"md5": "` + irisMD5 + `", "relpath": "a/b.csv"}]`)
 	f.Add(`[{"md5": "` + irisMD5 + `", "relpath": "../b.csv"}, null, {}]`)
 	f.Fuzz(func(t *testing.T, content string) {
-		files, err := parseListing([]byte(content))
+		files, err := parseListing([]byte(content), maxListedFiles)
 		if err != nil {
 			require.ErrorIs(t, err, ErrPointer)
 			return

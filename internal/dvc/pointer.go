@@ -60,10 +60,15 @@ type pointerOut struct {
 
 var hexMD5 = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// ReadPointer reads and checks the .dvc file at path. Its faults are
-// [ErrPointer].
-func ReadPointer(path string) (Pointer, error) {
-	data, err := readRegular(path, maxPointerBytes)
+// ReadPointer reads and checks the .dvc file at path, which is one of the repository.
+// Its faults are [ErrPointer].
+func (r *Repo) ReadPointer(path string) (Pointer, error) {
+	at, err := r.inside(path, path)
+	if err != nil {
+		return Pointer{}, err
+	}
+	f, err := at.open()
+	data, err := read(f, err, maxPointerBytes)
 	if err != nil {
 		return Pointer{}, &Error{File: path, Problem: "cannot be read: " + plain(err), Remedy: "name an existing .dvc file", Kind: ErrPointer}
 	}

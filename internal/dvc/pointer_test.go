@@ -94,11 +94,15 @@ func TestParsePointerRefuses(t *testing.T) {
 }
 
 func TestReadPointerNamesTheFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "iris.csv.dvc")
-	_, err := ReadPointer(path)
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".dvc"), 0o750))
+	repo, err := Open(dir, Options{Getenv: environment(dir)})
+	require.NoError(t, err)
+	path := filepath.Join(dir, "iris.csv.dvc")
+	_, err = repo.ReadPointer(path)
 	require.EqualError(t, err, path+": cannot be read: no such file or directory; name an existing .dvc file")
 	require.NoError(t, os.WriteFile(path, []byte("outs: []"), 0o600))
-	_, err = ReadPointer(path)
+	_, err = repo.ReadPointer(path)
 	require.EqualError(t, err, path+": tracks 0 outputs, not one; track the file alone by dvc add")
 }
 
@@ -106,9 +110,11 @@ func TestReadPointerNamesTheFile(t *testing.T) {
 func TestNamedPipes(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".dvc"), 0o750))
+	repo, err := Open(dir, Options{Getenv: environment(dir)})
+	require.NoError(t, err)
 	pipe := filepath.Join(dir, "iris.csv.dvc")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	_, err := ReadPointer(pipe)
+	_, err = repo.ReadPointer(pipe)
 	require.EqualError(t, err, pipe+": cannot be read: not a regular file; name an existing .dvc file")
 	config := filepath.Join(dir, ".dvc", "config")
 	require.NoError(t, syscall.Mkfifo(config, 0o600))

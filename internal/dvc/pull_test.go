@@ -249,7 +249,7 @@ func TestInstallLeavesNothingOfABrokenStream(t *testing.T) {
 	require.NoError(t, err)
 	before := c.files(t)
 	p := Pointer{MD5: irisMD5, Size: 3858, Path: "iris.csv"}
-	_, err = repo.install(t.Context(), failing{c.content}, p, c.target, 0o666)
+	_, err = repo.install(t.Context(), failing{c.content}, p, place{c.dir, "data/iris.csv"}, 0o666)
 	require.ErrorIs(t, err, errBroken)
 	assert.Equal(t, before, c.files(t))
 
@@ -267,7 +267,7 @@ func TestPullIntoScratch(t *testing.T) {
 	pull := func(dir string) (Pulled, error) {
 		repo, err := Open(c.dir, Options{Scratch: dir, Getenv: func(string) string { return "" }})
 		require.NoError(t, err)
-		repo.writable = func(string) bool { return false }
+		repo.writable = func(place) bool { return false }
 		return repo.Pull(t.Context(), c.target+".dvc")
 	}
 	before := c.files(t)

@@ -19,7 +19,7 @@ type Remote interface {
 
 // remote makes the remote of that name; the default one for "".
 func (r *Repo) remote(name string) (Remote, error) {
-	configFile := filepath.Join(r.dvcDir, "config")
+	configFile := filepath.Join(r.root, ".dvc", "config")
 	fail := func(problem, remedy string) (Remote, error) {
 		return nil, &Error{File: configFile, Problem: problem, Remedy: remedy, Kind: ErrConfig}
 	}
@@ -56,17 +56,18 @@ func (r *Repo) remote(name string) (Remote, error) {
 	return folder{name: shown, dir: path}, nil
 }
 
-// folder is a remote in a folder of this machine. The cache is one too.
-type folder struct{ name, dir string }
+// folder is a remote in a folder of this machine. The cache is one too: below says
+// where in its folder.
+type folder struct{ name, dir, below string }
 
 // Open opens the object's file.
 func (f folder) Open(_ context.Context, md5 string) (io.ReadCloser, error) {
-	return openRegular(f.path(md5))
+	return f.object(md5).open()
 }
 
-// path is where DVC 3 keeps an object.
-func (f folder) path(md5 string) string {
-	return filepath.Join(f.dir, "files", "md5", md5[:2], md5[2:])
+// object is where DVC 3 keeps an object.
+func (f folder) object(md5 string) place {
+	return place{f.dir, filepath.Join(f.below, "files", "md5", md5[:2], md5[2:])}
 }
 
-func (f folder) String() string { return f.name + " (" + f.dir + ")" }
+func (f folder) String() string { return f.name + " (" + filepath.Join(f.dir, f.below) + ")" }

@@ -33,7 +33,6 @@ type Options struct {
 // A Repo is a DVC repository: a folder with .dvc in it.
 type Repo struct {
 	root    string
-	dvcDir  string
 	config  *config
 	cache   folder
 	log     *slog.Logger
@@ -42,7 +41,7 @@ type Repo struct {
 	getenv  func(string) string // Options.Getenv
 	pause   time.Duration       // before a second try; it grows
 	// writable tells whether files can be made in a folder; tests replace it.
-	writable func(dir string) bool
+	writable func(at place) bool
 }
 
 // A Pulled file stands in place and has been verified.
@@ -82,13 +81,14 @@ func Open(dir string, opts Options) (*Repo, error) {
 			return nil, fmt.Errorf("open DVC repository: %w", err)
 		}
 	}
-	r := &Repo{root: root, dvcDir: filepath.Join(root, ".dvc"), log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, getenv: opts.Getenv, pause: time.Second, writable: writable}
-	if r.config, err = loadConfig(r.dvcDir, opts.Getenv); err != nil {
+	r := &Repo{root: root, log: opts.Logger, limit: opts.MaxBytes, scratch: scratch, getenv: opts.Getenv, pause: time.Second, writable: writable}
+	if r.config, err = loadConfig(root, opts.Getenv); err != nil {
 		return nil, err
 	}
-	r.cache = folder{name: "cache", dir: filepath.Join(r.dvcDir, "cache")}
+	// A cache that the configuration names may be anywhere. The repository's own is in it.
+	r.cache = folder{name: "cache", dir: root, below: filepath.Join(".dvc", "cache")}
 	if dir := r.config.cache["dir"]; dir != "" {
-		r.cache.dir = dir
+		r.cache = folder{name: "cache", dir: dir}
 	}
 	return r, nil
 }
@@ -117,7 +117,7 @@ func (r *Repo) Root() string { return r.root }
 // lost. Whatever fails, the place holds either what it held or the whole right
 // file.
 func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
-	p, err := ReadPointer(pointer)
+	p, err := r.ReadPointer(pointer)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -127,25 +127,38 @@ func (r *Repo) Pull(ctx context.Context, pointer string) (Pulled, error) {
 	return r.pull(ctx, p, pointer)
 }
 
+// inside is the place of a file of the repository, whose name comes with a pointer's.
+func (r *Repo) inside(name, pointer string) (place, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return place{}, fmt.Errorf("pull %s: %w", pointer, err)
+	}
+	below, err := filepath.Rel(r.root, path)
+	if err != nil || !filepath.IsLocal(below) {
+		return place{}, &Error{File: pointer, Problem: "is not in the DVC repository " + r.root, Remedy: "name a .dvc file of this repository", Kind: ErrPointer}
+	}
+	return place{r.root, below}, nil
+}
+
 // pull is Pull for one file; its path is relative to the pointer's folder.
 func (r *Repo) pull(ctx context.Context, p Pointer, pointer string) (Pulled, error) {
-	target, err := filepath.Abs(filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)))
-	if err != nil {
-		return Pulled{}, fmt.Errorf("pull %s: %w", pointer, err)
-	}
-	tracked, err := filepath.Rel(r.root, target)
-	if err != nil || !filepath.IsLocal(tracked) {
-		return Pulled{}, &Error{File: pointer, Problem: "is not in the DVC repository " + r.root, Remedy: "name a .dvc file of this repository", Kind: ErrPointer}
-	}
 	p.Path = filepath.Join(filepath.Dir(pointer), filepath.FromSlash(p.Path)) // as the user would name it
-	pulled := Pulled{Path: target, File: p.Path, Tracked: filepath.ToSlash(tracked), MD5: p.MD5, Remote: cmp.Or(p.Remote, r.config.core["remote"])}
+	target, err := r.inside(p.Path, pointer)
+	if err != nil {
+		return Pulled{}, err
+	}
+	pulled := Pulled{Path: target.String(), File: p.Path, Tracked: filepath.ToSlash(target.name), MD5: p.MD5, Remote: cmp.Or(p.Remote, r.config.core["remote"])}
 	if r.misplaced(ctx, p, target) {
+		if err := os.MkdirAll(r.scratch, 0o777); err != nil { //nolint:gosec // G301: as DVC makes its folders, subject to the umask
+			return Pulled{}, fmt.Errorf("pull %s: %w", pointer, err)
+		}
 		r = r.inScratch()
 		// Named by the digest, so that no other version stands in the way.
-		p.Path = filepath.Join(r.scratch, p.MD5, filepath.Base(target))
+		target = place{r.scratch, filepath.Join(p.MD5, filepath.Base(target.name))}
+		p.Path = target.String()
 		pulled.Path, pulled.File = p.Path, p.Path
 	}
-	pulled.From, pulled.Size, err = r.place(ctx, p, pulled.Path)
+	pulled.From, pulled.Size, err = r.place(ctx, p, target)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -155,35 +168,52 @@ func (r *Repo) pull(ctx context.Context, p Pointer, pointer string) (Pulled, err
 // misplaced tells whether a file has to go to the scratch folder: it is missing in
 // a place that cannot be written, or another recorded version stands there. What
 // was changed by hand is left to the message of place.
-func (r *Repo) misplaced(ctx context.Context, p Pointer, target string) bool {
-	if r.scratch == "" || r.writable(filepath.Dir(target)) {
+func (r *Repo) misplaced(ctx context.Context, p Pointer, target place) bool {
+	if r.scratch == "" || r.writable(target) {
 		return false
 	}
-	found, err := digestFile(ctx, target)
+	found, err := r.digest(ctx, target)
 	return errors.Is(err, os.ErrNotExist) || err == nil && !found.matches(p) && r.cached(ctx, found)
 }
 
 // writable tries it: permissions, owners and read-only mounts all count.
-func writable(dir string) bool {
-	file, err := createBeside(filepath.Join(dir, "writable"), 0o600)
+func writable(at place) bool {
+	root, file, err := place{at.dir, filepath.Join(filepath.Dir(at.name), "writable")}.create(0o600)
 	if err != nil {
 		return false
 	}
 	file.Discard()
-	return true
+	return root.Close() == nil
 }
 
 // inScratch is the repository with its cache in the scratch folder: that of a
 // repository that cannot be written is no use.
 func (r *Repo) inScratch() *Repo {
 	moved := *r
-	moved.cache.dir = filepath.Join(r.scratch, "cache")
+	moved.cache = folder{name: "cache", dir: r.scratch, below: "cache"}
 	return &moved
 }
 
+// digest hashes the file in a place. DVC may have put an absolute link to its cache
+// there, which is followed as far as the cache and the repository reach.
+func (r *Repo) digest(ctx context.Context, at place) (digest, error) {
+	f, err := at.open()
+	if leadsOut(err) {
+		if link, failed := os.Readlink(at.String()); failed == nil && filepath.IsAbs(link) {
+			for _, dir := range []string{r.root, r.cache.dir} {
+				if below, failed := filepath.Rel(dir, link); failed == nil && filepath.IsLocal(below) {
+					f, err = place{dir, below}.open()
+					break
+				}
+			}
+		}
+	}
+	return digestFile(ctx, f, err, r.limit)
+}
+
 // place is Pull for a checked pointer, whose path is for messages only.
-func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string, size int64, err error) {
-	switch found, err := digestFile(ctx, target); {
+func (r *Repo) place(ctx context.Context, p Pointer, target place) (from string, size int64, err error) {
+	switch found, err := r.digest(ctx, target); {
 	case err == nil && found.matches(p):
 		return "workspace", found.size, nil
 	case err == nil && !r.cached(ctx, found):
@@ -192,6 +222,8 @@ func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string
 			Problem: fmt.Sprintf("has changes that DVC does not know: expected MD5 %s, found %s", p.MD5, found.md5),
 			Remedy:  "record them by dvc add, or remove the file to get the recorded one back",
 		}
+	case leadsOut(err):
+		return "", 0, &Error{File: p.Path, Problem: "has a link on its way that leads out of " + target.dir, Remedy: "put a folder or a file in the link's place", Kind: ErrPointer}
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return "", 0, fmt.Errorf("verify %s: %w", p.Path, err)
 	}
@@ -228,22 +260,32 @@ func (r *Repo) place(ctx context.Context, p Pointer, target string) (from string
 
 // cached tells whether the cache holds intact content with that digest.
 func (r *Repo) cached(ctx context.Context, d digest) bool {
-	found, err := digestFile(ctx, r.cache.path(d.md5))
+	f, err := r.cache.object(d.md5).open()
+	found, err := digestFile(ctx, f, err, d.size)
 	return err == nil && found == d
 }
 
 // addToCache leaves a read-only copy of a verified file where DVC looks for it;
 // without it "dvc status" reports the file as not in the cache. The training
 // does not need it, so that a failure is only told.
-func (r *Repo) addToCache(ctx context.Context, p Pointer, file string) {
-	if _, err := r.install(ctx, single(file), p, r.cache.path(p.MD5), 0o444); err != nil {
-		r.log.WarnContext(ctx, "cannot add the file to the DVC cache", "file", file, "error", err)
+func (r *Repo) addToCache(ctx context.Context, p Pointer, file place) {
+	if _, err := r.install(ctx, single(file), p, r.cacheObject(p.MD5), 0o444); err != nil {
+		r.log.WarnContext(ctx, "cannot add the file to the DVC cache", "file", file.String(), "error", err)
 	}
 }
 
+// cacheObject is where the cache keeps an object; a folder that the configuration
+// names is made.
+func (r *Repo) cacheObject(md5 string) place {
+	if r.cache.below == "" {
+		_ = os.MkdirAll(r.cache.dir, 0o777) //nolint:gosec,errcheck // G301: as DVC makes it; what fails shows where the object is written
+	}
+	return r.cache.object(md5)
+}
+
 // single is a remote of one file.
-type single string
+type single place
 
-func (s single) Open(context.Context, string) (io.ReadCloser, error) { return os.Open(string(s)) }
+func (s single) Open(context.Context, string) (io.ReadCloser, error) { return place(s).open() }
 
-func (s single) String() string { return string(s) }
+func (s single) String() string { return place(s).String() }

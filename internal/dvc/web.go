@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -18,8 +19,12 @@ import (
 // and of the server's own.
 var errTransient = errors.New("failed on the way")
 
-// webTimeout is how long a server may say nothing, DVC's own default.
-const webTimeout = time.Minute
+// What comes from a server has to get on: in each while at least so many bytes, some
+// 4 KiB a second. The while is DVC's own default for a server that says nothing.
+const (
+	progressTime  = time.Minute
+	progressBytes = 256 << 10
+)
 
 // web is a remote behind HTTP(S).
 type web struct {
@@ -27,7 +32,7 @@ type web struct {
 	base   *url.URL
 	header http.Header // credentials
 	client *http.Client
-	idle   time.Duration // how long nothing may come
+	idle   time.Duration // progressTime; tests have less
 }
 
 // newWeb makes a remote of DVC's keys for HTTP. An error of it is a fault of the
@@ -54,7 +59,7 @@ func newWeb(name, location string, keys map[string]string) (*web, error) {
 	default:
 		return nil, fmt.Errorf("auth %q is neither basic nor custom", auth)
 	}
-	w := &web{name: name, base: base, header: header, idle: webTimeout}
+	w := &web{name: name, base: base, header: header, idle: progressTime}
 	w.client = &http.Client{CheckRedirect: w.redirect}
 	return w, nil
 }
@@ -76,19 +81,17 @@ func (w *web) redirect(request *http.Request, via []*http.Request) error {
 // Open asks for the object. Failures that may pass are [errTransient], those of
 // the stream too.
 func (w *web) Open(ctx context.Context, md5 string) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	silent := time.AfterFunc(w.idle, func() { cancel(fmt.Errorf("nothing came for %s", w.idle)) })
-	body := &webBody{ctx: ctx, cancel: cancel, silent: silent, idle: w.idle}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base.JoinPath("files", "md5", md5[:2], md5[2:]).String(), nil)
+	body := newStream(ctx, w.idle)
+	request, err := http.NewRequestWithContext(body.ctx, http.MethodGet, w.base.JoinPath("files", "md5", md5[:2], md5[2:]).String(), nil)
 	if err != nil {
-		cancel(nil)
+		body.cancel(nil)
 		return nil, fmt.Errorf("%s: %w", w, err)
 	}
 	request.Header = w.header.Clone()
-	answer, err := w.client.Do(request) //nolint:bodyclose // webBody closes it
+	answer, err := w.client.Do(request) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		err = body.failure(err)
-		cancel(nil)
+		body.cancel(nil)
 		return nil, fmt.Errorf("%s: %w", w, err)
 	}
 	body.ReadCloser = answer.Body
@@ -110,38 +113,56 @@ func (w *web) String() string {
 	return fmt.Sprintf("%s (%s)", w.name, (&url.URL{Scheme: w.base.Scheme, Host: w.base.Host, Path: w.base.Path}).String())
 }
 
-// webBody is an object on its way: it fails when nothing comes for long.
-type webBody struct {
+// stream is an object on its way from a server. It fails when too little comes.
+type stream struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // that of the request
 	cancel context.CancelCauseFunc
-	silent *time.Timer
+	late   *time.Timer
 	idle   time.Duration
+	came   atomic.Int64 // bytes since the timer was set
 }
 
-func (b *webBody) Read(p []byte) (int, error) {
-	b.silent.Reset(b.idle)
-	n, err := b.ReadCloser.Read(p)
+// newStream starts the time within which the first bytes have to come.
+func newStream(ctx context.Context, idle time.Duration) *stream {
+	s := &stream{idle: idle}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.late = time.AfterFunc(idle, func() {
+		if came := s.came.Load(); came > 0 {
+			s.cancel(fmt.Errorf("only %d bytes came within %s", came, idle))
+			return
+		}
+		s.cancel(fmt.Errorf("nothing came for %s", idle))
+	})
+	return s
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if s.came.Add(int64(n)) >= progressBytes {
+		s.came.Store(0)
+		s.late.Reset(s.idle)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = b.failure(err)
+		err = s.failure(err)
 	}
 	return n, err
 }
 
-func (b *webBody) Close() error {
-	b.silent.Stop()
-	defer b.cancel(nil)
-	return b.ReadCloser.Close()
+func (s *stream) Close() error {
+	s.late.Stop()
+	defer s.cancel(nil)
+	return s.ReadCloser.Close()
 }
 
 // failure is what a connection failed with, without the address that [url.Error]
 // repeats: it may hold a password.
-func (b *webBody) failure(err error) error {
-	b.silent.Stop()
+func (s *stream) failure(err error) error {
+	s.late.Stop()
 	if address := (*url.Error)(nil); errors.As(err, &address) {
 		err = address.Err
 	}
-	if cause := context.Cause(b.ctx); cause != nil && errors.Is(err, context.Canceled) {
+	if cause := context.Cause(s.ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
 	}
 	if errors.Is(err, context.Canceled) {

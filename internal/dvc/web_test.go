@@ -226,7 +226,7 @@ func TestWebSilence(t *testing.T) {
 	content, err := io.ReadAll(body)
 	require.Equal(t, "a,y", string(content))
 	require.ErrorIs(t, err, errTransient)
-	require.ErrorContains(t, err, "nothing came for 50ms")
+	require.ErrorContains(t, err, "only 3 bytes came within 50ms")
 	require.NoError(t, body.Close())
 
 	ctx, cancel := context.WithCancel(t.Context())
