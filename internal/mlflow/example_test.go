@@ -12,7 +12,7 @@ import (
 
 // The version behind an alias is asked for by name.
 func ExampleClient_VersionByAlias() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"model_version":{"name":"iris","version":"3","status":"READY","run_id":"e10a"}}`)
 	}))
