@@ -7,47 +7,9 @@ import (
 	"unsafe"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
 )
-
-// A Row is one row as it was given: by position (Names is nil), or by name (as
-// many names as values, none twice). A missing value is NaN.
-type Row struct {
-	Names  []string
-	Values []float64
-	// Cells are the values of a row of which some are no numbers; nil for others.
-	Cells []model.Cell
-}
-
-// Reset empties the row for another one. Names may be nil.
-func (r *Row) Reset(names []string) { *r = Row{Names: names, Values: r.Values[:0]} }
-
-// Add appends a value.
-func (r *Row) Add(c model.Cell) {
-	if c.Kind != model.Number && r.Cells == nil {
-		r.Cells = widen(make([]model.Cell, 0, 8), r.Values)
-	}
-	r.Values = append(r.Values, c.Number)
-	if r.Cells != nil {
-		r.Cells = append(r.Cells, c)
-	}
-}
-
-// Cell returns value i.
-func (r *Row) Cell(i int) model.Cell {
-	if r.Cells != nil {
-		return r.Cells[i]
-	}
-	return model.Cell{Number: r.Values[i]}
-}
-
-// widen appends numbers to cells.
-func widen(cells []model.Cell, numbers []float64) []model.Cell {
-	for _, v := range numbers {
-		cells = append(cells, model.Cell{Number: v})
-	}
-	return cells
-}
 
 // A Batch is the rows of one request, in the model's order, and what the model
 // says of them. It holds a share of the memory for requests until Release. It
@@ -138,10 +100,10 @@ func (b *Batch) Set(row, column int, c model.Cell) error {
 
 // Add checks a row and appends what it says: the caller may use it again. The
 // error is an [*InputError], or one of [Share.Take].
-func (b *Batch) Add(in *Row) error {
+func (b *Batch) Add(in *rows.Row) error {
 	row, cells := in.Values, in.Cells
 	if b.Model.IsTyped() && cells == nil {
-		b.widened = widen(b.widened[:0], row)
+		b.widened = rows.Widen(b.widened[:0], row)
 		cells = b.widened
 	}
 	b.byName = in.Names != nil

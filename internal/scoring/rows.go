@@ -1,10 +1,11 @@
 package scoring
 
 import (
-	"bufio"
-	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
@@ -19,9 +20,6 @@ const (
 	// CSV has a header.
 	CSV
 )
-
-// readBuffer is large enough for some hundred rows, in bytes.
-const readBuffer = 64 << 10
 
 // A rowReader reads rows as cells in the order of the features.
 type rowReader interface {
@@ -40,12 +38,41 @@ func newRowReader(r io.Reader, format Format, m *Model) (rowReader, error) {
 		}
 		return rows.NewCSV(r, columns, rows.CSVOptions{ByPosition: !m.named})
 	}
-	buffered := bufio.NewReaderSize(r, readBuffer)
-	columns := make(map[string]int, len(m.features))
+	names := make([]string, len(m.features))
 	for i, f := range m.features {
-		columns[f.Name] = i
+		names[i] = f.Name
 	}
-	d := json.NewDecoder(&textReader{source: buffered})
-	d.UseNumber()
-	return &jsonRows{decoder: d, source: buffered, columns: columns, features: m.features}, nil
+	return &jsonRows{rows.NewJSONStream(r, names), names}, nil
+}
+
+// jsonRows puts rows of JSON in the order of the features.
+type jsonRows struct {
+	*rows.JSONStream
+	names []string
+}
+
+// Next implements rowReader. What is missing in a row by name is a fault.
+func (j *jsonRows) Next(row []rows.Cell) error {
+	if err := j.JSONStream.Next(); err != nil {
+		return err
+	}
+	given := &j.Row
+	if given.Names == nil {
+		if len(given.Values) != len(row) {
+			return &model.InputError{Column: -1, Fault: model.WrongWidth, Got: len(given.Values), Want: len(row)}
+		}
+		for i := range row {
+			row[i] = given.Cell(i)
+		}
+		return nil
+	}
+	if len(given.Names) < len(row) {
+		missing := slices.IndexFunc(j.names, func(name string) bool { return !slices.Contains(given.Names, name) })
+		return fmt.Errorf("feature %q is missing; write null where its value is", j.names[missing])
+	}
+	for k, name := range given.Names {
+		i, _ := j.Column(name) // others were passed over
+		row[i] = given.Cell(k)
+	}
+	return nil
 }

@@ -94,6 +94,8 @@ func TestScore(t *testing.T) {
 		"a row a line":       {sum(t), "[1,2]\n[3,4]\n", scoring.Options{}, "{\"value\":21}\n{\"value\":43}\n"},
 		"array of objects":   {sum(t), `[{"f1":2,"f0":1,"more":5}]`, scoring.Options{}, "{\"value\":21}\n"},
 		"an object a line":   {sum(t), "{\"f1\":2,\"f0\":1}\n{\"f0\":0,\"f1\":0}", scoring.Options{}, "{\"value\":21}\n{\"value\":0}\n"},
+		"rows on one line":   {sum(t), `[1,2] [3,4]{"f0":1,"f1":2}`, scoring.Options{}, "{\"value\":21}\n{\"value\":43}\n{\"value\":21}\n"},
+		"brackets in texts":  {sum(t), `[{"f1":2,"f0":1,"]\\\"}":["[{",{"x":"}]"}]}]`, scoring.Options{}, "{\"value\":21}\n"},
 		"no rows":            {sum(t), "[]", scoring.Options{}, ""},
 		"nothing":            {sum(t), "", scoring.Options{}, ""},
 		"null first":         {sum(t), "[null,2]\n", scoring.Options{}, "{\"value\":null}\n"},
@@ -130,19 +132,21 @@ func TestScoreFaults(t *testing.T) {
 		fault   string
 		written int
 	}{
-		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, "row 2: 1 values given, the model takes 2", 1},
-		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, "row 1: 3 values given, the model takes 2", 0},
-		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, `row 1: feature "f1" is not there`, 0},
-		"a name twice":       {sum(t), `{"f0":1,"f0":1}`, scoring.Options{}, `row 1: "f0" stands twice`, 0},
+		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, "row 2: the model takes 2 values a row, not 1", 1},
+		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, "row 1: the model takes 2 values a row, not 3", 0},
+		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, `row 1: feature "f1" is missing`, 0},
+		"a name twice":       {sum(t), `{"f0":1,"f0":1}`, scoring.Options{}, `row 1: a key comes twice`, 0},
 		"text":               {sum(t), `[1,"2"]`, scoring.Options{}, `row 1: feature "f1": the value is of another kind: a number is wanted`, 0},
-		"nested":             {sum(t), `[1,[2]]`, scoring.Options{}, "row 1: value 2: a number, a text", 0},
+		"nested":             {sum(t), `[1,[2]]`, scoring.Options{}, "row 1: [1]: a number is expected, not an array", 0},
 		"no row":             {sum(t), "[[1,2],3]", scoring.Options{}, "row 2: a row is an array or an object", 1},
 		"cut off in a row":   {sum(t), "[1,2]\n[1", scoring.Options{}, "row 2: the input ends in the middle of it", 1},
 		"cut off in a text":  {sum(t), "[1,2]\n\"ab", scoring.Options{}, "row 2: ", 1},
 		"array not closed":   {sum(t), "[[1,2]", scoring.Options{}, "row 2: the input ends in the middle of it", 1},
 		"something after":    {sum(t), "[[1,2]] 3", scoring.Options{}, "there is something after the array of rows", 1},
+		"malformed, later":   {sum(t), "[[1,2],\n[1,02]]", scoring.Options{}, "row 2: malformed JSON at byte 13", 1},
+		"a comma is missing": {sum(t), "[[1,2][1,2]]", scoring.Options{}, "row 2: malformed JSON at byte 7", 1},
 		"malformed":          {sum(t), "[1,2}", scoring.Options{}, "row 1: malformed JSON at byte", 0},
-		"not UTF-8":          {mixed(t), "[1,\"a\xff\",2]", raw, "byte 6 is not UTF-8", 0},
+		"not UTF-8":          {mixed(t), "[1,\"a\xff\",2]", raw, "byte 6: the text is not UTF-8", 0},
 		"fraction":           {mixed(t), `[1,"a",2.5]`, raw, `feature "n": the value is of another kind: a whole number`, 0},
 		"missing whole":      {mixed(t), `[1,"a",null]`, raw, `feature "n": the value is missing`, 0},
 		"number for text":    {mixed(t), `[1,2,3]`, raw, `feature "city": the value is of another kind: text is wanted`, 0},
@@ -229,7 +233,7 @@ func TestCheck(t *testing.T) {
 
 	r, err = scoring.Check(scoring.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
 	require.NoError(t, err)
-	require.ErrorContains(t, r.Example.Err, "input example: row 1: 3 values given, the model takes 2")
+	require.ErrorContains(t, r.Example.Err, "input example: row 1: the model takes 2 values a row, not 3")
 
 	strange := onnx.Node{Operator: "LSTM", Inputs: []string{"x"}, Outputs: []string{"y"}}
 	r, err = scoring.Check(scoring.Files{ONNX: file(in, out, strange)})

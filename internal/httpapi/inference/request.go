@@ -3,10 +3,10 @@ package inference
 import (
 	"fmt"
 
-	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // maxTensors bounds the tensors of a request, and their dimensions.
@@ -43,7 +43,7 @@ type outputChoice struct {
 // over, as the protocol wants. Memory for the values is taken from share.
 func decode(data []byte, share *predict.Share) (*request, error) {
 	req := &request{}
-	err := jsonbody.Whole(data, func(d *jsonbody.Decoder) error {
+	err := rows.ReadObject(data, func(d *rows.Decoder) error {
 		r := reader{Decoder: d, share: share}
 		return d.Object("body", func(key string) error {
 			switch key {
@@ -75,7 +75,7 @@ func decode(data []byte, share *predict.Share) (*request, error) {
 
 // A reader reads the parts of a request.
 type reader struct {
-	*jsonbody.Decoder
+	*rows.Decoder
 	share  *predict.Share
 	values int // that were read
 }
@@ -159,7 +159,7 @@ const valuesAtOnce = 1024
 
 // flatten reads values that may stand in nested arrays, row by row.
 func (r *reader) flatten(at string, into *inputTensor, depth int) error {
-	if depth > jsonbody.MaxDepth {
+	if depth > rows.MaxDepth {
 		return r.Malformed("values nest too deep")
 	}
 	return r.List(at, "an array", func(int) error {

@@ -4,7 +4,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/rows"
@@ -27,9 +26,9 @@ func parseCell(written string, kind model.Kind, here func() string) (model.Cell,
 	c, err := rows.ParseCell(written, kind)
 	switch {
 	case err != nil || c.IsMissing():
-		return c, problem.Invalid(predict.WrongType, here(), rows.ErrNotNumber.Error())
+		return c, rows.Invalid(rows.WrongType, here(), rows.ErrNotNumber.Error())
 	case math.IsInf(c.Number, 0):
-		return c, problem.Invalid(predict.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
+		return c, rows.Invalid(rows.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
 	return c, nil
 }

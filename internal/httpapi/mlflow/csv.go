@@ -7,7 +7,6 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/rows"
@@ -24,11 +23,11 @@ func decodeCSV(data []byte, into *predict.Batch) error {
 	for i, f := range features {
 		names[i], columns[i] = f.Name, rows.Column{Name: f.Name, Kind: f.Kind}
 	}
-	table, err := rows.NewCSV(bytes.NewReader(data), columns, rows.CSVOptions{MaxColumns: jsonbody.MaxMembers})
+	table, err := rows.NewCSV(bytes.NewReader(data), columns, rows.CSVOptions{MaxColumns: rows.MaxMembers})
 	if err != nil {
 		return csvFault(err)
 	}
-	row, cells := predict.Row{}, make([]rows.Cell, len(columns))
+	row, cells := rows.Row{}, make([]rows.Cell, len(columns))
 	for {
 		if err := table.Next(cells); errors.Is(err, io.EOF) {
 			return nil

@@ -3,10 +3,10 @@ package mlflow
 import (
 	"fmt"
 
-	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // forms are the keys of which exactly one holds the rows.
@@ -15,7 +15,7 @@ var forms = []string{"dataframe_split", "dataframe_records", "instances", "input
 // decodeJSON reads one of the JSON forms of /invocations into a batch.
 func decodeJSON(data []byte, into *predict.Batch) error {
 	var members map[string]int
-	err := jsonbody.Whole(data, func(d *jsonbody.Decoder) (err error) {
+	err := rows.ReadObject(data, func(d *rows.Decoder) (err error) {
 		members, err = findMembers(d, "body")
 		return err
 	})
@@ -32,7 +32,8 @@ func decodeJSON(data []byte, into *predict.Batch) error {
 			form, start = name, pos
 		}
 	}
-	d := reader{Decoder: jsonbody.New(data), rows: into, keys: make([]string, 0, 8)}
+	d := reader{batch: into}
+	d.JSONReader = rows.JSONReader{Decoder: rows.NewDecoder(data), Column: into.Column, SkipUnknown: true, ReadCell: d.readCell}
 	d.Seek(start)
 	switch at := "body." + form; {
 	case form == "":
@@ -47,7 +48,7 @@ func decodeJSON(data []byte, into *predict.Batch) error {
 }
 
 // findMembers finds where the values of an object begin.
-func findMembers(d *jsonbody.Decoder, at string) (map[string]int, error) {
+func findMembers(d *rows.Decoder, at string) (map[string]int, error) {
 	if d.Peek() != '{' {
 		return nil, d.WrongType(at, "an object")
 	}
@@ -62,15 +63,13 @@ func findMembers(d *jsonbody.Decoder, at string) (map[string]int, error) {
 // A reader reads tables as pandas writes them. Values of columns that the model
 // does not know may be anything.
 type reader struct {
-	*jsonbody.Decoder
-	rows *predict.Batch
-	row  predict.Row // the one at hand: many small rows must not take many times the memory of the body
-	keys []string    // its names, where it has its own
+	rows.JSONReader
+	batch *predict.Batch
 }
 
 // add appends the row at hand.
 func (d *reader) add() error {
-	return problem.Located(d.rows.Add(&d.row), numberedRow)
+	return problem.Located(d.batch.Add(&d.Row), numberedRow)
 }
 
 // split reads {"columns":[…],"data":[[…]]}; without columns the order is the
@@ -94,7 +93,7 @@ func (d *reader) split(at string) error {
 	d.Seek(pos)
 	at += ".data"
 	return d.List(at, "an array of rows", func(i int) error {
-		if err := d.cells(func() string { return fmt.Sprintf("%s[%d]", at, i) }, names); err != nil {
+		if err := d.Read(func() string { return fmt.Sprintf("%s[%d]", at, i) }, names); err != nil {
 			return err
 		}
 		return d.add()
@@ -125,71 +124,23 @@ func (d *reader) names(at string) ([]string, error) {
 // records reads an array of rows, by position or by name.
 func (d *reader) records(at string) error {
 	return d.List(at, "an array of rows", func(i int) error {
-		here := func() string { return fmt.Sprintf("%s[%d]", at, i) }
-		var err error
-		if d.Peek() == '{' {
-			err = d.record(here)
-		} else {
-			err = d.cells(here, nil)
-		}
-		if err != nil {
+		if err := d.Read(func() string { return fmt.Sprintf("%s[%d]", at, i) }, nil); err != nil {
 			return err
 		}
 		return d.add()
 	})
 }
 
-func (d *reader) record(at func() string) error {
-	d.row.Reset(d.keys[:0])
-	err := d.Object(at(), func(key string) error {
-		column, known := d.rows.Column(key)
-		if !known {
-			return d.Skip()
-		}
-		v, err := d.cell(func() string { return at() + "." + key }, kindAt(d.rows, column))
-		d.row.Names = append(d.row.Names, key)
-		d.row.Add(v)
-		return err
-	})
-	d.keys = d.row.Names
-	return err
-}
-
-// cells reads one row by position; with names, those of the columns.
-func (d *reader) cells(at func() string, names []string) error {
-	d.row.Reset(names)
-	if d.Peek() != '[' {
-		return d.WrongType(at(), "an array of numbers")
-	}
-	err := d.Array(func(i int) error {
-		column := i
-		if names != nil && i < len(names) {
-			var known bool
-			if column, known = d.rows.Column(names[i]); !known {
-				d.row.Add(model.Cell{})
-				return d.Skip()
-			}
-		}
-		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at(), i) }, kindAt(d.rows, column))
-		d.row.Add(v)
-		return err
-	})
-	if err == nil && names != nil && len(d.row.Values) != len(names) {
-		err = problem.Invalid(predict.WrongWidth, at(), fmt.Sprintf("there are %d columns and %d values", len(names), len(d.row.Values)))
-	}
-	return err
-}
-
 // columns reads {"a":[…],"b":[…]}, or {"a":1,"b":2} for one row.
 func (d *reader) columns(at string) error {
 	var names []string
-	var all []predict.Row // a column each
+	var all []rows.Row // a column each
 	err := d.Object(at, func(key string) error {
-		index, known := d.rows.Column(key)
+		index, known := d.Column(key)
 		if !known {
 			return d.Skip()
 		}
-		column, err := d.column(at+"."+key, kindAt(d.rows, index))
+		column, err := d.column(at+"."+key, kindAt(d.batch, index))
 		if err == nil && len(all) > 0 && len(column.Values) != len(all[0].Values) {
 			err = problem.Invalid(predict.WrongWidth, at+"."+key, "the columns are not equally long")
 		}
@@ -201,15 +152,15 @@ func (d *reader) columns(at string) error {
 		return err
 	case len(all) > 0:
 		return d.transpose(names, all)
-	case len(d.rows.Model.Info().Features) > 0:
+	case len(d.batch.Model.Info().Features) > 0:
 		return problem.Invalid(predict.MissingKey, at, "there is no column that the model knows")
 	}
 	return nil
 }
 
 // column reads the values of one column, or the one value.
-func (d *reader) column(at string, kind model.Kind) (predict.Row, error) {
-	var column predict.Row
+func (d *reader) column(at string, kind model.Kind) (rows.Row, error) {
+	var column rows.Row
 	if d.Peek() != '[' {
 		v, err := d.cell(func() string { return at }, kind)
 		column.Add(v)
@@ -224,17 +175,22 @@ func (d *reader) column(at string, kind model.Kind) (predict.Row, error) {
 }
 
 // transpose takes the rows of columns that are equally long.
-func (d *reader) transpose(names []string, columns []predict.Row) error {
+func (d *reader) transpose(names []string, columns []rows.Row) error {
 	for i := range columns[0].Values {
-		d.row.Reset(names)
+		d.Row.Reset(names)
 		for c := range columns {
-			d.row.Add(columns[c].Cell(i))
+			d.Row.Add(columns[c].Cell(i))
 		}
 		if err := d.add(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readCell reads a value of a row. Columns beyond the last one take numbers.
+func (d *reader) readCell(column int) (model.Cell, error) {
+	return d.cell(rows.Here, kindAt(d.batch, column))
 }
 
 // cell reads a value for a column of that kind. Numbers, true and false may be

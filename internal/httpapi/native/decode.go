@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/petal-ml/petal/internal/httpapi/jsonbody"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // A sink takes one row of a body after another. The row is used again for the
 // next one: many small rows must not take many times the memory of the body.
 type sink interface {
-	Add(row *predict.Row) error
+	Add(row *rows.Row) error
 	// Column finds a feature by name.
 	Column(name string) (int, bool)
 }
@@ -26,10 +26,16 @@ type sink interface {
 //
 // It is the reference for what /predict accepts: a faster reader of the plain
 // shapes may stand before it as long as it leaves all else to this one.
-func decodePredict(data []byte, rows sink) (many bool, err error) {
+func decodePredict(data []byte, into sink) (many bool, err error) {
 	seen := false
-	err = jsonbody.Whole(data, func(d *jsonbody.Decoder) error {
-		r := reader{Decoder: d, rows: rows}
+	err = rows.ReadObject(data, func(d *rows.Decoder) error {
+		r := rows.JSONReader{Decoder: d, Column: into.Column}
+		read := func(i int) error {
+			if err := r.Read(func() string { return rowLocation(i >= 0)(i) }, nil); err != nil {
+				return err
+			}
+			return located(into.Add(&r.Row), rowLocation(i >= 0))
+		}
 		return d.Object("body", func(key string) error {
 			switch {
 			case key != "features" && key != "instances":
@@ -39,9 +45,9 @@ func decodePredict(data []byte, rows sink) (many bool, err error) {
 			}
 			seen, many = true, key == "instances"
 			if !many {
-				return r.read(-1)
+				return read(-1)
 			}
-			return d.List("body.instances", "an array of rows", r.read)
+			return d.List("body.instances", "an array of rows", read)
 		})
 	})
 	if err == nil && !seen {
@@ -62,59 +68,6 @@ func rowLocation(many bool) func(i int) string {
 			return "body.features"
 		}
 	}
-}
-
-// A reader reads rows.
-type reader struct {
-	*jsonbody.Decoder
-	rows  sink
-	row   predict.Row
-	names []string // of the row at hand, where it has its own
-}
-
-// read reads one row, an array or an object of values: number i of many, -1 the
-// only one.
-func (r *reader) read(i int) error {
-	at := func() string { return rowLocation(i >= 0)(i) }
-	var err error
-	switch r.Peek() {
-	case '[':
-		r.row.Reset(nil)
-		err = r.Array(func(k int) error {
-			v, err := r.Cell(func() string { return fmt.Sprintf("%s[%d]", at(), k) })
-			r.row.Add(v)
-			return err
-		})
-	case '{':
-		err = r.named(at)
-	default:
-		return r.WrongType(at(), "an array of numbers or an object of numbers by feature name")
-	}
-	if err != nil {
-		return err
-	}
-	return located(r.rows.Add(&r.row), rowLocation(i >= 0))
-}
-
-// named reads a row by name. A place holds a name only where the model knows it.
-func (r *reader) named(at func() string) error {
-	r.row.Reset(r.names[:0])
-	if r.row.Names == nil {
-		r.row.Names = make([]string, 0, 8)
-	}
-	err := r.Object(at(), func(key string) error {
-		v, err := r.Cell(func() string {
-			if _, known := r.rows.Column(key); known {
-				return at() + "." + key
-			}
-			return at()
-		})
-		r.row.Names = append(r.row.Names, key)
-		r.row.Add(v)
-		return err
-	})
-	r.names = r.row.Names
-	return err
 }
 
 // located is [problem.Located] with a word of where to look for names.

@@ -13,17 +13,18 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // request is a body as it was read.
 type request struct {
 	many bool
-	rows []predict.Row
+	rows []rows.Row
 }
 
 // Add keeps a copy of a row.
-func (r *request) Add(row *predict.Row) error {
-	c := predict.Row{Values: append([]float64{}, row.Values...), Cells: slices.Clone(row.Cells)}
+func (r *request) Add(row *rows.Row) error {
+	c := rows.Row{Values: append([]float64{}, row.Values...), Cells: slices.Clone(row.Cells)}
 	if row.Names != nil {
 		c.Names = append([]string{}, row.Names...)
 	}
@@ -35,7 +36,7 @@ func (r *request) Add(row *predict.Row) error {
 func (r *request) Column(string) (int, bool) { return 0, false }
 
 func read(body []byte) (request, *problem.Problem) {
-	r := request{rows: []predict.Row{}}
+	r := request{rows: []rows.Row{}}
 	many, err := decodePredict(body, &r)
 	r.many = many
 	if err != nil {
@@ -50,16 +51,16 @@ func TestDecodePredictAccepts(t *testing.T) {
 		name, body string
 		want       request
 	}{
-		{"one row", `{"features":[5.1,3.5,1.4,0.2]}`, request{rows: []predict.Row{{Values: []float64{5.1, 3.5, 1.4, .2}}}}},
-		{"white space", " \t\r\n{ \"features\" : [ 1 , 2 ] } \n", request{rows: []predict.Row{{Values: []float64{1, 2}}}}},
-		{"numbers", `{"features":[0,-0.5,1e3,1E-2,12.5e+1,1e-400]}`, request{rows: []predict.Row{{Values: []float64{0, -.5, 1000, .01, 125, 0}}}}},
-		{"null is missing", `{"features":[null,1]}`, request{rows: []predict.Row{{Values: []float64{nan, 1}}}}},
-		{"no values", `{"features":[]}`, request{rows: []predict.Row{{Values: []float64{}}}}},
-		{"by name", `{"features":{"b":2,"a":1}}`, request{rows: []predict.Row{{Names: []string{"b", "a"}, Values: []float64{2, 1}}}}},
-		{"escaped name", `{"features":{"\u00e9\ud83c\udf38\n\/":1}}`, request{rows: []predict.Row{{Names: []string{"é🌸\n/"}, Values: []float64{1}}}}},
-		{"escaped key", `{"f\u0065atures":[1]}`, request{rows: []predict.Row{{Values: []float64{1}}}}},
-		{"many", `{"instances":[[1],{"a":2}]}`, request{many: true, rows: []predict.Row{{Values: []float64{1}}, {Names: []string{"a"}, Values: []float64{2}}}}},
-		{"none of many", `{"instances":[]}`, request{many: true, rows: []predict.Row{}}},
+		{"one row", `{"features":[5.1,3.5,1.4,0.2]}`, request{rows: []rows.Row{{Values: []float64{5.1, 3.5, 1.4, .2}}}}},
+		{"white space", " \t\r\n{ \"features\" : [ 1 , 2 ] } \n", request{rows: []rows.Row{{Values: []float64{1, 2}}}}},
+		{"numbers", `{"features":[0,-0.5,1e3,1E-2,12.5e+1,1e-400]}`, request{rows: []rows.Row{{Values: []float64{0, -.5, 1000, .01, 125, 0}}}}},
+		{"null is missing", `{"features":[null,1]}`, request{rows: []rows.Row{{Values: []float64{nan, 1}}}}},
+		{"no values", `{"features":[]}`, request{rows: []rows.Row{{Values: []float64{}}}}},
+		{"by name", `{"features":{"b":2,"a":1}}`, request{rows: []rows.Row{{Names: []string{"b", "a"}, Values: []float64{2, 1}}}}},
+		{"escaped name", `{"features":{"\u00e9\ud83c\udf38\n\/":1}}`, request{rows: []rows.Row{{Names: []string{"é🌸\n/"}, Values: []float64{1}}}}},
+		{"escaped key", `{"f\u0065atures":[1]}`, request{rows: []rows.Row{{Values: []float64{1}}}}},
+		{"many", `{"instances":[[1],{"a":2}]}`, request{many: true, rows: []rows.Row{{Values: []float64{1}}, {Names: []string{"a"}, Values: []float64{2}}}}},
+		{"none of many", `{"instances":[]}`, request{many: true, rows: []rows.Row{}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, fault := read([]byte(row.body))

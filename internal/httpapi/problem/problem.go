@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // A Problem is an answer that is no success.
@@ -109,11 +110,14 @@ func Located(err error, row func(i int) string) error {
 // Of makes a problem of any error.
 func Of(err error) *Problem {
 	var p *Problem
+	var body *rows.JSONError
 	var denied *predict.AccessError
 	var missing *predict.NotFoundError
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &body):
+		return Invalid(predict.Reason(body.Reason), body.Place, body.Message)
 	case errors.As(err, &denied):
 		return ofAccess(denied)
 	case errors.As(err, &missing):

@@ -1,7 +1,4 @@
-// Package jsonbody reads JSON where encoding/json is too lenient: a repeated key,
-// anything after the value, a byte order mark, invalid UTF-8 and a number beyond
-// float64 are all errors, and nothing nests deeper than the caller's shape.
-package jsonbody
+package rows
 
 import (
 	"bytes"
@@ -10,56 +7,96 @@ import (
 	"math"
 	"strconv"
 	"unicode/utf8"
-
-	"github.com/petal-ml/petal/internal/httpapi/problem"
-	"github.com/petal-ml/petal/internal/model"
-	"github.com/petal-ml/petal/internal/predict"
 )
+
+// A Reason is what kind of fault a JSON text has.
+type Reason string
+
+// The kinds of faults.
+const (
+	Malformed    Reason = "malformed"
+	MissingKey   Reason = "missing_key"
+	WrongType    Reason = "wrong_type"
+	MissingValue Reason = "missing_value"
+	OutOfRange   Reason = "out_of_range"
+	WrongWidth   Reason = "wrong_width"
+)
+
+// A JSONError says what is wrong with a JSON text, and where. It does not repeat
+// what was sent.
+type JSONError struct {
+	Reason  Reason
+	Place   string // such as "body.instances[2]"; empty for the row at hand
+	Message string
+}
+
+// Error describes the fault with its place.
+func (e *JSONError) Error() string {
+	if e.Place == "" {
+		return e.Message
+	}
+	return e.Place + ": " + e.Message
+}
+
+// Invalid is a fault of a text, and its place.
+func Invalid(reason Reason, place, message string) error { return &JSONError{reason, place, message} }
 
 // MaxMembers bounds the keys of an object and the columns of a CSV, which take
 // much more memory than bytes in the body.
 const MaxMembers = 100_000
 
 // A Decoder walks over one JSON text from left to right. Its methods are told
-// the location they stand at, for the errors they make.
+// the location they stand at, for the errors they make. It is strict where
+// encoding/json is lenient: a repeated key, anything after the value, a byte order
+// mark and invalid UTF-8 are errors, and nothing nests deeper than the caller's
+// shape.
 type Decoder struct {
-	data []byte
-	pos  int
+	data   []byte
+	pos    int
+	root   string // the place of the whole text
+	offset int64  // of the text in what it was cut out of
+	// infinite lets numbers beyond float64 through as infinities.
+	infinite bool
 }
 
-// New returns a decoder at the start of a text.
-func New(data []byte) *Decoder { return &Decoder{data: data} }
+// NewDecoder returns a decoder at the start of a request's body.
+func NewDecoder(body []byte) *Decoder { return &Decoder{data: body, root: "body"} }
 
 // CheckText refuses what no JSON text may be, before any of it is read.
 func (d *Decoder) CheckText() error {
 	switch {
 	case len(d.data) == 0:
-		return problem.Invalid(predict.Malformed, "body", "the body is empty; a JSON object is expected")
+		return Invalid(Malformed, "body", "the body is empty; a JSON object is expected")
 	case bytes.HasPrefix(d.data, []byte("\xef\xbb\xbf")):
-		return problem.Invalid(predict.Malformed, "body", "the body begins with a byte order mark; send plain UTF-8")
+		return Invalid(Malformed, "body", "the body begins with a byte order mark; send plain UTF-8")
 	case !utf8.Valid(d.data):
-		return problem.Invalid(predict.Malformed, "body", "the body is not valid UTF-8")
+		return Invalid(Malformed, "body", "the body is not valid UTF-8")
 	}
 	return nil
 }
 
 // Cell reads one value of a row: a number or null, a string, true or false. What
 // of it the model takes is for the binder to say.
-func (d *Decoder) Cell(here func() string) (model.Cell, error) {
+func (d *Decoder) Cell(here func() string) (Cell, error) {
 	switch c := d.Peek(); {
 	case c == '"':
 		s, ok := d.String()
 		if !ok {
-			return model.Cell{}, d.Malformed("a string is not written as JSON writes strings")
+			return Cell{}, d.Malformed("a string is not written as JSON writes strings")
 		}
-		return model.Cell{Kind: model.Text, Text: s}, nil
+		return Cell{Kind: Text, Text: s}, nil
 	case c == 't' && d.Literal("true"):
-		return model.Cell{Kind: model.Boolean, Number: 1}, nil
+		return Cell{Kind: Boolean, Number: 1}, nil
 	case c == 'f' && d.Literal("false"):
-		return model.Cell{Kind: model.Boolean}, nil
+		return Cell{Kind: Boolean}, nil
 	}
+	start := d.pos
 	v, err := d.Number(here)
-	return model.Cell{Number: v}, err
+	cell := Cell{Number: v}
+	if math.Abs(v) >= maxExact {
+		cell.Text = string(d.data[start:d.pos])
+	}
+	return cell, err
 }
 
 // Number reads a number, or null, which becomes NaN. Here tells the location, when
@@ -75,8 +112,8 @@ func (d *Decoder) Number(here func() string) (float64, error) {
 		return 0, d.Malformed("a number is not written as JSON writes it")
 	}
 	v, err := strconv.ParseFloat(text, 64)
-	if errors.Is(err, strconv.ErrRange) {
-		return 0, problem.Invalid(predict.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
+	if errors.Is(err, strconv.ErrRange) && !d.infinite {
+		return 0, Invalid(OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
 	return v, nil
 }
@@ -159,9 +196,9 @@ func (d *Decoder) Object(at string, member func(key string) error) error {
 			return err
 		}
 		if _, twice := seen[key]; twice {
-			return problem.Invalid(predict.Malformed, at, "a key comes twice")
+			return Invalid(Malformed, at, "a key comes twice")
 		} else if len(seen) == MaxMembers {
-			return problem.Invalid(predict.Malformed, at, "there are too many keys")
+			return Invalid(Malformed, at, "there are too many keys")
 		}
 		seen[key] = struct{}{}
 		if err := member(key); err != nil {
@@ -315,6 +352,7 @@ func (d *Decoder) Peek() byte {
 	return 0
 }
 
+// SkipSpace goes on to what is no white space.
 func (d *Decoder) SkipSpace() {
 	for d.pos < len(d.data) {
 		switch d.data[d.pos] {
@@ -353,18 +391,18 @@ func (d *Decoder) WrongType(at, want string) error {
 	case bytes.HasPrefix(rest, []byte("null")):
 		got = "null"
 	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
-		return problem.Invalid(predict.Malformed, at, "NaN and Infinity are no JSON; "+want+" is expected")
+		return Invalid(Malformed, at, "NaN and Infinity are no JSON; "+want+" is expected")
 	default:
 		return d.Malformed(want + " is expected")
 	}
-	reason := predict.WrongType
+	reason := WrongType
 	if got == "null" {
-		reason = predict.MissingValue
+		reason = MissingValue
 	}
-	return problem.Invalid(reason, at, fmt.Sprintf("%s is expected, not %s", want, got))
+	return Invalid(reason, at, fmt.Sprintf("%s is expected, not %s", want, got))
 }
 
 // Malformed says what the grammar misses, and at which byte.
 func (d *Decoder) Malformed(what string) error {
-	return problem.Invalid(predict.Malformed, "body", fmt.Sprintf("malformed JSON at byte %d: %s", d.pos+1, what))
+	return Invalid(Malformed, d.root, fmt.Sprintf("malformed JSON at byte %d: %s", d.offset+int64(d.pos)+1, what))
 }

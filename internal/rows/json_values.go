@@ -1,18 +1,15 @@
-package jsonbody
+package rows
 
 import (
 	"strconv"
-
-	"github.com/petal-ml/petal/internal/httpapi/problem"
-	"github.com/petal-ml/petal/internal/predict"
 )
 
 // MaxDepth bounds how deep values that nobody reads may nest.
 const MaxDepth = 32
 
-// Whole reads a body that is one object and nothing else; members reads it.
-func Whole(data []byte, members func(d *Decoder) error) error {
-	d := &Decoder{data: data}
+// ReadObject reads a body that is one object and nothing else; members reads it.
+func ReadObject(data []byte, members func(d *Decoder) error) error {
+	d := NewDecoder(data)
 	if err := d.CheckText(); err != nil {
 		return err
 	}
@@ -76,7 +73,7 @@ func (d *Decoder) Size(at string) (int, error) {
 	}
 	n, err := strconv.ParseUint(written, 10, 31)
 	if err != nil {
-		return 0, problem.Invalid(predict.OutOfRange, at, "a whole number from 0 on is expected")
+		return 0, Invalid(OutOfRange, at, "a whole number from 0 on is expected")
 	}
 	return int(n), nil
 }
@@ -90,7 +87,7 @@ func (d *Decoder) skip(depth int) error {
 	}
 	switch c := d.Peek(); {
 	case c == '{':
-		return d.Object("body", func(string) error { return d.skip(depth + 1) })
+		return d.Object(d.root, func(string) error { return d.skip(depth + 1) })
 	case c == '[':
 		return d.Array(func(int) error { return d.skip(depth + 1) })
 	case c == '"':
