@@ -40,9 +40,7 @@ var candidates = []struct {
 
 // Each candidate, trained on a table with missing values into a real registry,
 // gives the same in Petal's evaluator, in onnxruntime and through pyfunc.
-func TestEveryCandidateInPython(t *testing.T) {
-	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
-	uri := "MLFLOW_TRACKING_URI=" + server.URL
+func testEveryCandidate(t *testing.T, uri string) {
 	petal := installation.New(t, uri)
 	table, rows := tableWithHoles()
 	petal.Write("data/table.csv", table)

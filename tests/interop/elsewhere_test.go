@@ -37,11 +37,9 @@ type served struct {
 	Value         *float64           `json:"value"`
 }
 
-// TestModelsFromElsewhere has the API serve what real Python trained, converted
-// and registered, without a change, and api model predict score it.
-func TestModelsFromElsewhere(t *testing.T) {
-	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
-	env := "MLFLOW_TRACKING_URI=" + server.URL
+// The API serves what real Python trained, converted and registered, without a
+// change, and api model predict scores it.
+func testModelsFromElsewhere(t *testing.T, env string) {
 	_, output, found := strings.Cut(string(testenv.RunPython(t, logScript, []string{env})), "RESULT")
 	require.True(t, found)
 	var models map[string]logged

@@ -40,15 +40,34 @@ type reading struct {
 	Example     []map[string]float64 `json:"example"`
 }
 
-func TestPythonReadsTheChampionFromMLflow(t *testing.T) {
-	server := testenv.StartMLflow(t, testenv.MLflowOptions{})
-	petal := installation.New(t, "MLFLOW_TRACKING_URI="+server.URL)
+// TestWithMLflow has one real server for all that needs one: its start takes most
+// of the time. No two use the same model's name.
+func TestWithMLflow(t *testing.T) {
+	env := "MLFLOW_TRACKING_URI=" + testenv.StartMLflow(t, testenv.MLflowOptions{}).URL
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, env string)
+	}{
+		{"every candidate in Python", testEveryCandidate},
+		{"models from elsewhere", testModelsFromElsewhere},
+		{"Python reads the champion", testChampion},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, env)
+		})
+	}
+}
+
+func testChampion(t *testing.T, env string) {
+	petal := installation.New(t, env)
 	petal.Train()
-	requireAgreement(t, petal, "models:/iris@champion", "MLFLOW_TRACKING_URI="+server.URL)
+	requireAgreement(t, petal, "models:/iris@champion", env)
 }
 
 // A directory registry holds ordinary MLflow model directories.
 func TestPythonReadsTheChampionFromTheDirectory(t *testing.T) {
+	t.Parallel()
 	petal := installation.New(t)
 	petal.Train()
 	folders, err := filepath.Glob(filepath.Join(petal.Dir, "mlruns", "models", "m-*"))
