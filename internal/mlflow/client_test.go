@@ -30,7 +30,7 @@ func serve(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int32) {
 		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
-	return client(t, Options{TrackingURI: server.URL, RetryFor: time.Second, Timeout: time.Second}), &calls
+	return client(t, Options{TrackingURI: server.URL, RetryFor: time.Second, Timeout: time.Minute}), &calls
 }
 
 func client(t *testing.T, o Options) *Client {
