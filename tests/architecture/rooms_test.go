@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,28 @@ func TestFoldersFormNoCircle(t *testing.T) {
 	}
 	for folder := range uses {
 		visit(folder, nil)
+	}
+}
+
+var glossaryRow = regexp.MustCompile("(?m)^\\| [a-z -]+ \\| .* \\| `([a-z]+)\\.([A-Za-z]+)` \\|$")
+
+// Each word of the glossary has a Go name, and that name exists.
+func TestTheGlossarysNamesExist(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "architecture.md"))
+	require.NoError(t, err)
+	_, glossary, found := strings.Cut(string(content), "## Glossary\n")
+	require.True(t, found)
+	defined := map[string]bool{}
+	for _, object := range loadHouse(t).info.Defs {
+		if object != nil && object.Pkg() != nil && object.Parent() == object.Pkg().Scope() {
+			defined[object.Pkg().Name()+"."+object.Name()] = true
+		}
+	}
+	words := glossaryRow.FindAllStringSubmatch(glossary, -1)
+	require.Greater(t, len(words), 20)
+	require.Equal(t, strings.Count(glossary, "\n| ")-1, len(words), "a row has another form")
+	for _, word := range words {
+		assertf(t, defined[word[1]+"."+word[2]], "there is no %s.%s", word[1], word[2])
 	}
 }
 
