@@ -113,6 +113,12 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// Digest is the MD5 of all of src, in hex.
+func Digest(ctx context.Context, src io.Reader) (string, error) {
+	found, err := copyDigest(ctx, io.Discard, src)
+	return found.md5, err
+}
+
 // copyDigest copies all of src and hashes it on the way.
 func copyDigest(ctx context.Context, dst io.Writer, src io.Reader) (digest, error) {
 	hash := md5.New() //nolint:gosec // G401: see the import

@@ -2,10 +2,7 @@ package training
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // G501: DVC's and MLflow's digest of data; nothing is trusted because of it
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,8 +108,7 @@ func untracked(ctx context.Context, path string) (source, error) {
 	if err != nil {
 		return source{}, dataset.OpenError(path, err)
 	}
-	defer f.Close()   //nolint:errcheck // only read from
-	hash := md5.New() //nolint:gosec // G401: see the import
+	defer f.Close() //nolint:errcheck // only read from
 	info, err := f.Stat()
 	if err != nil {
 		return source{}, fmt.Errorf("look at %s: %w", path, err)
@@ -120,25 +116,14 @@ func untracked(ctx context.Context, path string) (source, error) {
 	if err := checkSize(path, info); err != nil {
 		return source{}, err
 	}
-	if info.Mode().IsRegular() {
-		if _, err := io.Copy(hash, contextReader{ctx, f}); err != nil {
-			return source{}, fmt.Errorf("read %s: %w", path, err)
-		}
-	} // what is no file, dataset.Read refuses
-	return source{path: path, file: path, info: info, md5: hex.EncodeToString(hash.Sum(nil)), from: "workspace"}, nil
-}
-
-// contextReader ends with the context's error once it is done.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
+	found := source{path: path, file: path, info: info, from: "workspace"}
+	if !info.Mode().IsRegular() {
+		return found, nil // dataset.Read refuses it
 	}
-	return c.r.Read(p)
+	if found.md5, err = dvc.Digest(ctx, f); err != nil {
+		return found, fmt.Errorf("read %s: %w", path, err)
+	}
+	return found, nil
 }
 
 // read parses the data and makes sure that they are those that were verified.

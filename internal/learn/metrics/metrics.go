@@ -192,18 +192,12 @@ func average(confusion [][]int, weight func(k, support int) float64) Average {
 // LogLoss is the mean negative natural logarithm of the probability given to the
 // true class, each clipped to [ε, 1−ε] with ε = 2⁻⁵².
 func LogLoss(y []int, proba *mat.Dense) float64 {
-	return stat.Mean(LogLosses(y, proba), nil)
-}
-
-// LogLosses returns the log-loss of each row, as a paired comparison of two
-// models needs them.
-func LogLosses(y []int, proba *mat.Dense) []float64 {
 	const eps = 0x1p-52
 	losses := make([]float64, len(y))
 	for i, k := range y {
 		losses[i] = -math.Log(min(max(proba.At(i, k), eps), 1-eps))
 	}
-	return losses
+	return stat.Mean(losses, nil)
 }
 
 // Brier is the mean over the rows of Σₖ (pₖ − [k is the true class])², between 0
