@@ -87,9 +87,9 @@ func (p *Promoter) compareWith(ctx context.Context, h *Holdout, c Candidate, cha
 	if err != nil {
 		return nil, err
 	}
-	picked, err := unseen(len(h.Y), seen)
-	if err != nil {
-		return nil, err
+	picked := unseen(len(h.Y), seen)
+	if len(picked) < minRows {
+		return nil, incomparable("there are only %d rows of the hold-out that it was not trained on, fewer than %d", len(picked), minRows)
 	}
 	probabilities, err := m.Probabilities(h)
 	if err != nil {
@@ -116,16 +116,17 @@ func (p *Promoter) Compare(ctx context.Context, h *Holdout, a, b string) (*Compa
 			return nil, cannotCompare("version "+number, err)
 		}
 	}
-	picked, err := unseen(len(h.Y), seen[:]...)
-	if few := new(TooFewRowsError); errors.As(err, &few) {
+	picked := unseen(len(h.Y), seen[:]...)
+	if len(picked) < minRows {
 		return nil, &InputError{
 			Where:   h.Path,
-			Problem: fmt.Sprintf("only %d of its %d hold-out rows were in the training of neither version, fewer than %d", few.Rows, len(h.Y), minRows),
-			Remedy:  "compare on other data by --data, or with a larger test_size", Err: err,
+			Problem: fmt.Sprintf("only %d of its %d hold-out rows were in the training of neither version, fewer than %d", len(picked), len(h.Y), minRows),
+			Remedy:  "compare on other data by --data, or with a larger test_size", Err: ErrIncomparable,
 		}
 	}
 	var probabilities [2][]float64
 	for i, m := range models {
+		var err error
 		if probabilities[i], err = m.Probabilities(h); err != nil {
 			return nil, cannotCompare("version "+[]string{a, b}[i], err)
 		}

@@ -1,7 +1,6 @@
 package promotion
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/petal-ml/petal/internal/model"
@@ -46,29 +45,14 @@ func (h *Holdout) columns(features []model.Feature) ([]int, error) {
 // minRows is the least number of rows that a comparison says something with.
 const minRows = 20
 
-// A TooFewRowsError says that a comparison has too few rows. It is an
-// [ErrIncomparable].
-type TooFewRowsError struct{ Rows int }
-
-// Error is written for the gate, where "it" is the champion.
-func (e *TooFewRowsError) Error() string {
-	return fmt.Sprintf("%s: there are only %d rows of the hold-out that it was not trained on, fewer than %d", ErrIncomparable, e.Rows, minRows)
-}
-
-// Unwrap returns [ErrIncomparable].
-func (*TooFewRowsError) Unwrap() error { return ErrIncomparable }
-
 // unseen picks those of n rows that no model has seen. It asks each model about
 // a row at most once.
-func unseen(n int, seen ...func(row int) bool) ([]int, error) {
+func unseen(n int, seen ...func(row int) bool) []int {
 	var picked []int
 	for i := range n {
 		if !slices.ContainsFunc(seen, func(seen func(int) bool) bool { return seen(i) }) {
 			picked = append(picked, i)
 		}
 	}
-	if len(picked) < minRows {
-		return nil, &TooFewRowsError{len(picked)}
-	}
-	return picked, nil
+	return picked
 }

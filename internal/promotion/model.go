@@ -1,15 +1,11 @@
 package promotion
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"slices"
 
-	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -33,14 +29,15 @@ type Model struct {
 	rows  []uint64 // hashes of its training rows, sorted; nil where unknown
 }
 
-// Load opens the files of a model as the API does.
+// Load opens the files of a model as the API does. One that is no classifier is
+// [ErrIncomparable].
 func Load(files model.Files, expect model.Expect) (*Model, error) {
 	m, err := model.Open(files, expect)
 	if err != nil {
 		return nil, err
 	}
 	if m.Labels().Len() == 0 {
-		return nil, errors.New("it is no classifier")
+		return nil, incomparable("it is no classifier")
 	}
 	return &Model{Model: m}, nil
 }
@@ -48,22 +45,22 @@ func Load(files model.Files, expect model.Expect) (*Model, error) {
 // Open loads a registered version as the API would, its digest verified. A
 // version that cannot be compared is [ErrIncomparable].
 func Open(ctx context.Context, reg registry.Reader, v registry.Version) (*Model, error) {
-	files, name, err := download(ctx, reg, v)
+	files, expect, err := fetch(ctx, reg, v)
 	if errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
 		return nil, err
 	}
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil, incomparable("its %s is missing", name)
-	}
 	var m *Model
 	if err == nil {
-		m, err = Load(files, expected(v))
+		m, err = Load(files, expect)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrIncomparable):
+		return nil, err
+	case err != nil:
 		return nil, incomparable("it is broken: %w", err)
 	}
 	m.split = v.Tags[TagSplit]
-	hashes, err := readFile(ctx, reg, v, RowsFile)
+	hashes, err := registry.ReadFile(ctx, reg, v, RowsFile, maxFileBytes)
 	if err == nil {
 		m.rows = decodeHashes(hashes)
 	} else if !errors.Is(err, registry.ErrNotFound) {
@@ -72,44 +69,14 @@ func Open(ctx context.Context, reg registry.Reader, v registry.Version) (*Model,
 	return m, nil
 }
 
-// expected is what the registry noted of a version's model file.
-func expected(v registry.Version) model.Expect {
-	return model.Expect{SHA256: v.Tags[registry.TagSHA256], Size: v.Tags[registry.TagSize]}
-}
-
-// download fetches the files of a version that a model is opened from. With an
-// error comes the name of the file.
-func download(ctx context.Context, reg registry.Reader, v registry.Version) (files model.Files, name string, err error) {
-	name = mlmodel.ModelFile
-	if files.MLmodel, err = readFile(ctx, reg, v, name); err != nil {
-		return files, name, err
-	}
-	file, err := mlmodel.Parse(files.MLmodel)
-	if err != nil {
-		return files, name, err
-	}
-	name = cmp.Or(file.ONNXFile, registry.ModelFile)
-	files.ONNX, err = readFile(ctx, reg, v, name)
-	return files, name, err
-}
-
 // maxFileBytes bounds what is read of one file of a version.
 const maxFileBytes = 1 << 30
 
-func readFile(ctx context.Context, reg registry.Reader, v registry.Version, name string) ([]byte, error) {
-	f, err := reg.Open(ctx, v, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	raw, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if len(raw) > maxFileBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
-	}
-	return raw, nil
+// fetch downloads what a version is opened from, and says what the registry noted
+// of it.
+func fetch(ctx context.Context, reg registry.Reader, v registry.Version) (model.Files, model.Expect, error) {
+	files, err := registry.Fetch(ctx, reg, v, maxFileBytes)
+	return model.Files(files), model.Expect{SHA256: v.Tags[registry.TagSHA256], Size: v.Tags[registry.TagSize]}, err
 }
 
 // seen returns a function that tells whether the model was trained on a row.

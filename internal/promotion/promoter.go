@@ -106,9 +106,9 @@ func (p *Promoter) Promote(ctx context.Context, number string) (v registry.Versi
 	if old != nil && old.Number == v.Number {
 		return v, false, nil
 	}
-	files, _, err := download(ctx, p.Registry, v)
+	files, expect, err := fetch(ctx, p.Registry, v)
 	if err == nil {
-		_, err = model.Open(files, expected(v))
+		_, err = model.Open(files, expect)
 	}
 	if err != nil {
 		return v, false, fmt.Errorf("promote version %s: it is broken: %w", number, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -23,9 +24,6 @@ const (
 	// again: after 1, 2, 4, … polls, up to 2 to the power of this.
 	maxRefusals = 5
 )
-
-// defaultMaxModelSize bounds the ONNX file, in bytes.
-const defaultMaxModelSize = 256 << 20
 
 // Config says what a [Follower] follows.
 type Config struct {
@@ -59,7 +57,7 @@ type Follower struct {
 // [Follower.Run] finds a model.
 func New(reader registry.Reader, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Follower, error) {
 	if cfg.MaxModelSize <= 0 {
-		cfg.MaxModelSize = defaultMaxModelSize
+		cfg.MaxModelSize = registry.DefaultMaxModelSize
 	}
 	m, err := newMetrics(reg)
 	if err != nil {
@@ -167,10 +165,11 @@ func (f *Follower) resolve(ctx context.Context) (registry.Version, error) {
 func (f *Follower) load(ctx context.Context, v registry.Version) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	b, err := Fetch(ctx, f.reader, v, f.cfg.Alias, f.cfg.MaxModelSize)
+	files, err := registry.Fetch(ctx, f.reader, v, f.cfg.MaxModelSize)
 	if err != nil {
 		return nil, err
 	}
+	b := Bundle{Version: v, Alias: f.cfg.Alias, Files: model.Files(files)}
 	m, err := Load(b)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,10 @@
 package training
 
-import "context"
+import (
+	"context"
+
+	"github.com/petal-ml/petal/internal/promotion"
+)
 
 // Check reads the request's data and profiles them. The profile is there unless
 // the file cannot be read; faults tell whatever would stop a training.
@@ -22,4 +26,19 @@ func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults er
 		err = checkFolds(d, training, req.Params)
 	}
 	return profile(d, training, test), err
+}
+
+// Compare puts version a, as the challenger, and version b, as the champion, to
+// those hold-out rows of the request's data that neither was trained on. What
+// stands in the way of that is an [*InputError].
+func (t *Trainer) Compare(ctx context.Context, req Request, a, b string) (*promotion.Comparison, error) {
+	asked, err := newTask(ctx, req, t.cfg.DVC)
+	if err != nil {
+		return nil, err
+	}
+	p, err := prepare(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return t.cfg.Compare(ctx, p.holdout(), a, b)
 }

@@ -17,11 +17,11 @@ func TestCheckIris(t *testing.T) {
 	length := p.Features[0]
 	assert.Equal(t, "sepal_length", length.Name)
 	assert.Equal(t, 35, length.Distinct)
-	assert.InDelta(t, 4.3, length.Min, 1e-12)
-	assert.InDelta(t, 5.8, length.Median, 1e-12)
-	assert.InDelta(t, 5.843333333333, length.Mean, 1e-9)
-	assert.InDelta(t, 0.825301291785, length.Std, 1e-9)
-	assert.InDelta(t, 7.9, length.Max, 1e-12)
+	assert.InDelta(t, 4.3, float64(length.Min), 1e-12)
+	assert.InDelta(t, 5.8, float64(length.Median), 1e-12)
+	assert.InDelta(t, 5.843333333333, float64(length.Mean), 1e-9)
+	assert.InDelta(t, 0.825301291785, float64(length.Std), 1e-9)
+	assert.InDelta(t, 7.9, float64(length.Max), 1e-12)
 	assert.Equal(t, 1, p.Duplicates, "rows 102 and 143 are the same flower")
 	assert.NoDirExists(t, b.store.Root(), "nothing is written")
 }

@@ -183,9 +183,9 @@ func TestGateWithAChampionThatCannotAnswer(t *testing.T) {
 		do         func(path string) error
 	}{
 		"broken":   {registry.ModelFile, "it is broken: the model file has 1 bytes, the registry says ", func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) }},
-		"gone":     {registry.ModelFile, "its model.onnx is missing", os.Remove},
+		"gone":     {registry.ModelFile, "it is broken: open model.onnx: ", os.Remove},
 		"no rows":  {promotion.RowsFile, "it does not say which rows it was trained on", os.Remove},
-		"no model": {"MLmodel", "its MLmodel is missing", os.Remove},
+		"no model": {"MLmodel", "it is broken: open MLmodel: ", os.Remove},
 	}
 	for name, c := range spoil {
 		t.Run(name, func(t *testing.T) {

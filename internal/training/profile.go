@@ -38,39 +38,28 @@ type ClassCount struct {
 	Rows  int    `json:"rows"`
 }
 
-// A FeatureProfile describes one feature. Figures are NaN, null in JSON, where
-// all values are missing.
+// A FeatureProfile describes one feature.
 type FeatureProfile struct {
-	Name     string  `json:"name"`
-	Missing  int     `json:"missing"`
-	Distinct int     `json:"distinct"`
-	Constant bool    `json:"constant"`
-	Min      float64 `json:"min"`
-	Median   float64 `json:"median"`
-	Mean     float64 `json:"mean"`
-	Std      float64 `json:"std"` // divisor n
-	Max      float64 `json:"max"`
+	Name     string `json:"name"`
+	Missing  int    `json:"missing"`
+	Distinct int    `json:"distinct"`
+	Constant bool   `json:"constant"`
+	Min      Figure `json:"min"`
+	Median   Figure `json:"median"`
+	Mean     Figure `json:"mean"`
+	Std      Figure `json:"std"` // divisor n
+	Max      Figure `json:"max"`
 }
 
+// A Figure is NaN, null in JSON, where all values are missing.
+type Figure float64
+
 // MarshalJSON writes null for what is not a number.
-func (f FeatureProfile) MarshalJSON() ([]byte, error) {
-	number := func(v float64) *float64 {
-		if math.IsNaN(v) {
-			return nil
-		}
-		return &v
+func (f Figure) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) {
+		return []byte("null"), nil
 	}
-	return json.Marshal(struct {
-		Name     string   `json:"name"`
-		Missing  int      `json:"missing"`
-		Distinct int      `json:"distinct"`
-		Constant bool     `json:"constant"`
-		Min      *float64 `json:"min"`
-		Median   *float64 `json:"median"`
-		Mean     *float64 `json:"mean"`
-		Std      *float64 `json:"std"`
-		Max      *float64 `json:"max"`
-	}{f.Name, f.Missing, f.Distinct, f.Constant, number(f.Min), number(f.Median), number(f.Mean), number(f.Std), number(f.Max)})
+	return json.Marshal(float64(f))
 }
 
 // profile describes the data. Without a split, straddling rows are unknown.
@@ -116,15 +105,16 @@ func describeFeature(name string, values []float64) FeatureProfile {
 	values = slices.DeleteFunc(values, math.IsNaN)
 	f := FeatureProfile{Name: name, Missing: n - len(values)}
 	if len(values) == 0 {
+		none := Figure(math.NaN())
 		f.Constant = true
-		f.Min, f.Median, f.Mean, f.Std, f.Max = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
+		f.Min, f.Median, f.Mean, f.Std, f.Max = none, none, none, none, none
 		return f
 	}
 	slices.Sort(values)
-	f.Mean, f.Std = stat.PopMeanStdDev(values, nil)
-	f.Min, f.Max = values[0], values[len(values)-1]
+	mean, std := stat.PopMeanStdDev(values, nil)
 	low, high := values[(len(values)-1)/2], values[len(values)/2]
-	f.Median = low + (high-low)/2
+	f.Min, f.Median, f.Max = Figure(values[0]), Figure(low+(high-low)/2), Figure(values[len(values)-1])
+	f.Mean, f.Std = Figure(mean), Figure(std)
 	f.Distinct = len(slices.Compact(values))
 	f.Constant = f.Distinct == 1
 	return f

@@ -14,8 +14,8 @@ import (
 
 	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/scoring"
-	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
 )
 
@@ -128,11 +128,11 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (scoring
 	if err != nil {
 		return scoring.Files{}, fmt.Errorf("find models:/%s: %w", reference, err)
 	}
-	b, err := serving.Fetch(ctx, reader, version, alias, 0)
+	files, err := registry.Fetch(ctx, reader, version, 0)
 	if err != nil {
 		return scoring.Files{}, fmt.Errorf("fetch models:/%s: %w", reference, err)
 	}
-	return scoring.Files{ONNX: b.ONNX, MLmodel: b.MLmodel, Example: b.Example}, nil
+	return scoring.Files{ONNX: files.ONNX, MLmodel: files.MLmodel, Example: files.Example}, nil
 }
 
 // localFiles reads an ONNX file or a model directory. An ONNX file in a model

@@ -66,7 +66,8 @@ func printProfile(w io.Writer, p *training.Profile) {
 }
 
 // short is a figure to five digits.
-func short(v float64) string {
+func short(figure training.Figure) string {
+	v := float64(figure)
 	if math.IsNaN(v) {
 		return "-"
 	}
