@@ -30,10 +30,10 @@ type room struct {
 // rooms is the plan of the house, from the top floor down. docs/architecture.md
 // shows it: go test ./tests/architecture -update.
 var rooms = []room{
-	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: signals, exit codes", mustNotKnow: "anything else"},
+	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: the exit code", mustNotKnow: "anything else"},
 	{floor: 7, folder: "internal/app", owns: "`api`, `trainer`: what is wired to what, start and stop order. Neither program links the other's half", mustNotKnow: "HTTP details, SQL, protocols"},
 	{floor: 6, folder: "internal/httpapi", owns: "HTTP: a package a dialect (`native`, `oauth`, `mlflow`, `inference`), each with its routes; errors as values (`problem`); the document (`openapi`)", mustNotKnow: "SQL, files, where models come from"},
-	{floor: 6, folder: "internal/app/process", owns: "what both programs share: command line, exit codes, listening, health check, memory limit, opening the registry", mustNotKnow: "what the commands do"},
+	{floor: 6, folder: "internal/app/process", owns: "what both programs share: signals, command line, exit codes, listening, health check, memory limit, opening the registry", mustNotKnow: "what the commands do"},
 	{floor: 5, folder: "internal/predict", owns: "one service below every protocol: who may ask, which model answers, room for the work in time and memory, evaluation, explanation", mustNotKnow: "HTTP, SQL"},
 	{floor: 5, folder: "internal/training", owns: "the pipeline: data, candidates, evaluation, registration", mustNotKnow: "routes, accounts"},
 	{floor: 5, folder: "internal/training/pictures", owns: "the plots that a run shows", mustNotKnow: "registry, files"},

@@ -10,7 +10,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -54,6 +56,23 @@ func (p *Process) Logger(cfg settings.Log, quiet bool) *slog.Logger {
 		cfg.Level = settings.LogLevel(slog.LevelWarn)
 	}
 	return settings.Logger(p.Stderr, cfg)
+}
+
+// Main runs a program in the process that the system has started, and returns
+// its exit code. The program ends in order after the first signal. The second one
+// has its default effect: the process ends at once.
+func Main(run func(context.Context, []string, Process) int) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args[1:], Process{
+		Name:    os.Args[0],
+		Dir:     ".",
+		Environ: os.Environ(),
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+	})
 }
 
 // A Program is a command line.
