@@ -187,8 +187,17 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	// A root refuses symbolic links that lead out of it. Opening a named pipe
-	// would wait for its writer, beyond the end of ctx.
+	f, err := openFile(root, path)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// openFile opens a regular file. A root refuses symbolic links that lead out of
+// it. Opening a named pipe would wait for its writer, beyond the end of any
+// context.
+func openFile(root *os.Root, path string) (*os.File, error) {
 	f, err := root.OpenFile(filepath.FromSlash(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, openError(root, path, err)
@@ -204,13 +213,37 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 	return f, nil
 }
 
-// openError tells a link that leads out of the model's folder, which no waiting
-// mends, from a folder that cannot be read.
+// readFile reads one of the registry's own files. A file that is larger than
+// any writer leaves is refused before it fills the memory.
+func (s *Store) readFile(path string, limit int64) ([]byte, error) {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return nil, readError("open the registry's folder", err)
+	}
+	defer func() { _ = root.Close() }()
+	f, err := openFile(root, filepath.ToSlash(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil && info.Size() > limit {
+		return nil, fmt.Errorf("%w: %s is larger than %d bytes", registry.ErrInvalid, f.Name(), limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit)) // it may grow meanwhile
+	if err != nil {
+		return nil, readError("read "+f.Name(), err)
+	}
+	return data, nil
+}
+
+// openError tells a link that leads out of the folder, which no waiting mends,
+// from a folder that cannot be read.
 func openError(root *os.Root, path string, err error) error {
 	full := filepath.Join(root.Name(), filepath.FromSlash(path))
 	_, inside := root.Stat(filepath.FromSlash(path))
 	if _, anywhere := os.Stat(full); inside != nil && anywhere == nil {
-		return fmt.Errorf("%w: %s is a symbolic link out of the model's folder; put the file itself there", registry.ErrInvalid, full)
+		return fmt.Errorf("%w: %s is a symbolic link out of its folder; put the file itself there", registry.ErrInvalid, full)
 	}
 	return readError("open "+full, err)
 }

@@ -136,7 +136,7 @@ func TestLinksThatLeadOutAreRefused(t *testing.T) {
 	for _, path := range []string{"link.onnx", "folder/secret"} {
 		_, err = s.Open(t.Context(), v, path)
 		require.ErrorIs(t, err, registry.ErrInvalid, "waiting does not mend it")
-		require.ErrorContains(t, err, filepath.Join(v.Source, path)+" is a symbolic link out of the model's folder; put the file itself there")
+		require.ErrorContains(t, err, filepath.Join(v.Source, path)+" is a symbolic link out of its folder; put the file itself there")
 	}
 	files, err := s.Files(t.Context(), v)
 	require.NoError(t, err)
@@ -338,4 +338,38 @@ func readWhole(ctx context.Context, s *Store, v registry.Version) error {
 		}
 	}
 	return nil
+}
+
+// A poll must neither wait for ever nor fill the memory.
+func TestIndexThatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a named pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link to a pipe": func(path string) error {
+			return errors.Join(syscall.Mkfifo(path+".pipe", 0o600), os.Symlink(path+".pipe", path))
+		},
+		"a device":   func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a link out": func(path string) error { return os.Symlink("/etc/hostname", path) },
+		"a folder":   func(path string) error { return os.Mkdir(path, 0o700) },
+		"a huge file": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 600<<20))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(Options{Root: t.TempDir()})
+			require.NoError(t, err)
+			require.NoError(t, put(filepath.Join(s.Root(), indexFile)))
+			ended := make(chan error, 1)
+			go func() {
+				_, err := s.Resolve(context.Background(), "iris", "champion")
+				ended <- err
+			}()
+			select {
+			case err := <-ended:
+				require.ErrorIs(t, err, registry.ErrUnavailable)
+				require.ErrorContains(t, err, filepath.Join(s.Root(), indexFile))
+			case <-time.After(5 * time.Second):
+				t.Fatal("the read does not end")
+			}
+		})
+	}
 }

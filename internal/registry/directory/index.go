@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,6 +18,8 @@ const (
 	indexFile   = "index.json"
 	lockFile    = "index.lock"
 	indexFormat = 1
+	// maxIndex bounds index.json, in bytes: some hundred thousand versions.
+	maxIndex = 64 << 20
 )
 
 // An index is the content of index.json.
@@ -45,9 +45,12 @@ type indexVersion struct {
 // readIndex needs no lock: the file is only ever replaced as a whole.
 func (s *Store) readIndex() (*index, error) {
 	path := filepath.Join(s.root, indexFile)
-	data, err := os.ReadFile(path) //nolint:gosec // the registry's own file
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := s.readFile(indexFile, maxIndex)
+	if errors.Is(err, registry.ErrNotFound) {
 		return &index{Format: indexFormat, Models: map[string]*indexModel{}}, nil
+	}
+	if errors.Is(err, registry.ErrInvalid) {
+		return nil, damaged(path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: read the registry's index: %w", registry.ErrUnavailable, err)

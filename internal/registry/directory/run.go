@@ -20,6 +20,9 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 )
 
+// maxRun bounds run.json, in bytes.
+const maxRun = 256 << 20
+
 // statusRunning is the status of a run that has not ended; one whose process
 // was killed keeps it.
 const statusRunning = "RUNNING"
@@ -107,9 +110,9 @@ func (s *Store) ReadRun(id string) (registry.Record, registry.Status, error) {
 		return registry.Record{}, "", fmt.Errorf("%w: run ID %q", registry.ErrInvalid, id)
 	}
 	dir := filepath.Join(s.root, runsDir, id)
-	data, err := os.ReadFile(filepath.Join(dir, runFile))
+	data, err := s.readFile(filepath.Join(runsDir, id, runFile), maxRun)
 	if err != nil {
-		return registry.Record{}, "", readError("read run "+id, err)
+		return registry.Record{}, "", fmt.Errorf("read run %s: %w", id, err)
 	}
 	var doc runJSON
 	if err := json.Unmarshal(data, &doc); err != nil {
