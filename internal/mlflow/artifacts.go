@@ -2,6 +2,7 @@ package mlflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
 )
@@ -112,15 +114,60 @@ func (c *Client) PutArtifact(ctx context.Context, uri, name string, content []by
 }
 
 func (c *Client) stream(ctx context.Context, call, target string) (io.ReadCloser, int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	var resp *http.Response
 	err := c.retry(ctx, call, true, func() (err error) {
 		resp, err = c.send(ctx, call, http.MethodGet, target, "", nil) //nolint:bodyclose // the caller of stream closes it
 		return err
 	})
 	if err != nil {
+		cancel(nil)
 		return nil, 0, err
 	}
-	return resp.Body, resp.ContentLength, nil
+	slow := &Error{
+		Kind: Unavailable, Server: c.Server(), Call: call,
+		Message: fmt.Sprintf("fewer than %d bytes came in %s", leastProgress, c.timeout),
+	}
+	return &progressing{
+		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, every: c.timeout,
+		timer: time.AfterFunc(c.timeout, func() { cancel(slow) }),
+	}, resp.ContentLength, nil
+}
+
+// leastProgress is how many bytes of a file must come within the client's
+// timeout. A server that drips would hold its reader for days.
+const leastProgress = 32 << 10
+
+// A progressing body ends with an error when too little of it comes.
+type progressing struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	every  time.Duration
+	came   int // bytes since the timer was set
+}
+
+// Read is one of [io.Reader].
+func (p *progressing) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	if p.came += n; p.came >= leastProgress {
+		p.came = 0
+		p.timer.Reset(p.every)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		if cause := context.Cause(p.ctx); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+// Close drops the rest.
+func (p *progressing) Close() error {
+	p.timer.Stop()
+	p.cancel(nil)
+	return p.ReadCloser.Close()
 }
 
 // fileInfo is one entry of a listing. The proxy gives base names, the other

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -95,7 +96,7 @@ func NewClient(o Options) (*Client, error) {
 	if o.RootCAs != nil {
 		transport.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 	}
-	c.http = &http.Client{Transport: transport, CheckRedirect: refuseRedirect}
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.redirect}
 	return c, nil
 }
 
@@ -122,17 +123,41 @@ func authorization(user *url.Userinfo, cred Credentials) string {
 	return req.Header.Get("Authorization")
 }
 
-// refuseRedirect keeps a POST from turning into a GET on its way, which is
-// what HTTP clients do on 301 and 302.
-func refuseRedirect(req *http.Request, via []*http.Request) error {
+// redirect keeps a POST from turning into a GET on its way, which is what HTTP
+// clients do on 301 and 302, and takes the credentials off a request to another
+// scheme, host or port: the client itself does so for another host alone.
+func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	if via[0].Method != http.MethodGet {
 		return fmt.Errorf("redirected to %s: use that address as MLFLOW_TRACKING_URI", req.URL.Redacted())
 	}
 	if len(via) > 5 {
 		return errors.New("redirected more than 5 times")
 	}
+	if req.URL.Scheme != c.base.Scheme || req.URL.Host != c.base.Host {
+		req.Header.Del("Authorization")
+	}
 	return nil
 }
+
+// maxVersion bounds the answer of /version, in bytes.
+const maxVersion = 64
+
+// Version is the version of MLflow that the server runs, such as "3.17.2"; empty
+// where it does not tell one.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	body, _, err := c.stream(ctx, "GET version", c.base.String()+"/version")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(body, maxVersion))
+	if err != nil {
+		return "", &Error{Kind: Unavailable, Server: c.Server(), Call: "GET version", Err: err}
+	}
+	return versionText.FindString(string(text)), nil
+}
+
+var versionText = regexp.MustCompile(`^[0-9]+(\.[0-9a-z]+)+`)
 
 // A call is one REST call.
 type call struct {

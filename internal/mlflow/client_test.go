@@ -360,3 +360,151 @@ func TestBrokenTransfer(t *testing.T) {
 	_, err = io.ReadAll(body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
+
+// The client of Go takes credentials along to another port of the same host.
+func TestRedirectsElsewhereLoseTheCredentials(t *testing.T) {
+	got := make(chan string, 2)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer elsewhere.Close()
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/again") {
+			got <- r.Header.Get("Authorization")
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		target := elsewhere.URL
+		if r.URL.Query().Get("run_id") == "here" {
+			target = "/again"
+		}
+		http.Redirect(w, r, target, http.StatusFound)
+	}))
+	defer first.Close()
+	c := client(t, Options{TrackingURI: first.URL, Credentials: Credentials{Token: "tok"}, RetryFor: -1})
+	_, err := c.GetRun(t.Context(), "there")
+	require.NoError(t, err)
+	require.Empty(t, <-got, "another port")
+	_, err = c.GetRun(t.Context(), "here")
+	require.NoError(t, err)
+	require.Equal(t, "Bearer tok", <-got, "the same server")
+}
+
+func TestVersion(t *testing.T) {
+	for body, want := range map[string]string{"3.17.2": "3.17.2", "2.22.0\n": "2.22.0", "3.1.0rc1": "3.1.0rc1", "<html>": "", "": ""} {
+		c, _ := serve(t, answer(200, "text/plain", body))
+		got, err := c.Version(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// A server with users forbids to ask for an alias of a model that is not there.
+func TestForbiddenAlias(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		get  http.HandlerFunc
+		kind Kind
+	}{
+		{"no such model", answer(404, "application/json", `{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"none"}`), NotFound},
+		{"somebody else's", answer(403, "text/html", "Permission denied"), Invalid},
+		{"one without the alias's permission", answer(200, "application/json", `{"registered_model":{"name":"m"}}`), Invalid},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/registered-models/get") {
+					test.get(w, r)
+					return
+				}
+				answer(403, "text/html; charset=utf-8", "Permission denied")(w, r)
+			})
+			_, err := c.VersionByAlias(t.Context(), "m", "champion")
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, test.kind, e.Kind)
+			require.NotContains(t, err.Error(), "--allowed-hosts")
+		})
+	}
+}
+
+func TestAnotherModelsVersionIsRefused(t *testing.T) {
+	const other = `{"name":"other","version":"7","creation_timestamp":1}`
+	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/search") {
+			answer(200, "application/json", `{"model_versions":[`+other+`]}`)(w, r)
+			return
+		}
+		answer(200, "application/json", `{"model_version":`+other+`}`)(w, r)
+	})
+	for name, ask := range map[string]func() error{
+		"alias":  func() error { _, err := c.VersionByAlias(t.Context(), "m", "champion"); return err },
+		"number": func() error { _, err := c.GetVersion(t.Context(), "m", "7"); return err },
+		"list":   func() error { _, err := c.Versions(t.Context(), "m", 0); return err },
+	} {
+		var e *Error
+		require.ErrorAs(t, ask(), &e, name)
+		require.Equal(t, Unavailable, e.Kind, name)
+		require.Contains(t, e.Message, `"other"`, name)
+	}
+}
+
+// JSON has no years past 9999.
+func TestTimesOutOfBoundsAreNone(t *testing.T) {
+	require.True(t, number(1e18).time().IsZero())
+	require.True(t, number(-1e18).time().IsZero())
+	require.Equal(t, 9999, number(lastMillis).time().Year())
+	_, err := json.Marshal(number(lastMillis).time())
+	require.NoError(t, err)
+}
+
+func TestPagesWithoutEnd(t *testing.T) {
+	c, calls := serve(t, answer(200, "application/json", `{"next_page_token":"again"}`))
+	_, err := c.Versions(t.Context(), "m", 0)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, Unavailable, e.Kind)
+	require.EqualValues(t, maxPages, calls.Load())
+	_, err = c.MetricHistory(t.Context(), "r", "loss")
+	require.ErrorAs(t, err, &e)
+	require.EqualValues(t, 2*maxPages, calls.Load())
+}
+
+// A server that drips holds nobody for longer than the timeout.
+func TestDrippingFile(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	c := client(t, Options{TrackingURI: server.URL, RetryFor: -1, Timeout: 200 * time.Millisecond})
+	body, _, err := c.OpenArtifact(t.Context(), "mlflow-artifacts:/1", "f")
+	require.NoError(t, err)
+	defer func() { _ = body.Close() }()
+	_, err = io.ReadAll(io.LimitReader(body, 2000)) // ten seconds of it
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, Unavailable, e.Kind)
+}
+
+// One that is slow, but goes on, is waited for.
+func TestSlowFile(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 10 {
+			_, _ = w.Write(make([]byte, leastProgress))
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(60 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	c := client(t, Options{TrackingURI: server.URL, RetryFor: -1, Timeout: 300 * time.Millisecond})
+	body, _, err := c.OpenArtifact(t.Context(), "mlflow-artifacts:/1", "f")
+	require.NoError(t, err)
+	defer func() { _ = body.Close() }()
+	content, err := io.ReadAll(body)
+	require.NoError(t, err)
+	require.Len(t, content, 10*leastProgress)
+}

@@ -1,6 +1,7 @@
 package mlflow
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func answerError(resp *http.Response) *Error {
 		if e.Code == codeNotFound {
 			e.Kind = NotFound
 		}
-	case strings.Contains(mediaType, "html"):
+	case strings.Contains(mediaType, "html") && bytes.ContainsRune(body, '<'):
 		e.Message = "an HTML page"
 	default:
 		e.Message = string(body)
@@ -112,7 +113,7 @@ func answerError(resp *http.Response) *Error {
 	if e.Message == "" {
 		e.Message = http.StatusText(resp.StatusCode)
 	}
-	e.Message += hint(resp.StatusCode, isJSON)
+	e.Message += hint(resp.StatusCode, isJSON, e.Message)
 	if e.Kind == NotFound && !isJSON {
 		// MLflow says in JSON what it does not have: this is another server.
 		e.Kind = Unavailable
@@ -132,10 +133,12 @@ func kindOf(status int) Kind {
 }
 
 // hint names the remedy where the status gives one away.
-func hint(status int, isJSON bool) string {
+func hint(status int, isJSON bool, message string) string {
 	switch {
 	case status == http.StatusUnauthorized:
 		return " (set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN)"
+	case status == http.StatusForbidden && strings.Contains(message, "Permission denied"):
+		return " (may this user do that?)"
 	case status == http.StatusForbidden && !isJSON:
 		return " (does the server's --allowed-hosts name this host and port?)"
 	case status == http.StatusNotFound && !isJSON:

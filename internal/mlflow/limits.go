@@ -14,6 +14,9 @@ const (
 	maxVersionTag = 100_000
 )
 
+// maxPages bounds the pages of a list: a server may give them without end.
+const maxPages = 200
+
 // One runs/log-batch call holds this much.
 const (
 	maxBatchMetrics = 1000
@@ -57,6 +60,11 @@ func invalid(err error) error {
 		return nil
 	}
 	return &Error{Kind: Invalid, Message: err.Error()}
+}
+
+// misled is for an answer that no MLflow gives.
+func (c *Client) misled(call, format string, args ...any) error {
+	return &Error{Kind: Unavailable, Server: c.Server(), Call: call, Message: fmt.Sprintf(format, args...)}
 }
 
 func invalidf(format string, args ...any) error {

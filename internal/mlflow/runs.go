@@ -240,7 +240,7 @@ func (c *Client) LogMetrics(ctx context.Context, run string, metrics []Metric) e
 func (c *Client) MetricHistory(ctx context.Context, run, key string) ([]Metric, error) {
 	query := url.Values{"run_id": {run}, "metric_key": {key}, "max_results": {"10000"}}
 	var metrics []Metric
-	for {
+	for range maxPages {
 		var answer struct {
 			Metrics []metricJSON `json:"metrics"`
 			Next    string       `json:"next_page_token"`
@@ -256,6 +256,7 @@ func (c *Client) MetricHistory(ctx context.Context, run, key string) ([]Metric, 
 		}
 		query.Set("page_token", answer.Next)
 	}
+	return nil, c.misled("GET mlflow/metrics/get-history", "more than %d pages of metric %q", maxPages, key)
 }
 
 // datasetJSON is an input of a run on the wire. Source, schema and profile are

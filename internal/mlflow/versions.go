@@ -166,7 +166,7 @@ func (c *Client) CreateVersion(ctx context.Context, n NewVersion) (Version, erro
 		"name": n.Name, "source": "models:/" + n.ModelID, "model_id": n.ModelID, "run_id": n.RunID,
 		"description": n.Description, "tags": keyValues(n.Tags),
 	}
-	return c.version(func(out any) error { return c.create(ctx, "mlflow/model-versions/create", body, out) })
+	return c.version(n.Name, func(out any) error { return c.create(ctx, "mlflow/model-versions/create", body, out) })
 }
 
 // GetVersion returns one version.
@@ -175,7 +175,7 @@ func (c *Client) GetVersion(ctx context.Context, name, number string) (Version, 
 		return Version{}, err
 	}
 	query := url.Values{"name": {name}, "version": {number}}
-	return c.version(func(out any) error { return c.get(ctx, "mlflow/model-versions/get", query, out) })
+	return c.version(name, func(out any) error { return c.get(ctx, "mlflow/model-versions/get", query, out) })
 }
 
 // VersionByAlias returns the version that an alias points at.
@@ -184,21 +184,33 @@ func (c *Client) VersionByAlias(ctx context.Context, name, alias string) (Versio
 		return Version{}, err
 	}
 	query := url.Values{"name": {name}, "alias": {alias}}
-	v, err := c.version(func(out any) error { return c.get(ctx, "mlflow/registered-models/alias", query, out) })
+	v, err := c.version(name, func(out any) error { return c.get(ctx, "mlflow/registered-models/alias", query, out) })
 	var e *Error
 	if errors.As(err, &e) && e.Status == http.StatusBadRequest && strings.Contains(e.Message, "not found") {
 		// Only here does MLflow call a missing thing an invalid parameter.
 		e.Kind = NotFound
 	}
+	if e != nil && e.Status == http.StatusForbidden {
+		// A server with users forbids to ask for the aliases of a model that is
+		// not there, but not whether it is.
+		absent := c.get(ctx, "mlflow/registered-models/get", url.Values{"name": {name}}, nil)
+		if hasCode(absent, codeNotFound) {
+			return Version{}, absent
+		}
+	}
 	return v, err
 }
 
-func (c *Client) version(call func(out any) error) (Version, error) {
+// version makes a call whose answer is a version of the named model.
+func (c *Client) version(name string, call func(out any) error) (Version, error) {
 	var answer struct {
 		Version versionJSON `json:"model_version"`
 	}
 	if err := call(&answer); err != nil {
 		return Version{}, err
+	}
+	if answer.Version.Name != name {
+		return Version{}, c.misled("model version", "asked for model %q, the server answers with %q", name, answer.Version.Name)
 	}
 	return answer.Version.version(), nil
 }
@@ -223,7 +235,7 @@ func (c *Client) Versions(ctx context.Context, name string, limit int) ([]Versio
 		"max_results": {strconv.Itoa(page)},
 	}
 	var versions []Version
-	for {
+	for range maxPages {
 		var answer struct {
 			Versions []versionJSON `json:"model_versions"`
 			Next     string        `json:"next_page_token"`
@@ -232,6 +244,9 @@ func (c *Client) Versions(ctx context.Context, name string, limit int) ([]Versio
 			return nil, err
 		}
 		for _, v := range answer.Versions {
+			if v.Name != name {
+				return nil, c.misled("model version", "asked for model %q, the server answers with %q", name, v.Name)
+			}
 			versions = append(versions, v.version())
 		}
 		if answer.Next == "" || limit > 0 && len(versions) >= limit {
@@ -239,6 +254,7 @@ func (c *Client) Versions(ctx context.Context, name string, limit int) ([]Versio
 		}
 		query.Set("page_token", answer.Next)
 	}
+	return nil, c.misled("GET mlflow/model-versions/search", "more than %d pages of versions", maxPages)
 }
 
 // nameFilter quotes a name for MLflow's search language, which has no escapes.

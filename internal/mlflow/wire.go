@@ -53,8 +53,12 @@ func (n *number) UnmarshalJSON(data []byte) error {
 // millis is a time in milliseconds since 1970.
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
+// lastMillis is the end of the year 9999: JSON has no later time.
+const lastMillis = 253402300799999
+
+// time is the zero time where there is none, or none that can be written.
 func (n number) time() time.Time {
-	if n == 0 {
+	if n <= 0 || n > lastMillis {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(n)).UTC()

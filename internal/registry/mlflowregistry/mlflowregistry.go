@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -290,6 +291,9 @@ func (s *Store) StartRun(ctx context.Context, spec registry.RunSpec) (registry.R
 }
 
 func (s *Store) startRun(ctx context.Context, spec registry.RunSpec) (*run, error) {
+	if err := s.checkVersion(ctx); err != nil {
+		return nil, err
+	}
 	tags := s.cutTags(ctx, spec.MLflowTags())
 	experiment, err := s.client.Experiment(ctx, s.experiment, s.location)
 	if err != nil {
@@ -315,6 +319,21 @@ func (s *Store) startRun(ctx context.Context, spec registry.RunSpec) (*run, erro
 	}
 	r.sent.Tags = tags
 	return r, nil
+}
+
+// checkVersion refuses a server that has no logged models. A proxy may hide what
+// the server is: then the calls themselves show it.
+func (s *Store) checkVersion(ctx context.Context) error {
+	version, err := s.client.Version(ctx)
+	major, _, _ := strings.Cut(version, ".")
+	var e *mlflow.Error
+	switch number, _ := strconv.Atoi(major); {
+	case errors.As(err, &e) && e.Status == 0: // there was no answer at all
+		return err
+	case number > 0 && number < 3:
+		return fmt.Errorf("%w: training needs MLflow 3, the server at %s runs %s", registry.ErrInvalid, s.client.Server(), version)
+	}
+	return nil
 }
 
 // cutTags shortens values that MLflow would cut in silence.

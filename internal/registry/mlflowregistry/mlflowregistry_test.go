@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -505,4 +506,23 @@ func TestTranslate(t *testing.T) {
 	require.ErrorIs(t, refused, registry.ErrInvalid)
 	require.NotContains(t, refused.Error(), remedy)
 	require.Equal(t, context.Canceled, translate(context.Canceled))
+}
+
+// Training needs logged models, which came with MLflow 3.
+func TestOldServersAreRefused(t *testing.T) {
+	for version, refused := range map[string]bool{"2.22.0": true, "2.15.1": true, "": false, "<html>": false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/version" {
+				_, _ = io.WriteString(w, version)
+				return
+			}
+			http.NotFound(w, r)
+		}))
+		s := openAs(t, Options{Client: mlflow.Options{TrackingURI: server.URL}, Experiment: "x"})
+		_, err := s.StartRun(t.Context(), registry.RunSpec{Name: "r"})
+		server.Close()
+		require.Error(t, err)
+		require.Equal(t, refused, strings.Contains(err.Error(), "training needs MLflow 3"), err)
+		require.Equal(t, refused, errors.Is(err, registry.ErrInvalid), err)
+	}
 }
