@@ -118,23 +118,24 @@ type Store interface {
 	// its error is returned.
 	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)
 
-	// FailureAt returns when the nth most recent failure of a subject after
-	// the time given was, counted from 1; false when there are fewer.
-	FailureAt(ctx context.Context, subject string, n int, after time.Time) (time.Time, bool, error)
+	// FailureAt returns when the nth most recent failure of a subject between
+	// the times given was, counted from 1; false when there are fewer.
+	FailureAt(ctx context.Context, subject string, n int, after, until time.Time) (time.Time, bool, error)
 	// AddFailure counts a failure at the time given against each limit's
 	// subject, unless one of them has reached its limit: then nothing is
-	// counted and added is false. Failures before the time "after" count no
-	// more and are forgotten.
-	AddFailure(ctx context.Context, limits []Limit, at, after time.Time) (added bool, err error)
+	// counted and added is false. Failures not between the times "after" and
+	// "until" count no more and are forgotten: those of the past, and those of
+	// a clock that was ahead.
+	AddFailure(ctx context.Context, limits []Limit, at, after, until time.Time) (added bool, err error)
 
 	// Generation is the Generation of Grants, which is cheaper to ask for.
 	Generation(ctx context.Context) (int64, error)
 	// Grants returns what counts, with tokens that are revoked until after now.
 	// It holds at least all changes up to its Generation.
 	Grants(ctx context.Context, now time.Time) (Grants, error)
-	// RevokeToken keeps a token's ID until the time given, which is when the
-	// token expires by itself. Those whose time was before now are forgotten.
-	RevokeToken(ctx context.Context, id string, until, now time.Time) error
+	// RevokeToken keeps the ID of a token that expires at the time "until".
+	// Those whose time was before "forget" are forgotten.
+	RevokeToken(ctx context.Context, id string, until, forget time.Time) error
 	// CreateKey adds an API key; an ID that is taken is [ErrExists].
 	CreateKey(ctx context.Context, k Key) error
 	// Keys lists all API keys, the oldest first.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,34 +41,73 @@ type hasher struct {
 	waiting chan struct{} // and one for each that waits for a slot
 	dummy   string        // the hash that unknown users are checked against
 	freeing atomic.Bool   // memory is about to be given back
+
+	mu     sync.Mutex
+	queued map[string]int // how many wait, by account and by address
 }
 
 func newHasher(concurrent, waiting int) *hasher {
-	h := &hasher{params: defaultParams, slots: make(chan struct{}, concurrent), waiting: make(chan struct{}, waiting)}
+	h := &hasher{params: defaultParams, slots: make(chan struct{}, concurrent), waiting: make(chan struct{}, waiting), queued: map[string]int{}}
 	// The hash of nothing that can be typed: all zero. Its cost is that of any.
 	h.dummy = encodePHC(h.params, make([]byte, saltBytes), make([]byte, hashBytes))
 	return h
 }
 
-// acquire takes a slot and tells whether it had to wait for one. The error is
-// [ErrBusy] where too many wait already, or that of ctx.
-func (h *hasher) acquire(ctx context.Context) (waited bool, err error) {
+// queueShare divides the queue: its last part, one in so many, is for accounts and
+// addresses that have fewer places in it than that. A crowd that logs in as one user
+// leaves room for the others.
+const queueShare = 4
+
+// acquire takes a slot and tells whether it had to wait for one, on behalf of the
+// account and the address that the limits name. The error is [ErrBusy] where too many
+// wait already, or that of ctx.
+func (h *hasher) acquire(ctx context.Context, limits ...Limit) (waited bool, err error) {
 	select {
 	case h.slots <- struct{}{}:
 		return false, nil
 	default:
 	}
-	select {
-	case h.waiting <- struct{}{}:
-	default:
+	if !h.enter(limits) {
 		return false, ErrBusy
 	}
-	defer func() { <-h.waiting }()
+	defer h.leave(limits)
 	select {
 	case h.slots <- struct{}{}:
 		return true, nil
 	case <-ctx.Done():
 		return false, ctx.Err()
+	}
+}
+
+// enter takes a place in the queue, unless there is none for this account and address.
+func (h *hasher) enter(limits []Limit) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	share := max(1, cap(h.waiting)/queueShare)
+	for _, l := range limits {
+		if h.queued[l.Subject] >= share && len(h.waiting) >= cap(h.waiting)-share {
+			return false
+		}
+	}
+	select {
+	case h.waiting <- struct{}{}:
+	default:
+		return false
+	}
+	for _, l := range limits {
+		h.queued[l.Subject]++
+	}
+	return true
+}
+
+func (h *hasher) leave(limits []Limit) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	<-h.waiting
+	for _, l := range limits {
+		if h.queued[l.Subject]--; h.queued[l.Subject] == 0 {
+			delete(h.queued, l.Subject)
+		}
 	}
 }
 

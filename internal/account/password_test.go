@@ -3,6 +3,7 @@ package account_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -55,6 +56,45 @@ func TestLoginsAreBounded(t *testing.T) {
 	require.Equal(t, int64(12), busy.Load()+heard.Load())
 	_, err := s.Authenticate(t.Context(), "nobody", "wrong", client)
 	require.NotErrorIs(t, err, account.ErrBusy, "the queue is free again")
+}
+
+// TestLoginsAreFair lets a crowd log in all the time, with the right password of one
+// user from everywhere, or with anybody's name from one address. Another user from
+// another address gets through each time.
+func TestLoginsAreFair(t *testing.T) {
+	for name, crowd := range map[string]func(i int) (string, netip.Addr){
+		"one account": func(i int) (string, netip.Addr) { return "ada", netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}) },
+		"one address": func(i int) (string, netip.Addr) {
+			return fmt.Sprintf("nobody-%d", i), netip.MustParseAddr("203.0.113.9")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			for _, user := range []string{"ada", "bob"} {
+				_, err := h.Add(t.Context(), user, goodPassword, nil)
+				require.NoError(t, err)
+			}
+			s := h.costly(1, 4)
+			ctx, cancel := context.WithCancel(t.Context())
+			var clients sync.WaitGroup
+			for i := range 8 {
+				clients.Go(func() {
+					for ctx.Err() == nil {
+						user, addr := crowd(i)
+						if _, err := s.Authenticate(ctx, user, goodPassword, addr); err != nil {
+							time.Sleep(20 * time.Millisecond)
+						}
+					}
+				})
+			}
+			for range 3 {
+				_, err := s.Authenticate(ctx, "bob", goodPassword, client)
+				assert.NoError(t, err)
+			}
+			cancel()
+			clients.Wait()
+		})
+	}
 }
 
 func TestWaitingLoginsGiveUp(t *testing.T) {

@@ -70,7 +70,7 @@ func (s *Service) Authenticate(ctx context.Context, name, password string, addr 
 	if err := s.throttled(ctx, limits); err != nil {
 		return User{}, s.refused(ctx, name, addr, err)
 	}
-	waited, err := s.hasher.acquire(ctx)
+	waited, err := s.hasher.acquire(ctx, limits...)
 	if err != nil {
 		return User{}, fmt.Errorf("authenticate: %w", err)
 	}
@@ -232,14 +232,14 @@ func (s *Service) Revoke(ctx context.Context, name string) error {
 	return nil
 }
 
-// RevokeToken ends one token, by its ID. expires is when it would end by itself:
-// until then its ID is kept.
+// revocationsKept is how long the ID of a revoked token outlives the token. A token
+// that seems to have expired may come back to life: the clock was ahead and is set
+// right.
+const revocationsKept = 5 * 366 * 24 * time.Hour
+
+// RevokeToken ends one token, by its ID; expires is when it would end by itself.
 func (s *Service) RevokeToken(ctx context.Context, id string, expires time.Time) error {
-	now := s.timestamp()
-	if !expires.After(now) {
-		return nil
-	}
-	if err := s.store.RevokeToken(ctx, id, expires, now); err != nil {
+	if err := s.store.RevokeToken(ctx, id, expires, s.timestamp().Add(-revocationsKept)); err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	s.log.InfoContext(ctx, "token revoked", "audit", true, "jti", id)

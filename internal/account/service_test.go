@@ -163,11 +163,11 @@ type fullDisk struct {
 	full atomic.Bool
 }
 
-func (d *fullDisk) AddFailure(ctx context.Context, limits []account.Limit, at, since time.Time) (bool, error) {
+func (d *fullDisk) AddFailure(ctx context.Context, limits []account.Limit, at, since, until time.Time) (bool, error) {
 	if d.full.Load() {
 		return false, errors.New("the disk is full")
 	}
-	return d.Store.AddFailure(ctx, limits, at, since)
+	return d.Store.AddFailure(ctx, limits, at, since, until)
 }
 
 // A guess that cannot be counted is the last one that is heard: else they would
@@ -536,4 +536,39 @@ func TestBootstrapFails(t *testing.T) {
 	users, err := h.List(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, users, "no user without a password that somebody can read")
+}
+
+// TestClockThatWasAhead sets the clock right after it was a year ahead. Failures of then
+// lock nobody out; a token that was revoked then stays revoked.
+func TestClockThatWasAhead(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	ada, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	require.NoError(t, h.RevokeToken(ctx, "0.before", h.clock().Add(time.Hour)))
+	const ahead = 366 * 24 * time.Hour
+	h.wait(ahead)
+	for range 10 {
+		_, err := h.Authenticate(ctx, "ada", "wrong", client)
+		require.ErrorIs(t, err, account.ErrCredentials)
+	}
+	require.NoError(t, h.RevokeToken(ctx, "0.during", h.clock().Add(time.Hour-ahead)))
+	h.wait(-ahead)
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	require.NoError(t, err)
+	guard, _ := h.guard(t, time.Hour, 0)
+	for _, id := range []string{"0.before", "0.during"} {
+		require.ErrorIs(t, guard.CheckToken(ctx, "ada", ada.Epoch, id), account.ErrRevoked, id)
+	}
+
+	// A little ahead, as clocks of replicas are, still counts.
+	h.wait(30 * time.Second)
+	for range 10 {
+		_, _ = h.Authenticate(ctx, "ada", "wrong", client)
+	}
+	h.wait(-30 * time.Second)
+	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
+	throttled := (*account.ThrottledError)(nil)
+	require.ErrorAs(t, err, &throttled)
+	require.LessOrEqual(t, throttled.RetryAfter, 15*time.Minute)
 }

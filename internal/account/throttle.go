@@ -17,6 +17,9 @@ const (
 	throttleWindow = 15 * time.Minute
 	accountLimit   = 10
 	addressLimit   = 30
+	// clockSkew is how far the clocks of replicas may differ. A failure later than
+	// that is of a clock that was ahead: it is not believed.
+	clockSkew = time.Minute
 )
 
 // limitsOf names the subjects that a failure counts against. The account is
@@ -65,7 +68,7 @@ func (s *Service) settle(ctx context.Context) error {
 	defer s.owed.mu.Unlock()
 	for len(s.owed.all) > 0 {
 		one := s.owed.all[0]
-		if _, err := s.store.AddFailure(ctx, one.limits, one.at, s.timestamp().Add(-throttleWindow)); err != nil {
+		if _, err := s.addFailure(ctx, one.limits, one.at); err != nil {
 			return fmt.Errorf("count an earlier failed login: %w: %w", ErrUnavailable, err)
 		}
 		s.owed.all = s.owed.all[1:]
@@ -78,13 +81,13 @@ func (s *Service) throttled(ctx context.Context, limits []Limit) error {
 	now := s.timestamp()
 	var wait time.Duration
 	for _, l := range limits {
-		at, reached, err := s.store.FailureAt(ctx, l.Subject, l.Max, now.Add(-throttleWindow))
+		at, reached, err := s.store.FailureAt(ctx, l.Subject, l.Max, now.Add(-throttleWindow), now.Add(clockSkew))
 		if err != nil {
 			return fmt.Errorf("throttle: %w: %w", ErrUnavailable, err)
 		}
 		if reached {
 			// When this failure leaves the window there is room for one more.
-			wait = max(wait, at.Add(throttleWindow).Sub(now), time.Second)
+			wait = max(wait, min(at.Add(throttleWindow).Sub(now), throttleWindow), time.Second)
 		}
 	}
 	if wait > 0 {
@@ -100,7 +103,7 @@ func (s *Service) countFailure(ctx context.Context, limits []Limit) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	now := s.timestamp()
-	added, err := s.store.AddFailure(ctx, limits, now, now.Add(-throttleWindow))
+	added, err := s.addFailure(ctx, limits, now)
 	if err != nil {
 		s.owed.add(debt{limits, now})
 		return fmt.Errorf("count failed login: %w: %w", ErrUnavailable, err)
@@ -112,4 +115,9 @@ func (s *Service) countFailure(ctx context.Context, limits []Limit) error {
 		return err
 	}
 	return ErrCredentials // the window moved on in between
+}
+
+func (s *Service) addFailure(ctx context.Context, limits []Limit, at time.Time) (bool, error) {
+	now := s.timestamp()
+	return s.store.AddFailure(ctx, limits, at, now.Add(-throttleWindow), now.Add(clockSkew))
 }

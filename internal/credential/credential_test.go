@@ -4,11 +4,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -152,6 +155,34 @@ func TestReadFile(t *testing.T) {
 
 	_, _, err = credential.LoadOrCreate(filepath.Join(t.TempDir(), "missing", "secret"), credential.NewKey)
 	require.Error(t, err)
+}
+
+// What stands in a secret's place and is no file of few bytes is refused at once.
+func TestReadFileRefusesWhatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(string) error{
+		"fifo":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"zero":   func(path string) error { return os.Symlink("/dev/zero", path) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"sparse": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "secret")
+			require.NoError(t, put(path))
+			done := make(chan error, 1)
+			go func() {
+				_, _, err := credential.LoadOrCreate(path, credential.NewKey)
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				require.ErrorIs(t, err, credential.ErrNoFile)
+			case <-time.After(20 * time.Second):
+				require.Fail(t, "it does not end")
+			}
+		})
+	}
 }
 
 func BenchmarkCheckPassword(b *testing.B) {

@@ -3,11 +3,16 @@ package credential
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
 )
+
+// ErrNoFile means that something else stands in the place of a secret's file.
+var ErrNoFile = errors.New("not a secret's file")
 
 // LoadOrCreate returns the secret kept at path, and makes it with generate when
 // there is none; created tells which. Of several processes that start at once
@@ -26,19 +31,31 @@ func LoadOrCreate(path string, generate func() string) (secret string, created b
 	return secret, err == nil, err
 }
 
+// maxFileBytes is far above any secret and any file of keys.
+const maxFileBytes = 1 << 20
+
 // ReadFile returns the secret kept at path without its closing newline. A file
-// that others may read is closed to them first.
+// that others may read is closed to them first. What is no regular file of at most
+// 1 MiB is refused: a named pipe would wait for its writer, a device has no end.
 func ReadFile(path string) (string, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
+	defer f.Close() //nolint:errcheck // only read from
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
+		return "", fmt.Errorf("read secret: %w: %s is no regular file of at most %d bytes; remove it to have a new one made", ErrNoFile, path, maxFileBytes)
+	}
 	if info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(path, 0o600); err != nil {
+		if err := f.Chmod(0o600); err != nil {
 			return "", fmt.Errorf("read secret: others may read %s; chmod it to 0600: %w", path, err)
 		}
 	}
-	content, err := os.ReadFile(path)
+	content, err := io.ReadAll(io.LimitReader(f, maxFileBytes))
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}

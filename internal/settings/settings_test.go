@@ -273,6 +273,11 @@ func TestStateDir(t *testing.T) {
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // G302: the fault that is looked for
+	require.NoError(t, settings.State{StateDir: dir}.MakeStateDir())
+	info, err = os.Stat(dir)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o755), info.Mode().Perm(), "closed to other writers")
 
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "x")

@@ -228,6 +228,36 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
+// TestRotationOfReplicas rotates the key of two replicas as docs/security.md says:
+// first everywhere as the key that verifies, then as the one that signs, then without
+// the old one. At each moment either replica takes what the other issues, however far
+// each of them is in the step.
+func TestRotationOfReplicas(t *testing.T) {
+	steps := []struct{ secret, previous string }{{keyA, ""}, {keyA, keyB}, {keyB, keyA}, {keyB, ""}}
+	c := &clock{now: epoch}
+	replica := func(step int) (*token.Issuer, *token.Verifier) {
+		ring, _, err := token.OpenKeyring(token.KeyConfig{StateDir: t.TempDir(), Secret: steps[step].secret, PreviousSecret: steps[step].previous})
+		require.NoError(t, err)
+		issuer, err := token.NewIssuer(ring, config(c))
+		require.NoError(t, err)
+		verifier, err := token.NewVerifier(ring, config(c))
+		require.NoError(t, err)
+		return issuer, verifier
+	}
+	for step := 1; step < len(steps); step++ {
+		oldIssuer, oldVerifier := replica(step - 1)
+		newIssuer, newVerifier := replica(step)
+		for _, issuer := range []*token.Issuer{oldIssuer, newIssuer} {
+			raw, _, err := issuer.Issue(token.Grant{Subject: "student"})
+			require.NoError(t, err)
+			for _, verifier := range []*token.Verifier{oldVerifier, newVerifier} {
+				_, err := verifier.Verify(raw)
+				require.NoError(t, err, "step %d", step)
+			}
+		}
+	}
+}
+
 func TestRotation(t *testing.T) {
 	c := &clock{now: epoch}
 	old, issuer, _ := parts(t, c)

@@ -53,7 +53,7 @@ func testGenerations(t *testing.T, store account.Store, replica func() account.S
 		{"disabling", update(func(u *account.User) { u.Disabled = true }), true},
 		{"a new hash of the same password", update(func(u *account.User) { u.PasswordHash = "new" }), false},
 		{"a failed login", func() error {
-			_, err := store.AddFailure(ctx, []account.Limit{{Subject: "a", Max: 1}}, now, now.Add(-time.Hour))
+			_, err := store.AddFailure(ctx, []account.Limit{{Subject: "a", Max: 1}}, now, now.Add(-time.Hour), ahead)
 			return err
 		}, false},
 		{"a token is revoked", func() error { return store.RevokeToken(ctx, "t", now.Add(time.Hour), now) }, true},

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) (store account.Store, replica fun
 		{"updates at once", testUpdatesAtOnce},
 		{"creation at once", testCreationAtOnce},
 		{"failures", testFailures},
+		{"failures from the future", testFailuresFromTheFuture},
 		{"failures at once", testFailuresAtOnce},
 		{"failures of many limits", testManyLimits},
 		{"cancelled", testCancelled},
@@ -155,13 +156,40 @@ func testCreationAtOnce(t *testing.T, store account.Store, replica func() accoun
 	require.Equal(t, int64(1), created.Load())
 }
 
+// ahead is later than any failure of these tests.
+var ahead = now.Add(24 * time.Hour)
+
+// testFailuresFromTheFuture has a clock that was ahead for a while: what was counted
+// then is not believed once the clock is right, and does not stay.
+func testFailuresFromTheFuture(t *testing.T, store account.Store, replica func() account.Store) {
+	ctx := t.Context()
+	after, until := now.Add(-15*time.Minute), now.Add(time.Minute)
+	limits := []account.Limit{{Subject: "account:a", Max: 2}}
+	for range 2 {
+		added, err := store.AddFailure(ctx, limits, now.AddDate(1, 0, 0), now.AddDate(1, 0, -1), now.AddDate(1, 0, 1))
+		require.NoError(t, err)
+		require.True(t, added)
+	}
+	_, found, err := replica().FailureAt(ctx, "account:a", 1, after, until)
+	require.NoError(t, err)
+	require.False(t, found)
+	for range 2 {
+		added, err := store.AddFailure(ctx, limits, now, after, until)
+		require.NoError(t, err)
+		require.True(t, added)
+	}
+	_, found, err = store.FailureAt(ctx, "account:a", 3, time.UnixMicro(0), now.AddDate(2, 0, 0))
+	require.NoError(t, err)
+	require.False(t, found, "those of the future are forgotten")
+}
+
 func testFailures(t *testing.T, store account.Store, replica func() account.Store) {
 	ctx := t.Context()
 	start := now.Truncate(time.Microsecond)
 	limits := []account.Limit{{Subject: "account:a", Max: 3}}
 	for i := range 3 {
 		at := start.Add(time.Duration(i) * time.Minute)
-		added, err := store.AddFailure(ctx, limits, at, start.Add(-time.Hour))
+		added, err := store.AddFailure(ctx, limits, at, start.Add(-time.Hour), ahead)
 		require.NoError(t, err)
 		require.True(t, added)
 	}
@@ -170,28 +198,28 @@ func testFailures(t *testing.T, store account.Store, replica func() account.Stor
 		if n == 0 {
 			continue
 		}
-		at, found, err := other.FailureAt(ctx, "account:a", n, start.Add(-time.Second))
+		at, found, err := other.FailureAt(ctx, "account:a", n, start.Add(-time.Second), ahead)
 		require.NoError(t, err)
 		require.True(t, found)
 		require.Equal(t, start.Add(want), at)
 	}
-	_, found, err := other.FailureAt(ctx, "account:a", 4, start.Add(-time.Second))
+	_, found, err := other.FailureAt(ctx, "account:a", 4, start.Add(-time.Second), ahead)
 	require.NoError(t, err)
 	require.False(t, found)
-	_, found, err = other.FailureAt(ctx, "account:a", 3, start)
+	_, found, err = other.FailureAt(ctx, "account:a", 3, start, ahead)
 	require.NoError(t, err)
 	require.False(t, found, "the first failure is not after the time given")
-	_, found, err = other.FailureAt(ctx, "account:b", 1, start.Add(-time.Hour))
+	_, found, err = other.FailureAt(ctx, "account:b", 1, start.Add(-time.Hour), ahead)
 	require.NoError(t, err)
 	require.False(t, found)
 
-	added, err := other.AddFailure(ctx, limits, start.Add(3*time.Minute), start.Add(-time.Hour))
+	added, err := other.AddFailure(ctx, limits, start.Add(3*time.Minute), start.Add(-time.Hour), ahead)
 	require.NoError(t, err)
 	require.False(t, added, "the limit is reached")
-	added, err = other.AddFailure(ctx, limits, start.Add(3*time.Minute), start)
+	added, err = other.AddFailure(ctx, limits, start.Add(3*time.Minute), start, ahead)
 	require.NoError(t, err)
 	require.True(t, added, "the first failure counts no more")
-	_, found, err = store.FailureAt(ctx, "account:a", 4, time.UnixMicro(0))
+	_, found, err = store.FailureAt(ctx, "account:a", 4, time.UnixMicro(0), ahead)
 	require.NoError(t, err)
 	require.False(t, found, "what counts no more is forgotten")
 }
@@ -203,17 +231,17 @@ func testFailuresAtOnce(t *testing.T, store account.Store, replica func() accoun
 	limits := []account.Limit{{Subject: "account:a", Max: 10}, {Subject: "address:192.0.2.1", Max: 30}}
 	var added atomic.Int64
 	atOnce(t, 24, func(ctx context.Context, i int) error {
-		ok, err := stores[i%2].AddFailure(ctx, limits, now.Add(time.Duration(i)), now.Add(-time.Hour))
+		ok, err := stores[i%2].AddFailure(ctx, limits, now.Add(time.Duration(i)), now.Add(-time.Hour), ahead)
 		if ok {
 			added.Add(1)
 		}
 		return err
 	})
 	require.Equal(t, int64(10), added.Load())
-	_, found, err := store.FailureAt(t.Context(), "address:192.0.2.1", 10, now.Add(-time.Hour))
+	_, found, err := store.FailureAt(t.Context(), "address:192.0.2.1", 10, now.Add(-time.Hour), ahead)
 	require.NoError(t, err)
 	require.True(t, found)
-	_, found, err = store.FailureAt(t.Context(), "address:192.0.2.1", 11, now.Add(-time.Hour))
+	_, found, err = store.FailureAt(t.Context(), "address:192.0.2.1", 11, now.Add(-time.Hour), ahead)
 	require.NoError(t, err)
 	require.False(t, found, "a failure that is not counted counts for no subject")
 }
@@ -229,14 +257,14 @@ func testManyLimits(t *testing.T, store account.Store, replica func() account.St
 			limits = []account.Limit{b, a}
 		}
 		for range 5 {
-			if _, err := stores[i/4].AddFailure(ctx, limits, now, now.Add(-time.Hour)); err != nil {
+			if _, err := stores[i/4].AddFailure(ctx, limits, now, now.Add(-time.Hour), ahead); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	for _, subject := range []string{"a", "b"} {
-		_, found, err := store.FailureAt(t.Context(), subject, 40, now.Add(-time.Hour))
+		_, found, err := store.FailureAt(t.Context(), subject, 40, now.Add(-time.Hour), ahead)
 		require.NoError(t, err)
 		require.True(t, found)
 	}

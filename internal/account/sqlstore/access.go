@@ -83,9 +83,9 @@ func (s *Store) revokedTokens(ctx context.Context, now time.Time) (ids []string,
 }
 
 // RevokeToken implements [account.Store].
-func (s *Store) RevokeToken(ctx context.Context, id string, until, now time.Time) error {
+func (s *Store) RevokeToken(ctx context.Context, id string, until, forget time.Time) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM revoked_tokens WHERE expires_at <= $1`, now.UnixMicro()); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM revoked_tokens WHERE expires_at <= $1`, forget.UnixMicro()); err != nil {
 			return fmt.Errorf("forget revoked tokens: %w", err)
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO revoked_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, until.UnixMicro())

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite" // registers the driver "sqlite"
@@ -25,14 +27,14 @@ type sqliteDialect struct{ path string }
 func openSQLite(path string) (*sql.DB, dialect, error) {
 	// Made here for its mode: SQLite would let others read the hashes. The
 	// files of the write-ahead log take theirs from it.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		if _, statErr := os.Stat(filepath.Dir(path)); errors.Is(statErr, os.ErrNotExist) {
 			return nil, nil, fmt.Errorf("the directory of %q does not exist; create it or change DATABASE_URL", path)
 		}
 		return nil, nil, err
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(closeToOthers(f, path), f.Close()); err != nil {
 		return nil, nil, err
 	}
 	db, err := sql.Open("sqlite", sqliteDSN(path))
@@ -41,6 +43,30 @@ func openSQLite(path string) (*sql.DB, dialect, error) {
 	}
 	db.SetMaxOpenConns(sqliteConnections)
 	return db, sqliteDialect{path: path}, nil
+}
+
+// closeToOthers takes the right to read the hashes, and to change who may log in, from
+// all but the owner, where the files are this user's. What is no regular file is
+// refused: SQLite would wait for a pipe's writer.
+func closeToOthers(f *os.File, path string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is not a regular file; remove it or change DATABASE_URL", path)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		if err := os.Chmod(name, 0o600); err != nil {
+			slog.Warn("others may read or change the account database", "file", name, "error", err,
+				"remedy", "chmod it to 0600 as its owner") //nolint:sloglint // opening has no logger of its own
+		}
+	}
+	return nil
 }
 
 // sqliteDSN puts the pragmas where every connection of the pool meets them:

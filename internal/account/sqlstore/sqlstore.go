@@ -168,15 +168,15 @@ type querier interface {
 }
 
 // FailureAt implements [account.Store].
-func (s *Store) FailureAt(ctx context.Context, subject string, n int, after time.Time) (time.Time, bool, error) {
-	return failureAt(ctx, s.db, subject, n, after)
+func (s *Store) FailureAt(ctx context.Context, subject string, n int, after, until time.Time) (time.Time, bool, error) {
+	return failureAt(ctx, s.db, subject, n, after, until)
 }
 
-func failureAt(ctx context.Context, q querier, subject string, n int, after time.Time) (time.Time, bool, error) {
+func failureAt(ctx context.Context, q querier, subject string, n int, after, until time.Time) (time.Time, bool, error) {
 	var micros int64
 	err := q.QueryRowContext(ctx,
-		`SELECT failed_at FROM login_failures WHERE subject = $1 AND failed_at > $2 ORDER BY failed_at DESC LIMIT 1 OFFSET $3`,
-		subject, after.UnixMicro(), n-1).Scan(&micros)
+		`SELECT failed_at FROM login_failures WHERE subject = $1 AND failed_at > $2 AND failed_at <= $3 ORDER BY failed_at DESC LIMIT 1 OFFSET $4`,
+		subject, after.UnixMicro(), until.UnixMicro(), n-1).Scan(&micros)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, false, nil
 	}
@@ -187,7 +187,7 @@ func failureAt(ctx context.Context, q querier, subject string, n int, after time
 }
 
 // AddFailure implements [account.Store].
-func (s *Store) AddFailure(ctx context.Context, limits []account.Limit, at, after time.Time) (added bool, err error) {
+func (s *Store) AddFailure(ctx context.Context, limits []account.Limit, at, after, until time.Time) (added bool, err error) {
 	subjects := make([]string, len(limits))
 	for i, l := range limits {
 		subjects[i] = l.Subject
@@ -199,11 +199,11 @@ func (s *Store) AddFailure(ctx context.Context, limits []account.Limit, at, afte
 			return fmt.Errorf("lock login failures: %w", err)
 		}
 		for _, l := range limits {
-			if _, reached, err := failureAt(ctx, tx, l.Subject, l.Max, after); err != nil || reached {
+			if _, reached, err := failureAt(ctx, tx, l.Subject, l.Max, after, until); err != nil || reached {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM login_failures WHERE failed_at <= $1`, after.UnixMicro()); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM login_failures WHERE failed_at <= $1 OR failed_at > $2`, after.UnixMicro(), until.UnixMicro()); err != nil {
 			return fmt.Errorf("forget login failures: %w", err)
 		}
 		for _, subject := range subjects {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -82,6 +83,47 @@ func TestOpenFails(t *testing.T) {
 			_, err := sqlstore.Open(t.Context(), tt.driver, tt.source)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+// A database that others may read or write is closed to them when it is opened.
+func TestDatabaseIsClosedToOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.db")
+	require.NoError(t, open(t, sqlstore.SQLite, path).Close())
+	require.NoError(t, os.Chmod(path, 0o666)) //nolint:gosec // G302: the fault that is looked for
+	open(t, sqlstore.SQLite, path)
+	files, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "-migrate") {
+			continue // a lock without content
+		}
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), file)
+	}
+}
+
+func TestOpenRefusesWhatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(string) error{
+		"fifo": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"zero": func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "users.db")
+			require.NoError(t, put(path))
+			done := make(chan error, 1)
+			go func() {
+				_, err := sqlstore.Open(context.WithoutCancel(t.Context()), sqlstore.SQLite, path)
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				require.ErrorContains(t, err, "is not a regular file")
+			case <-time.After(20 * time.Second):
+				require.Fail(t, "it does not end")
+			}
 		})
 	}
 }
