@@ -60,6 +60,7 @@ type fixture struct {
 	log      *testenv.Buffer
 	token    string
 	handler  http.Handler // behind the socket
+	service  *predict.Service
 }
 
 // holder hands out one model, or none.
@@ -107,6 +108,7 @@ func newFixture(t testing.TB, change ...func(*config, *http.Server)) *fixture {
 	}
 	cfg.Predict, err = predict.New(cfg.predict)
 	require.NoError(t, err)
+	f.service = cfg.Predict
 	handler, err := httpapi.New(cfg.Config)
 	require.NoError(t, err)
 	f.handler = handler

@@ -92,6 +92,7 @@ func TestInvocationsRefused(t *testing.T) {
 		{"CSV without a header", "text/csv", "5.1,3.5,1.4,0.2\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, ragged", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,2,3\n", 400, "BAD_REQUEST"},
 		{"CSV, an empty cell", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
+		{"CSV, a bare quote", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n\"", 400, "BAD_REQUEST"},
 		{"CSV, text", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,zzz,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, empty", "text/csv", "", 400, "BAD_REQUEST"},
 		{"CSV, NA", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,NA,3,4\n", 400, "INVALID_PARAMETER_VALUE"},

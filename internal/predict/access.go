@@ -45,16 +45,16 @@ func (e *AccessError) Unwrap() error { return e.Err }
 
 // Authorize returns who bears a token or an API key, if it has the scope. The
 // error is an [*AccessError]; the principal then has a name where it is known.
-func (s *Service) Authorize(ctx context.Context, bearer, scope string) (access.Principal, error) {
+func (s *Service) Authorize(ctx context.Context, bearer, scope string) (principal access.Principal, err error) {
 	if bearer == "" {
-		return access.Principal{}, &AccessError{Reason: InvalidToken, Message: "the token is empty"}
+		return principal, &AccessError{Reason: InvalidToken, Message: "the token is empty"}
 	}
-	principal, err := s.bearers.Authenticate(ctx, bearer)
+	principal, err = s.bearers.Authenticate(ctx, bearer)
 	switch {
-	case err == nil && !principal.HasScope(scope):
-		return principal, &AccessError{Reason: MissingScope, Scope: scope, Message: "the token does not have the scope " + scope}
-	case err == nil:
+	case err == nil && principal.HasScope(scope):
 		return principal, nil
+	case err == nil:
+		return principal, &AccessError{Reason: MissingScope, Scope: scope, Message: "the token does not have the scope " + scope}
 	case errors.Is(err, access.ErrExpired):
 		return principal, &AccessError{ExpiredToken, "", "the token has expired", err}
 	case errors.Is(err, access.ErrInvalid):

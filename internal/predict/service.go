@@ -100,14 +100,16 @@ func (s *Service) CheckLoad() error {
 }
 
 // PredictRow is [serving.Live.Predict] in its turn: the fast case of one row of
-// numbers. Where the row is cheap it waits for nobody, and nothing is allocated.
-func (s *Service) PredictRow(ctx context.Context, model *serving.Live, row []float64, scores []float32) (int, error) {
-	turn, err := s.admission.enter(ctx, model.RowCost())
-	if err != nil {
-		return 0, err
+// numbers. A cheap row waits for nobody, and nothing is allocated for it.
+func (s *Service) PredictRow(ctx context.Context, live *serving.Live, row []float64, scores []float32) (int, error) {
+	if live.RowCost() >= freeWork {
+		turn, err := s.admission.enter(ctx, live.RowCost())
+		if err != nil {
+			return 0, err
+		}
+		defer turn.end()
 	}
-	defer turn.end()
-	class, err := model.Predict(row, scores)
+	class, err := live.Predict(row, scores)
 	if err != nil {
 		return 0, inputError(err, 0, false)
 	}

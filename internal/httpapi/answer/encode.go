@@ -16,7 +16,7 @@ import (
 // Labels are the labels of a model's classes, encoded once.
 type Labels struct {
 	Values [][]byte // as they are: "setosa", or 7
-	Keys   [][]byte // as text before a score: "setosa": or "7":
+	Keys   [][]byte // as text before a score: "setosa": or "7":, with a comma before all but the first
 }
 
 // NewLabels encodes the labels of a model; a regressor has none.
@@ -25,7 +25,11 @@ func NewLabels(m *serving.Live) Labels {
 	var l Labels
 	for i := range labels.Len() {
 		l.Values = append(l.Values, JSON(labels.Value(i)))
-		l.Keys = append(l.Keys, append(JSON(labels.Text(i)), ':'))
+		key := append(JSON(labels.Text(i)), ':')
+		if i > 0 {
+			key = append([]byte{','}, key...)
+		}
+		l.Keys = append(l.Keys, key)
 	}
 	return l
 }
@@ -34,9 +38,6 @@ func NewLabels(m *serving.Live) Labels {
 func (l *Labels) AppendScores(dst []byte, scores []float32) []byte {
 	dst = append(dst, '{')
 	for i, s := range scores {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
 		dst = AppendScore(append(dst, l.Keys[i]...), s)
 	}
 	return append(dst, '}')

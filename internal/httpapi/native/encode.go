@@ -1,6 +1,7 @@
 package native
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strconv"
@@ -101,7 +102,7 @@ func (e *encoder) appendTop(dst []byte, class int, scores []float32, k int) []by
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = answer.AppendScore(append(dst, e.labels.Keys[c]...), scores[c])
+		dst = answer.AppendScore(append(dst, bytes.TrimPrefix(e.labels.Keys[c], []byte(","))...), scores[c])
 	}
 	return append(dst, '}')
 }

@@ -64,7 +64,6 @@ func (a *api) fast(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	s := a.getScratch()
-	defer a.scratches.Put(s)
 	body := s.body[:r.ContentLength]
 	if n, err := io.ReadFull(r.Body, body); err != nil {
 		r.Body = rest{io.MultiReader(bytes.NewReader(bytes.Clone(body[:n])), failing{err}), r.Body}
@@ -81,6 +80,7 @@ func (a *api) fast(w http.ResponseWriter, r *http.Request) bool {
 		h["Connection"] = valueClose
 	}
 	_, _ = w.Write(s.answer) // the client may be gone; net/http adds the length
+	a.scratches.Put(s)
 	return true
 }
 

@@ -113,3 +113,30 @@ func Promote(t testing.TB, r registry.Registry, dir mlmodel.Dir, tags map[string
 	require.NoError(t, r.SetAlias(ctx, "iris", "champion", v.Number))
 	return v
 }
+
+// Slow is a regressor with the features of [Iris] that answers 0, after products
+// of matrices that take a processor some milliseconds a row.
+func Slow(t testing.TB) mlmodel.Dir {
+	t.Helper()
+	const width, layers = 512, 24
+	n, value := len(irisFeatures), onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(1))
+	g := &onnx.Graph{
+		Name: "slow",
+		Initializers: []*onnx.Tensor{
+			onnx.NamedTensor("first", []int{n, width}, make([]float32, n*width)),
+			onnx.NamedTensor("middle", []int{width, width}, make([]float32, width*width)),
+			onnx.NamedTensor("last", []int{width, 1}, make([]float32, width)),
+		},
+		Inputs:  []onnx.ValueInfo{{Name: emit.Input, Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(n))}},
+		Outputs: []onnx.ValueInfo{{Name: "value", Type: value}},
+		Nodes:   []onnx.Node{{Operator: "MatMul", Inputs: []string{emit.Input, "first"}, Outputs: []string{"0"}}},
+	}
+	for i := range layers {
+		g.Nodes = append(g.Nodes, onnx.Node{Operator: "MatMul", Inputs: []string{strconv.Itoa(i), "middle"}, Outputs: []string{strconv.Itoa(i + 1)}})
+	}
+	g.Nodes = append(g.Nodes, onnx.Node{Operator: "MatMul", Inputs: []string{strconv.Itoa(layers), "last"}, Outputs: []string{"value"}})
+	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}}, Graph: g}
+	dir := linear(t, irisClasses, make([]float32, n*irisClasses.Len()), make([]float32, irisClasses.Len()))
+	dir.ONNX = m.Marshal()
+	return dir
+}
