@@ -36,9 +36,9 @@ import (
 	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/internal/token"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 const (

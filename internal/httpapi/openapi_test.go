@@ -24,8 +24,8 @@ import (
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/internal/token"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // A specChecker holds every answer against the specification.

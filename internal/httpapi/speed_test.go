@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // A replay is one request that is answered again and again, with no more around

@@ -11,7 +11,7 @@ import (
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/registry"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 func TestPredictChecksTheRow(t *testing.T) {

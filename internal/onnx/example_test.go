@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 // A file from outside is read within limits and checked whole.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 func TestMarshalRoundTrip(t *testing.T) {

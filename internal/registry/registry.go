@@ -3,7 +3,7 @@
 // made them.
 //
 // Two backends implement it, an MLflow server and a directory on disk, and one
-// conformance suite (package registrytest) holds both to the words below. The
+// conformance suite (tests/conformance/registrytest) holds both to the words below. The
 // trainer writes, the API reads, and neither ever speaks to the other.
 package registry
 

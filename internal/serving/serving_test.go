@@ -25,8 +25,8 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // A fixture is a follower of a real directory registry that can be made to

@@ -147,7 +147,7 @@ func TestForbiddenImports(t *testing.T) {
 		t.Run(strings.ReplaceAll(rule.from, "/", " "), func(t *testing.T) {
 			bound := 0
 			for _, pkg := range packages {
-				if !within(pkg.ImportPath, module+rule.from) || isTestHelper(pkg.ImportPath) {
+				if !within(pkg.ImportPath, module+rule.from) {
 					continue
 				}
 				bound++
@@ -222,13 +222,6 @@ func matches(path, pattern string) bool {
 }
 
 func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
-
-// isTestHelper knows packages such as registrytest, which no binary links.
-func isTestHelper(path string) bool {
-	return slices.ContainsFunc(strings.Split(path, "/"), func(element string) bool {
-		return strings.HasSuffix(element, "test")
-	})
-}
 
 func assertf(t *testing.T, ok bool, format string, args ...any) {
 	t.Helper()

@@ -62,9 +62,6 @@ var rooms = []room{
 
 func TestImportsPointDown(t *testing.T) {
 	for _, pkg := range list(t) {
-		if isTestHelper(pkg.ImportPath) {
-			continue
-		}
 		from, known := roomOf(pkg.ImportPath)
 		require.Truef(t, known, "%s has no room: give it one in the list above", pkg.ImportPath)
 		for _, imported := range pkg.Imports {
@@ -100,7 +97,7 @@ func TestFoldersFormNoCircle(t *testing.T) {
 	for _, pkg := range list(t) {
 		from := homeOf(pkg.ImportPath)
 		for _, imported := range pkg.Imports {
-			if to := homeOf(imported); to != "" && to != from && !isTestHelper(pkg.ImportPath) && !slices.Contains(uses[from], to) {
+			if to := homeOf(imported); to != "" && to != from && !slices.Contains(uses[from], to) {
 				uses[from] = append(uses[from], to)
 			}
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/account/accounttest"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
+	"github.com/petal-ml/petal/tests/conformance/accounttest"
 	"github.com/petal-ml/petal/tests/testenv/pgtest"
 )
 

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/account"
-	"github.com/petal-ml/petal/internal/account/accounttest"
 	"github.com/petal-ml/petal/internal/account/sqlstore"
+	"github.com/petal-ml/petal/tests/conformance/accounttest"
 )
 
 // writerVariable turns the test program into a writer that a test kills.

@@ -28,9 +28,9 @@ import (
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 const setosa = `{"features":[5.1,3.5,1.4,0.2]}`

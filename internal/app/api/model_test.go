@@ -10,7 +10,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // modelDirectory writes a model directory and returns its path.

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/serving/servingtest"
 	"github.com/petal-ml/petal/tests/testenv/pgtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // TestReplicas runs two APIs with state directories of their own on one

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 // A session compiles a model; a predictor sees it as a model of rows.

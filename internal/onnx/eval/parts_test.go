@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 // TestParts takes a scaled linear model and forests apart: baseline and

@@ -10,7 +10,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 // TestLoadTruncated cuts a file at every byte: each prefix is refused, and none

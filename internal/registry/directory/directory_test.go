@@ -18,7 +18,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
-	"github.com/petal-ml/petal/internal/registry/registrytest"
+	"github.com/petal-ml/petal/tests/conformance/registrytest"
 )
 
 func TestConformance(t *testing.T) {

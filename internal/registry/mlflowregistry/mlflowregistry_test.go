@@ -23,7 +23,7 @@ import (
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
-	"github.com/petal-ml/petal/internal/registry/registrytest"
+	"github.com/petal-ml/petal/tests/conformance/registrytest"
 	"github.com/petal-ml/petal/tests/testenv"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/attributes"
-	"github.com/petal-ml/petal/internal/onnx/onnxtest"
+	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
 // modes lists the comparisons that the fast layout takes.
