@@ -1,16 +1,13 @@
 package model
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/petal-ml/petal/internal/model/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 )
@@ -49,17 +46,34 @@ type Info struct {
 // A Model is compiled and ready to answer. It never changes, and all its methods
 // are safe for concurrent use.
 type Model struct {
-	info      Info
+	info    Info
+	session *eval.Session
+	columns []eval.Feature
+	// predictor is nil where the outputs are not those of a classifier or a
+	// regressor; refusal says why.
 	predictor *eval.Predictor
+	refusal   error
+	named     bool      // see IsNamed
 	typed     bool      // see IsTyped
 	rows      sync.Pool // *[]float32, one value a feature
 	rowCost   time.Duration
-	explainer func() (*explanation.Explainer, error) // made when first asked for
+	parts     func() (*eval.Parts, error) // made when first asked for
 }
 
 // Info returns the facts about the model. The slices and maps in it are shared:
 // they must not be changed.
 func (m *Model) Info() *Info { return &m.info }
+
+// IsNamed says whether the names of the features mean something; else rows are
+// read by position.
+func (m *Model) IsNamed() bool { return m.named }
+
+// Session returns the compiled graph.
+func (m *Model) Session() *eval.Session { return m.session }
+
+// Predictor sees the graph as a classifier or a regressor; the error says why it
+// is none, which only [OpenOffline] lets pass.
+func (m *Model) Predictor() (*eval.Predictor, error) { return m.predictor, m.refusal }
 
 // Labels returns the classes, in the order of the scores. A regressor has none.
 func (m *Model) Labels() onnx.Labels { return m.predictor.Labels() }
@@ -104,35 +118,12 @@ func firstNotFinite(scores []float32, width int) (int, error) {
 	return 0, nil
 }
 
-// ErrNoExplanation means that the model is of no kind that can be taken apart.
-var ErrNoExplanation = errors.New("this model cannot be explained: it is neither linear nor made of trees, or has other steps between")
-
-// An Explanation says what each feature adds to the score of a class; see
-// package explanation.
-type Explanation struct {
-	Method        string
-	Baseline      float64
-	Contributions []float64 // in the order of the features
-}
-
-// Explain takes the score of a class apart for a row that was predicted. A
-// regressor has the class 0. The error is [ErrNoExplanation].
-func (m *Model) Explain(row []float32, class int) (Explanation, error) {
-	e, err := m.explainer()
-	if err != nil {
-		return Explanation{}, ErrNoExplanation
-	}
-	x := Explanation{Method: e.Method(), Contributions: make([]float64, len(row))}
-	x.Baseline = e.Explain(row, class, x.Contributions)
-	return x, nil
-}
-
 // RowCost is about what the evaluation of one row costs a processor, as measured
 // when the model was loaded. Rows of a large batch cost less.
 func (m *Model) RowCost() time.Duration { return m.rowCost }
 
 // Outputs returns the graph's outputs: a label and scores, or a value.
-func (m *Model) Outputs() []onnx.ValueInfo { return m.predictor.Session().Outputs() }
+func (m *Model) Outputs() []onnx.ValueInfo { return m.session.Outputs() }
 
 // Check says whether [Model.Predict] would accept the row; the error is an
 // [*InputError].
@@ -266,27 +257,4 @@ func (e *InputError) Problem() string {
 		return "the number is out of range; a 32-bit float must hold it (at most " +
 			strconv.FormatFloat(math.MaxFloat32, 'g', 8, 64) + " in size)"
 	}
-}
-
-// parseExample reads MLflow's input_example.json in pandas' "split" form. The
-// example is a courtesy: whatever does not fit the features yields none.
-func (m *Model) parseExample(data []byte) [][]Cell {
-	var table struct {
-		Columns []string `json:"columns"`
-		Data    [][]Cell `json:"data"`
-	}
-	if json.Unmarshal(data, &table) != nil {
-		return nil
-	}
-	sameName := func(f Feature, column string) bool { return f.Name == column }
-	if len(table.Columns) > 0 && !slices.EqualFunc(m.info.Features, table.Columns, sameName) {
-		return nil
-	}
-	for _, row := range table.Data {
-		var in *InputError
-		if err := m.CheckCells(row); errors.As(err, &in) && in.Fault != MissingValue {
-			return nil
-		}
-	}
-	return table.Data
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/model/explanation"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 )
@@ -35,53 +34,88 @@ type Expect struct {
 const warmRuns = 8
 
 // Open compares the ONNX file with what is expected of it, compiles it and runs it
-// a few times. The error names what is wrong with the model.
+// a few times. The error names what is wrong with the model, or why it cannot be
+// served.
 func Open(f Files, expect Expect) (_ *Model, err error) {
-	// A model may come from anywhere. One that finds a fault in the evaluator
-	// must not end the process that serves another, nor be what ends it at
-	// every start.
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("the model makes the evaluator fail: %v", fault)
+	defer recovered(&err)
+	m, err := open(f, expect)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.refusal != nil:
+		return nil, m.refusal
+	case m.Labels().Len() == 0 && m.NumScores() != 1:
+		return nil, fmt.Errorf("the model predicts %d values a row; regressors of one are served", m.NumScores())
+	}
+	for i, f := range m.info.Features {
+		if f.Name == "" || slices.ContainsFunc(m.info.Features[:i], func(other Feature) bool { return other.Name == f.Name }) {
+			return nil, fmt.Errorf("the signature's input %d has no name of its own", i)
 		}
-	}()
+	}
+	// The example is a courtesy: where it does not fit there is none.
+	if m.info.Example, err = m.ReadExample(f.Example); err != nil || !m.takes(m.info.Example) {
+		m.info.Example = nil
+	}
+	return m, m.warm()
+}
+
+// OpenOffline is [Open] for whoever reads the graph's own outputs: it lets models
+// pass that cannot be served, and runs none. Files.MLmodel may be nil.
+func OpenOffline(f Files) (_ *Model, err error) {
+	defer recovered(&err)
+	return open(f, Expect{})
+}
+
+// recovered makes an error of a panic. A model may come from anywhere. One that
+// finds a fault in the evaluator must not end the process that serves another, nor
+// be what ends it at every start.
+func recovered(err *error) {
+	if fault := recover(); fault != nil {
+		*err = fmt.Errorf("the model makes the evaluator fail: %v", fault)
+	}
+}
+
+func open(f Files, expect Expect) (*Model, error) {
 	digest := sha256.Sum256(f.ONNX)
 	sum := hex.EncodeToString(digest[:])
 	if err := expect.check(sum, len(f.ONNX)); err != nil {
 		return nil, err
 	}
-	file, err := mlmodel.Parse(f.MLmodel)
-	if err != nil {
-		return nil, err
+	file := &mlmodel.Model{}
+	if f.MLmodel != nil {
+		var err error
+		if file, err = mlmodel.Parse(f.MLmodel); err != nil {
+			return nil, err
+		}
 	}
 	graph, err := onnx.Load(bytes.NewReader(f.ONNX), onnx.Limits{})
 	if err != nil {
 		return nil, err
 	}
-	graph.OrderInputs(file.Signature.ColumnNames()) // rows have the signature's order
-	session, err := eval.NewSession(graph)
-	if err != nil {
-		return nil, err
-	}
-	predictor, err := eval.NewPredictor(session)
-	if err != nil {
-		return nil, err
-	}
-	if predictor.IsRegressor() && predictor.NumScores() != 1 {
-		return nil, fmt.Errorf("the model predicts %d values a row; regressors of one are served", predictor.NumScores())
-	}
-	m := &Model{predictor: predictor, info: info(file)}
-	m.explainer = sync.OnceValues(func() (*explanation.Explainer, error) { return explanation.New(graph) })
+	signed := file.Signature.ColumnNames()
+	graph.OrderInputs(signed) // rows have the signature's order
+	m := &Model{info: info(file)}
 	m.info.SHA256 = sum
-	if m.info.Features, err = features(file, graph, predictor.Features()); err != nil {
+	if m.session, err = eval.NewSession(graph); err != nil {
 		return nil, err
 	}
-	m.typed = slices.ContainsFunc(predictor.Features(), func(f eval.Feature) bool { return f.Type != onnx.Float })
-	m.info.Example = m.parseExample(f.Example)
-	if err := m.warm(); err != nil {
+	if m.columns, err = m.session.Features(); err != nil {
 		return nil, err
 	}
-	return m, nil
+	m.predictor, m.refusal = eval.NewPredictor(m.session)
+	m.parts = sync.OnceValues(m.session.Parts)
+	m.info.Features, err = features(file, graph, m.columns)
+	m.named = len(signed) > 0 || len(m.session.Inputs()) == len(m.columns) && len(m.columns) > 1
+	m.typed = slices.ContainsFunc(m.columns, func(f eval.Feature) bool { return f.Type != onnx.Float })
+	return m, err
+}
+
+// takes says whether the model takes the rows, missing values aside.
+func (m *Model) takes(rows [][]Cell) bool {
+	return !slices.ContainsFunc(rows, func(row []Cell) bool {
+		var in *InputError
+		return errors.As(m.CheckCells(row), &in) && in.Fault != MissingValue
+	})
 }
 
 // check compares the file with what is expected of it.
@@ -121,7 +155,6 @@ func features(file *mlmodel.Model, graph *onnx.Model, columns []eval.Feature) ([
 		return n.Domain == onnx.DomainML && n.Operator == "Imputer"
 	})
 	fs := make([]Feature, len(columns))
-	seen := make(map[string]bool, len(columns))
 	for i, c := range columns {
 		f := Feature{Name: c.Name, Type: typeNames[c.Type], Kind: columnKind(c.Type)}
 		if len(signed) > 0 {
@@ -130,10 +163,6 @@ func features(file *mlmodel.Model, graph *onnx.Model, columns []eval.Feature) ([
 				f.Type = t
 			}
 		}
-		if f.Name == "" || seen[f.Name] {
-			return nil, fmt.Errorf("the signature's input %d has no name of its own", i)
-		}
-		seen[f.Name] = true
 		// Only floats can say that they are missing.
 		f.MayBeMissing = f.Kind == Number && (imputes || file.Petal != nil && slices.Contains(file.Petal.MissingColumns, f.Name))
 		fs[i] = f

@@ -7,6 +7,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
@@ -100,8 +101,8 @@ type Input struct {
 // Inputs returns the graph's inputs, in the order of the features.
 func (m *Model) Inputs() []Input {
 	var inputs []Input
-	columns := m.predictor.Features()
-	for _, in := range m.predictor.Session().Inputs() {
+	columns := m.columns
+	for _, in := range m.session.Inputs() {
 		input := Input{Name: in.Name, Element: in.Type.Element, Flat: in.Type.HasShape && len(in.Type.Shape) == 1}
 		if n := len(inputs); n > 0 {
 			input.First = inputs[n-1].First + inputs[n-1].Width
@@ -129,28 +130,42 @@ func (m *Model) IsTyped() bool { return m.typed }
 
 // NewTable makes room for rows.
 func (m *Model) NewTable(n int) (*Table, error) {
-	batch, err := m.predictor.Session().NewBatch(n)
+	batch, err := m.session.NewBatch(n)
 	if err != nil {
 		return nil, fmt.Errorf("predict: %w", err)
 	}
 	return &Table{m, batch, n}, nil
 }
 
-// Set writes a cell that [Model.CheckCell] accepts.
+// Set writes a cell. Beyond what [Model.CheckCell] accepts it takes true and false
+// for numbers, and any number that may be infinite or missing. The error is an
+// [*InputError].
 func (t *Table) Set(row, column int, c Cell) error {
 	f := &t.model.info.Features[column]
-	switch f.Kind {
-	case Text:
+	n, isWhole := c.Whole()
+	fault := WrongKind
+	switch {
+	case c.IsMissing() && f.Kind != Number:
+		fault = MissingValue
+	case (c.Kind == Text) != (f.Kind == Text):
+	case f.Kind == Text:
 		t.batch.SetText(row, column, c.Text)
-	case Number:
+		return nil
+	case f.Kind == Number:
 		t.batch.SetNumber(row, column, c.Number)
+		return nil
+	case !isWhole:
+	case t.batch.SetInteger(row, column, n):
+		return nil
 	default:
-		if n, _ := c.Whole(); !t.batch.SetInteger(row, column, n) {
-			return &InputError{Column: column, Name: f.Name, Fault: OutOfRange, Kind: f.Kind}
-		}
+		fault = OutOfRange
 	}
-	return nil
+	return &InputError{Column: column, Name: f.Name, Fault: fault, Kind: f.Kind, Given: c.Kind}
 }
+
+// Inputs returns the first n rows as the graph takes them. They share the table's
+// memory.
+func (t *Table) Inputs(n int) map[string]kernel.Value { return t.batch.Inputs(n) }
 
 // PredictTable is [Model.PredictRows] for a table. Rows that the graph itself
 // refuses, such as those with a category it does not know, are an [*InputError].

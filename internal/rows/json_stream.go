@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -18,6 +19,10 @@ var (
 // other. A number beyond float64 is infinite.
 type JSONStream struct {
 	JSONReader
+	// Names are those of the values of rows that are arrays; nil: the columns.
+	Names   []string
+	columns []string
+	seen    []bool
 	r       *bufio.Reader
 	offset  int64 // bytes that were read
 	text    []byte
@@ -33,15 +38,15 @@ func NewJSONStream(r io.Reader, columns []string) *JSONStream {
 	for i, name := range columns {
 		index[name] = i
 	}
-	s := &JSONStream{r: bufio.NewReaderSize(r, readBuffer)}
+	s := &JSONStream{columns: columns, seen: make([]bool, len(columns)), r: bufio.NewReaderSize(r, readBuffer)}
 	s.Decoder, s.SkipUnknown = &Decoder{infinite: true}, true
 	s.Column = func(name string) (int, bool) { i, known := index[name]; return i, known }
 	return s
 }
 
-// Next reads a row into [JSONReader.Row]; io.EOF comes after the last one,
+// Next fills row, a cell a column; io.EOF comes after the last one,
 // io.ErrUnexpectedEOF where the text ends before.
-func (s *JSONStream) Next() error {
+func (s *JSONStream) Next(row []Cell) error {
 	if err := s.cut(); err != nil {
 		return err
 	}
@@ -53,7 +58,34 @@ func (s *JSONStream) Next() error {
 		}
 		i += size
 	}
-	return s.Read(func() string { return "" }, nil)
+	if err := s.Read(func() string { return "" }, s.Names); err != nil {
+		return err
+	}
+	return s.order(row)
+}
+
+// order puts the row that was read in the order of the columns. Each must be there.
+func (s *JSONStream) order(row []Cell) error {
+	given := &s.Row
+	if given.Names == nil {
+		if len(given.Values) != len(row) {
+			return Invalid(WrongWidth, "", fmt.Sprintf("%d values given, %d wanted", len(given.Values), len(row)))
+		}
+		for i := range row {
+			row[i] = given.Cell(i)
+		}
+		return nil
+	}
+	clear(s.seen)
+	for k, name := range given.Names {
+		if i, known := s.Column(name); known {
+			row[i], s.seen[i] = given.Cell(k), true
+		}
+	}
+	if i := slices.Index(s.seen, false); i >= 0 {
+		return Invalid(MissingKey, "", fmt.Sprintf("column %.40q is missing; write null where its value is", s.columns[i]))
+	}
+	return nil
 }
 
 // More says whether something was read that no row was made of yet: the next row

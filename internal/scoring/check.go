@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 )
@@ -22,7 +24,7 @@ type Report struct {
 	Missing []string
 
 	Inputs, Outputs []onnx.ValueInfo
-	Features        []eval.Feature
+	Features        []model.Feature
 	// Refusal says why the outputs cannot be served, where they cannot.
 	Refusal error
 	Classes onnx.Labels // none for a regressor
@@ -48,7 +50,7 @@ const measureFor = 100 * time.Millisecond
 
 // Check looks at a model without serving it. The error means that the file is no
 // model; what is in the way of serving it stands in the report.
-func Check(f Files) (Report, error) {
+func Check(f model.Files) (Report, error) {
 	graph, err := onnx.Load(bytes.NewReader(f.ONNX), onnx.Limits{})
 	if err != nil {
 		return Report{}, err
@@ -63,41 +65,48 @@ func Check(f Files) (Report, error) {
 	if len(r.Missing) > 0 {
 		return r, nil
 	}
-	m, err := compile(graph, f)
+	m, err := model.OpenOffline(f)
 	if err != nil {
 		r.Refusal = err
 		return r, nil //nolint:nilerr // it is what the report is about
 	}
-	r.Inputs, r.Outputs, r.Features, r.Refusal = m.session.Inputs(), m.session.Outputs(), m.features, m.refusal
+	c := checker{model: m}
+	c.predictor, r.Refusal = m.Predictor()
+	r.Inputs, r.Outputs, r.Features = m.Session().Inputs(), m.Outputs(), m.Info().Features
 	if r.Refusal != nil {
 		return r, nil //nolint:nilerr // it is what the report is about
 	}
-	r.Classes = m.predictor.Labels()
-	r.Fast, r.Why = m.predictor.FastPath()
-	rows := m.madeUpRows()
+	r.Classes = m.Labels()
+	r.Fast, r.Why = c.predictor.FastPath()
+	rows := c.madeUpRows()
 	if f.Example != nil {
 		var example []float32
-		if example, r.Example = m.checkExample(f.Example); r.Example.Err == nil && example != nil {
+		if example, r.Example = c.checkExample(f.Example); r.Example.Err == nil && example != nil {
 			rows = example
 		}
 	}
 	if rows != nil {
-		r.PerRow, r.PerBatch, err = m.measure(rows)
+		r.PerRow, r.PerBatch, err = c.measure(rows)
 	}
 	return r, err
 }
 
+// A checker tries a model.
+type checker struct {
+	model     *model.Model
+	predictor *eval.Predictor
+}
+
 // madeUpRows are BatchRows rows of numbers that vary; nil where text is wanted.
-func (m *Model) madeUpRows() []float32 {
-	for _, f := range m.features {
-		if f.Type == onnx.String {
-			return nil
-		}
+func (c *checker) madeUpRows() []float32 {
+	features := c.model.Info().Features
+	if slices.ContainsFunc(features, func(f model.Feature) bool { return f.Kind == model.Text }) {
+		return nil
 	}
-	rows := make([]float32, BatchRows*len(m.features))
+	rows := make([]float32, BatchRows*len(features))
 	for i := range rows {
 		rows[i] = float32(math.Round(3 * math.Sin(float64(i)*12.9898)))
-		if m.features[i%len(m.features)].Type == onnx.Bool {
+		if features[i%len(features)].Kind == model.Boolean {
 			rows[i] = float32(i % 2)
 		}
 	}
@@ -106,42 +115,46 @@ func (m *Model) madeUpRows() []float32 {
 
 // checkExample scores the example twice: as the API does, and node by node.
 // The rows are returned where all their cells are numbers.
-func (m *Model) checkExample(data []byte) ([]float32, Example) {
-	rows, err := m.exampleRows(data)
+func (c *checker) checkExample(data []byte) ([]float32, Example) {
+	rows, err := c.model.ReadExample(data)
 	if err != nil {
 		return nil, Example{Err: fmt.Errorf("input example: %w", err)}
 	}
-	b, err := m.newBatch(len(rows))
+	table, err := c.model.NewTable(len(rows))
 	if err != nil {
 		return nil, Example{Err: err}
 	}
+	e := Example{Rows: len(rows)}
 	for i, row := range rows {
-		if err := b.add(row); err != nil {
-			return nil, Example{Rows: len(rows), Err: fmt.Errorf("input example, row %d: %w", i+1, err)}
+		for k, cell := range row {
+			if err := table.Set(i, k, cell); err != nil {
+				e.Err = fmt.Errorf("input example, row %d: %w", i+1, err)
+				return nil, e
+			}
 		}
 	}
-	e := Example{Rows: len(rows)}
 	if e.Rows == 0 {
 		return nil, e
 	}
-	plain, err := m.predictor.Predict(b.values())
+	inputs := table.Inputs(e.Rows)
+	plain, err := c.predictor.Predict(inputs)
 	if err != nil {
-		return nil, Example{Rows: e.Rows, Err: fmt.Errorf("input example: %w", err)}
-	}
-	if !m.fast {
+		e.Err = fmt.Errorf("input example: %w", err)
 		return nil, e
 	}
-	floats := b.floats()
-	e.Err = m.agree(floats, plain)
-	return floats, e
+	if fast, _ := c.predictor.FastPath(); !fast {
+		return nil, e
+	}
+	e.Err = c.agree(floats(inputs), plain)
+	return floats(inputs), e
 }
 
 // agree holds the fast path against the plain evaluation of the same rows.
-func (m *Model) agree(rows []float32, plain eval.Predictions) error {
-	width, n := m.predictor.NumScores(), len(rows)/len(m.features)
+func (c *checker) agree(rows []float32, plain eval.Predictions) error {
+	width, n := c.predictor.NumScores(), len(rows)/len(c.model.Info().Features)
 	scores := make([]float32, width)
 	for i := range n {
-		class, err := m.predictor.PredictRow(rows[i*len(m.features):(i+1)*len(m.features)], scores)
+		class, err := c.predictor.PredictRow(rows[i*len(c.model.Info().Features):(i+1)*len(c.model.Info().Features)], scores)
 		if err != nil {
 			return fmt.Errorf("input example, row %d: %w", i+1, err)
 		}
@@ -159,24 +172,24 @@ func (m *Model) agree(rows []float32, plain eval.Predictions) error {
 }
 
 // measure times single rows and a batch. The rows are gone through in turn.
-func (m *Model) measure(rows []float32) (perRow, perBatch time.Duration, err error) {
-	width := len(m.features)
+func (c *checker) measure(rows []float32) (perRow, perBatch time.Duration, err error) {
+	width := len(c.model.Info().Features)
 	n := len(rows) / width
 	batch := make([]float32, 0, BatchRows*width)
 	for i := range BatchRows {
 		batch = append(batch, rows[i%n*width:][:width]...)
 	}
-	classes, scores := make([]int, BatchRows), make([]float32, BatchRows*m.predictor.NumScores())
-	single := scores[:m.predictor.NumScores()]
+	classes, scores := make([]int, BatchRows), make([]float32, BatchRows*c.predictor.NumScores())
+	single := scores[:c.predictor.NumScores()]
 	perRow, err = timeOf(func(i int) error {
 		at := i % BatchRows * width
-		_, err := m.predictor.PredictRow(batch[at:at+width], single)
+		_, err := c.predictor.PredictRow(batch[at:at+width], single)
 		return err
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure: %w", err)
 	}
-	perBatch, err = timeOf(func(int) error { return m.predictor.PredictRows(batch, classes, scores) })
+	perBatch, err = timeOf(func(int) error { return c.predictor.PredictRows(batch, classes, scores) })
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure: %w", err)
 	}

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
 // batchRows bounds how many rows are scored at once.
 const batchRows = 1024
 
-// Options say how [Model.Score] reads and writes.
+// Options say how [Score] reads and writes.
 type Options struct {
 	Format Format
 	// Raw writes the graph's own outputs in place of label and probabilities.
@@ -24,49 +27,52 @@ type Options struct {
 // are scored as soon as no further one is at hand, so that it may serve a pipe.
 // It returns how many rows were written; all rows before one that is at fault
 // are.
-func (m *Model) Score(ctx context.Context, r io.Reader, w io.Writer, o Options) (int, error) {
-	if m.refusal != nil && !o.Raw {
-		return 0, fmt.Errorf("%w; --raw writes its outputs as they are", m.refusal)
+func Score(ctx context.Context, m *model.Model, r io.Reader, w io.Writer, o Options) (int, error) {
+	predictor, refusal := m.Predictor()
+	if refusal != nil && !o.Raw {
+		return 0, fmt.Errorf("%w; --raw writes its outputs as they are", refusal)
 	}
 	reader, err := newRowReader(r, o.Format, m)
 	if err != nil {
 		return 0, err
 	}
-	b, err := m.newBatch(batchRows)
+	table, err := m.NewTable(batchRows)
 	if err != nil {
 		return 0, err
 	}
-	s := &scorer{model: m, raw: o.Raw, batch: b, out: w}
+	s := &scorer{model: m, predictor: predictor, raw: o.Raw, table: table, out: w}
 	return s.run(ctx, reader)
 }
 
-// A scorer is one call of [Model.Score].
+// A scorer is one call of [Score].
 type scorer struct {
-	model  *Model
-	raw    bool
-	batch  *batch
-	out    io.Writer
-	done   int // rows written
-	buffer []byte
+	model     *model.Model
+	predictor *eval.Predictor
+	raw       bool
+	table     *model.Table
+	rows      int // in the table
+	out       io.Writer
+	done      int // rows written
+	buffer    []byte
 	// Of the fast path.
 	classes []int
 	scores  []float32
 }
 
 func (s *scorer) run(ctx context.Context, reader rowReader) (int, error) {
-	row := make([]rows.Cell, len(s.model.features))
+	row := make([]rows.Cell, len(s.model.Info().Features))
 	for {
 		if err := ctx.Err(); err != nil {
 			return s.done, fmt.Errorf("stopped after %d rows: %w", s.done, err)
 		}
 		err := reader.Next(row)
 		if err == nil {
-			err = s.batch.add(row)
+			err = s.add(row)
 		}
-		if err == nil && s.batch.rows < batchRows && reader.More() {
+		if err == nil && s.rows < batchRows && reader.More() {
 			continue
 		}
-		at := s.done + s.batch.rows + 1
+		at := s.done + s.rows + 1
 		if failure := s.flush(); failure != nil {
 			return s.done, failure
 		}
@@ -81,9 +87,20 @@ func (s *scorer) run(ctx context.Context, reader rowReader) (int, error) {
 	}
 }
 
-// flush scores the batch and writes it.
+// add appends a row to the table; with an error, nothing.
+func (s *scorer) add(row []rows.Cell) error {
+	for i, c := range row {
+		if err := s.table.Set(s.rows, i, c); err != nil {
+			return err
+		}
+	}
+	s.rows++
+	return nil
+}
+
+// flush scores the rows of the table and writes them.
 func (s *scorer) flush() error {
-	n := s.batch.rows
+	n := s.rows
 	if n == 0 {
 		return nil
 	}
@@ -91,7 +108,7 @@ func (s *scorer) flush() error {
 	if err := s.score(n); err != nil {
 		return fmt.Errorf("rows %d to %d: %w", s.done+1, s.done+n, err)
 	}
-	s.batch.rows = 0
+	s.rows = 0
 	if _, err := s.out.Write(s.buffer); err != nil {
 		return fmt.Errorf("write predictions: %w", err)
 	}
@@ -100,19 +117,20 @@ func (s *scorer) flush() error {
 }
 
 func (s *scorer) score(n int) error {
-	p := s.model.predictor
-	switch {
-	case s.raw:
-		outputs, err := s.model.session.Run(s.batch.values())
+	p, inputs := s.predictor, s.table.Inputs(n)
+	if s.raw {
+		session := s.model.Session()
+		outputs, err := session.Run(inputs)
 		if err != nil {
 			return err
 		}
-		s.buffer, err = appendRaw(s.buffer, s.model.session.Outputs(), outputs, n)
+		s.buffer, err = appendRaw(s.buffer, session.Outputs(), outputs, n)
 		return err
-	case s.model.fast:
+	}
+	if fast, _ := p.FastPath(); fast {
 		s.classes = resize(s.classes, n)
 		s.scores = resize(s.scores, n*p.NumScores())
-		if err := p.PredictRows(s.batch.floats(), s.classes, s.scores); err != nil {
+		if err := p.PredictRows(floats(inputs), s.classes, s.scores); err != nil {
 			return err
 		}
 		classes := s.classes
@@ -121,28 +139,38 @@ func (s *scorer) score(n int) error {
 		}
 		s.buffer = appendPredictions(s.buffer, p, classes, s.scores)
 		return nil
-	default:
-		out, err := p.Predict(s.batch.values())
-		if err != nil {
-			return err
-		}
-		if s.model.single() {
-			s.scores = s.scores[:0]
-			for _, v := range out.Scores {
-				s.scores = append(s.scores, float32(v))
-			}
-			s.buffer = appendPredictions(s.buffer, p, out.Classes, s.scores)
-			return nil
-		}
+	}
+	out, err := p.Predict(inputs)
+	if err != nil {
+		return err
+	}
+	if !single(s.model) {
 		s.buffer = appendPredictions(s.buffer, p, out.Classes, out.Scores)
 		return nil
 	}
+	s.scores = s.scores[:0]
+	for _, v := range out.Scores {
+		s.scores = append(s.scores, float32(v))
+	}
+	s.buffer = appendPredictions(s.buffer, p, out.Classes, s.scores)
+	return nil
+}
+
+// floats are the rows of a graph whose only input is a matrix of floats.
+func floats(inputs map[string]kernel.Value) []float32 {
+	for _, v := range inputs {
+		if t, ok := v.(*onnx.Tensor); ok {
+			data, _ := onnx.Elements[float32](t)
+			return data
+		}
+	}
+	return nil
 }
 
 // single says whether scores are 32-bit numbers: they are then written in as
 // few digits as tell them apart.
-func (m *Model) single() bool {
-	outputs := m.session.Outputs()
+func single(m *model.Model) bool {
+	outputs := m.Outputs()
 	t := outputs[min(1, len(outputs)-1)].Type
 	return t.Kind != onnx.KindTensor || t.Element == onnx.Float
 }

@@ -10,14 +10,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/scoring"
 )
 
-// model makes a model of nodes, as another producer would.
-func model(t *testing.T, inputs, outputs []onnx.ValueInfo, nodes ...onnx.Node) *scoring.Model {
+// compile makes a model of nodes, as another producer would.
+func compile(t *testing.T, inputs, outputs []onnx.ValueInfo, nodes ...onnx.Node) *model.Model {
 	t.Helper()
-	m, err := scoring.Load(scoring.Files{ONNX: file(inputs, outputs, nodes...)})
+	m, err := model.OpenOffline(model.Files{ONNX: file(inputs, outputs, nodes...)})
 	require.NoError(t, err)
 	return m
 }
@@ -38,18 +39,18 @@ func floats(name string, n int) onnx.ValueInfo {
 }
 
 // sum is a regressor: 1·a + 10·b.
-func sum(t *testing.T) *scoring.Model {
+func sum(t *testing.T) *model.Model {
 	t.Helper()
-	return model(t, []onnx.ValueInfo{floats("x", 2)}, []onnx.ValueInfo{floats("y", 1)}, onnx.Node{
+	return compile(t, []onnx.ValueInfo{floats("x", 2)}, []onnx.ValueInfo{floats("y", 1)}, onnx.Node{
 		Domain: onnx.DomainML, Operator: "LinearRegressor", Inputs: []string{"x"}, Outputs: []string{"y"},
 		Attributes: []onnx.Attribute{onnx.FloatsAttribute("coefficients", 1, 10), onnx.IntAttribute("targets", 1)},
 	})
 }
 
 // signs is a classifier with decision scores (−x, x) and the given classes.
-func signs(t *testing.T, post string, attribute onnx.Attribute, label onnx.ElementType) *scoring.Model {
+func signs(t *testing.T, post string, attribute onnx.Attribute, label onnx.ElementType) *model.Model {
 	t.Helper()
-	return model(t, []onnx.ValueInfo{floats("x", 1)},
+	return compile(t, []onnx.ValueInfo{floats("x", 1)},
 		[]onnx.ValueInfo{value("label", onnx.TensorType(label, onnx.Symbolic("N"))), floats("scores", 2)},
 		onnx.Node{
 			Domain: onnx.DomainML, Operator: "LinearClassifier", Inputs: []string{"x"}, Outputs: []string{"label", "scores"},
@@ -61,7 +62,7 @@ func signs(t *testing.T, post string, attribute onnx.Attribute, label onnx.Eleme
 }
 
 // mixed has a number, a text and a whole number; raw, it says what it was given.
-func mixed(t *testing.T) *scoring.Model {
+func mixed(t *testing.T) *model.Model {
 	t.Helper()
 	column := func(name string, e onnx.ElementType) onnx.ValueInfo {
 		return value(name, onnx.TensorType(e, onnx.Symbolic("N"), onnx.Fixed(1)))
@@ -69,15 +70,15 @@ func mixed(t *testing.T) *scoring.Model {
 	same := func(from, to string) onnx.Node {
 		return onnx.Node{Operator: "Identity", Inputs: []string{from}, Outputs: []string{to}}
 	}
-	return model(t,
+	return compile(t,
 		[]onnx.ValueInfo{column("age", onnx.Float), column("city", onnx.String), column("n", onnx.Int64)},
 		[]onnx.ValueInfo{column("age_out", onnx.Float), column("city_out", onnx.String), column("n_out", onnx.Int64)},
 		same("age", "age_out"), same("city", "city_out"), same("n", "n_out"))
 }
 
-func score(t *testing.T, m *scoring.Model, in string, o scoring.Options) (string, error) {
+func score(t *testing.T, m *model.Model, in string, o scoring.Options) (string, error) {
 	var out bytes.Buffer
-	_, err := m.Score(t.Context(), strings.NewReader(in), &out, o)
+	_, err := scoring.Score(t.Context(), m, strings.NewReader(in), &out, o)
 	return out.String(), err
 }
 
@@ -85,7 +86,7 @@ func TestScore(t *testing.T) {
 	ints, texts := onnx.IntsAttribute("classlabels_ints", 3, 7), onnx.StringsAttribute("classlabels_strings", "né", "<oui>")
 	raw, csv := scoring.Options{Raw: true}, scoring.Options{Format: scoring.CSV}
 	for name, c := range map[string]struct {
-		model   *scoring.Model
+		model   *model.Model
 		in      string
 		options scoring.Options
 		out     string
@@ -126,17 +127,17 @@ func TestScore(t *testing.T) {
 func TestScoreFaults(t *testing.T) {
 	csv, raw := scoring.Options{Format: scoring.CSV}, scoring.Options{Raw: true}
 	for name, c := range map[string]struct {
-		model   *scoring.Model
+		model   *model.Model
 		in      string
 		options scoring.Options
 		fault   string
 		written int
 	}{
-		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, "row 2: the model takes 2 values a row, not 1", 1},
-		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, "row 1: the model takes 2 values a row, not 3", 0},
-		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, `row 1: feature "f1" is missing`, 0},
+		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, "row 2: 1 values given, 2 wanted", 1},
+		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, "row 1: 3 values given, 2 wanted", 0},
+		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, `row 1: column "f1" is missing`, 0},
 		"a name twice":       {sum(t), `{"f0":1,"f0":1}`, scoring.Options{}, `row 1: a key comes twice`, 0},
-		"text":               {sum(t), `[1,"2"]`, scoring.Options{}, `row 1: feature "f1": the value is of another kind: a number is wanted`, 0},
+		"text":               {sum(t), `[1,"2"]`, scoring.Options{}, `row 1: feature "f1": a number is expected, not a string`, 0},
 		"nested":             {sum(t), `[1,[2]]`, scoring.Options{}, "row 1: [1]: a number is expected, not an array", 0},
 		"no row":             {sum(t), "[[1,2],3]", scoring.Options{}, "row 2: a row is an array or an object", 1},
 		"cut off in a row":   {sum(t), "[1,2]\n[1", scoring.Options{}, "row 2: the input ends in the middle of it", 1},
@@ -147,9 +148,9 @@ func TestScoreFaults(t *testing.T) {
 		"a comma is missing": {sum(t), "[[1,2][1,2]]", scoring.Options{}, "row 2: malformed JSON at byte 7", 1},
 		"malformed":          {sum(t), "[1,2}", scoring.Options{}, "row 1: malformed JSON at byte", 0},
 		"not UTF-8":          {mixed(t), "[1,\"a\xff\",2]", raw, "byte 6: the text is not UTF-8", 0},
-		"fraction":           {mixed(t), `[1,"a",2.5]`, raw, `feature "n": the value is of another kind: a whole number`, 0},
-		"missing whole":      {mixed(t), `[1,"a",null]`, raw, `feature "n": the value is missing`, 0},
-		"number for text":    {mixed(t), `[1,2,3]`, raw, `feature "city": the value is of another kind: text is wanted`, 0},
+		"fraction":           {mixed(t), `[1,"a",2.5]`, raw, `feature "n": a whole number is expected, not a fraction`, 0},
+		"missing whole":      {mixed(t), `[1,"a",null]`, raw, `feature "n": a whole number is expected, not null`, 0},
+		"number for text":    {mixed(t), `[1,2,3]`, raw, `feature "city": text is expected, not a number`, 0},
 		"not for serving":    {mixed(t), `[1,"a",3]`, scoring.Options{}, "--raw writes its outputs as they are", 0},
 		"CSV without header": {sum(t), "1,2\n3,4\n", csv, "line 1: a header with the names", 0},
 		"CSV lacks a column": {sum(t), "f0,x,y\n1,2,3\n", csv, `the header does not name the column: "f1"`, 0},
@@ -195,7 +196,7 @@ func TestScoreAnswersAtOnce(t *testing.T) {
 	finished := make(chan error, 1)
 	m := sum(t)
 	go func() {
-		_, err := m.Score(t.Context(), rowsIn, answersOut, scoring.Options{})
+		_, err := scoring.Score(t.Context(), m, rowsIn, answersOut, scoring.Options{})
 		finished <- err
 	}()
 	for _, row := range []string{"[1,2]\n", "[1,2]\n"} {
@@ -221,7 +222,7 @@ func TestCheck(t *testing.T) {
 		Domain: onnx.DomainML, Operator: "LinearRegressor", Inputs: []string{"x"}, Outputs: []string{"y"},
 		Attributes: []onnx.Attribute{onnx.FloatsAttribute("coefficients", 1, 10), onnx.IntAttribute("targets", 1)},
 	}
-	r, err := scoring.Check(scoring.Files{ONNX: file(in, out, regressor), Example: []byte(`{"columns":["a","b"],"data":[[1,2],[3,null]]}`)})
+	r, err := scoring.Check(model.Files{ONNX: file(in, out, regressor), Example: []byte(`{"columns":["a","b"],"data":[[1,2],[3,null]]}`)})
 	require.NoError(t, err)
 	require.Empty(t, r.Missing)
 	require.NoError(t, r.Refusal)
@@ -231,16 +232,16 @@ func TestCheck(t *testing.T) {
 	require.Equal(t, 2, r.Example.Rows)
 	require.NoError(t, r.Example.Err)
 
-	r, err = scoring.Check(scoring.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
+	r, err = scoring.Check(model.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
 	require.NoError(t, err)
-	require.ErrorContains(t, r.Example.Err, "input example: row 1: the model takes 2 values a row, not 3")
+	require.ErrorContains(t, r.Example.Err, "input example: row 1: 3 values given, 2 wanted")
 
 	strange := onnx.Node{Operator: "LSTM", Inputs: []string{"x"}, Outputs: []string{"y"}}
-	r, err = scoring.Check(scoring.Files{ONNX: file(in, out, strange)})
+	r, err = scoring.Check(model.Files{ONNX: file(in, out, strange)})
 	require.NoError(t, err)
 	require.Len(t, r.Missing, 1)
 	require.Contains(t, r.Missing[0], "LSTM")
 
-	_, err = scoring.Check(scoring.Files{ONNX: []byte("no model")})
+	_, err = scoring.Check(model.Files{ONNX: []byte("no model")})
 	require.ErrorIs(t, err, onnx.ErrInvalid)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/mlmodel"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/scoring"
 	"github.com/petal-ml/petal/internal/settings"
@@ -44,7 +45,7 @@ func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
 	if err != nil {
 		return err
 	}
-	model, err := scoring.Load(files)
+	m, err := model.OpenOffline(files)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", c.Model, err)
 	}
@@ -59,7 +60,7 @@ func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
 		rows, done = withProgress(p, f)
 		defer done()
 	}
-	if _, err := model.Score(ctx, rows, p.Stdout, scoring.Options{Format: format, Raw: c.Raw}); err != nil {
+	if _, err := scoring.Score(ctx, m, rows, p.Stdout, scoring.Options{Format: format, Raw: c.Raw}); err != nil {
 		return fmt.Errorf("%s: %w", c.Input, err)
 	}
 	return nil
@@ -103,7 +104,7 @@ func withProgress(p *Process, f *os.File) (rows io.Reader, done func()) {
 }
 
 // modelFiles reads a model from where the argument says.
-func modelFiles(ctx context.Context, p *Process, argument string) (scoring.Files, error) {
+func modelFiles(ctx context.Context, p *Process, argument string) (model.Files, error) {
 	if reference, ok := strings.CutPrefix(argument, "models:/"); ok {
 		return registeredFiles(ctx, p, reference)
 	}
@@ -111,42 +112,42 @@ func modelFiles(ctx context.Context, p *Process, argument string) (scoring.Files
 }
 
 // registeredFiles downloads a model of the registry.
-func registeredFiles(ctx context.Context, p *Process, reference string) (scoring.Files, error) {
+func registeredFiles(ctx context.Context, p *Process, reference string) (model.Files, error) {
 	name, alias, ok := strings.Cut(reference, "@")
 	if !ok || name == "" || alias == "" {
-		return scoring.Files{}, fmt.Errorf("models:/%s: write it as models:/NAME@ALIAS", reference)
+		return model.Files{}, fmt.Errorf("models:/%s: write it as models:/NAME@ALIAS", reference)
 	}
 	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
 	if err != nil {
-		return scoring.Files{}, err
+		return model.Files{}, err
 	}
 	reader, err := process.OpenRegistry(cfg.Registry, p.Dir, process.Patience{RetryFor: registryRetry, Timeout: registryTimeout}, p.Logger(cfg.Log, true))
 	if err != nil {
-		return scoring.Files{}, fmt.Errorf("open registry: %w", err)
+		return model.Files{}, fmt.Errorf("open registry: %w", err)
 	}
 	version, err := reader.Resolve(ctx, name, alias)
 	if err != nil {
-		return scoring.Files{}, fmt.Errorf("find models:/%s: %w", reference, err)
+		return model.Files{}, fmt.Errorf("find models:/%s: %w", reference, err)
 	}
 	files, err := registry.Fetch(ctx, reader, version, 0)
 	if err != nil {
-		return scoring.Files{}, fmt.Errorf("fetch models:/%s: %w", reference, err)
+		return model.Files{}, fmt.Errorf("fetch models:/%s: %w", reference, err)
 	}
-	return scoring.Files{ONNX: files.ONNX, MLmodel: files.MLmodel, Example: files.Example}, nil
+	return model.Files(files), nil
 }
 
 // localFiles reads an ONNX file or a model directory. An ONNX file in a model
 // directory gets what stands there beside it.
-func localFiles(path string) (scoring.Files, error) {
+func localFiles(path string) (model.Files, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return scoring.Files{}, fmt.Errorf("open model: %w", err)
+		return model.Files{}, fmt.Errorf("open model: %w", err)
 	}
 	dir, file := path, ""
 	if !info.IsDir() {
 		dir, file = filepath.Split(path)
 	}
-	var f scoring.Files
+	var f model.Files
 	f.MLmodel, err = os.ReadFile(filepath.Join(dir, mlmodel.ModelFile))
 	switch {
 	case err == nil:

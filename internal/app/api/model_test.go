@@ -73,7 +73,7 @@ func TestModelFaults(t *testing.T) {
 		"no alias":        {[]string{"check", "models:/iris"}, "write it as models:/NAME@ALIAS"},
 		"no such rows":    {[]string{"predict", dir, "--input", "none.json"}, "open rows"},
 		"unknown format":  {[]string{"predict", dir, "--input", "rows"}, "add --format json or --format csv"},
-		"a row at fault":  {[]string{"predict", dir, "--input", "-"}, "-: row 2: the model takes 4 values a row, not 1"},
+		"a row at fault":  {[]string{"predict", dir, "--input", "-"}, "-: row 2: 1 values given, 4 wanted"},
 		"no model":        {[]string{"check", "broken.onnx"}, "check broken.onnx"},
 		"no model at all": {[]string{"predict", "broken.onnx", "--input", "-"}, "load broken.onnx"},
 		"an empty folder": {[]string{"check", t.TempDir()}, "MLmodel"},

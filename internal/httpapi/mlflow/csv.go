@@ -18,11 +18,7 @@ func decodeCSV(data []byte, into *predict.Batch) error {
 	if !utf8.Valid(data) {
 		return problem.Invalid(predict.Malformed, "body", "the body is not valid UTF-8")
 	}
-	features := into.Model.Info().Features
-	names, columns := make([]string, len(features)), make([]rows.Column, len(features))
-	for i, f := range features {
-		names[i], columns[i] = f.Name, rows.Column{Name: f.Name, Kind: f.Kind}
-	}
+	names, columns := into.Model.Info().Names(), into.Model.Info().Columns()
 	table, err := rows.NewCSV(bytes.NewReader(data), columns, rows.CSVOptions{MaxColumns: rows.MaxMembers})
 	if err != nil {
 		return csvFault(err)

@@ -1,4 +1,4 @@
-package explanation_test
+package model_test
 
 import (
 	"math"
@@ -14,9 +14,8 @@ import (
 	"github.com/petal-ml/petal/internal/learn/ensemble"
 	"github.com/petal-ml/petal/internal/learn/linear"
 	"github.com/petal-ml/petal/internal/learn/preprocessing"
-	"github.com/petal-ml/petal/internal/model/explanation"
+	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 func softmax(scores []float64) []float64 {
@@ -58,27 +57,21 @@ func TestAddsUp(t *testing.T) {
 		last       func([]float64) []float64
 		method     string
 	}{
-		{"linear", scaled, 3, softmax, explanation.MethodLinear},
-		{"linear, two classes", imputed, 2, logistic, explanation.MethodLinear},
-		{"forest", forest, 3, same, explanation.MethodTrees},
-		{"forest, two classes", ensemble.NewExtraTrees(), 2, halves, explanation.MethodTrees},
-		{"boosting", ensemble.NewHistGradientBoosting(), 3, softmax, explanation.MethodTrees},
-		{"boosting, two classes", ensemble.NewHistGradientBoosting(), 2, logistic, explanation.MethodTrees},
+		{"linear", scaled, 3, softmax, model.MethodLinear},
+		{"linear, two classes", imputed, 2, logistic, model.MethodLinear},
+		{"forest", forest, 3, same, model.MethodTrees},
+		{"forest, two classes", ensemble.NewExtraTrees(), 2, halves, model.MethodTrees},
+		{"boosting", ensemble.NewHistGradientBoosting(), 3, softmax, model.MethodTrees},
+		{"boosting, two classes", ensemble.NewHistGradientBoosting(), 2, logistic, model.MethodTrees},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			x, y := blobs(row.classes)
 			require.NoError(t, row.classifier.Fit(t.Context(), x, y, row.classes, learn.Options{Workers: 1}))
 			labels := onnx.Labels{Ints: []int64{0, 1, 2}[:row.classes]}
-			model, err := learn.ToONNX(row.classifier, 4, labels)
+			graph, err := learn.ToONNX(row.classifier, 4, labels)
 			require.NoError(t, err)
-			session, err := eval.NewSession(model)
-			require.NoError(t, err)
-			predictor, err := eval.NewPredictor(session)
-			require.NoError(t, err)
-			e, err := explanation.New(model)
-			require.NoError(t, err)
-			assert.Equal(t, row.method, e.Method())
+			m := openGraph(t, graph)
 			for i := range 40 {
 				features := make([]float32, 4)
 				for j := range features {
@@ -88,13 +81,15 @@ func TestAddsUp(t *testing.T) {
 					features[1] = float32(math.NaN())
 				}
 				want := make([]float32, row.classes)
-				_, err := predictor.PredictRow(features, want)
+				_, err := m.PredictRows(features, make([]int, 1), want)
 				require.NoError(t, err)
 				scores := make([]float64, row.classes)
 				for class := range scores {
-					contributions := make([]float64, 4)
-					scores[class] = e.Explain(features, class, contributions)
-					for _, c := range contributions {
+					e, err := m.Explain(features, class)
+					require.NoError(t, err)
+					assert.Equal(t, row.method, e.Method)
+					scores[class] = e.Baseline
+					for _, c := range e.Contributions {
 						scores[class] += c
 					}
 				}
@@ -112,29 +107,35 @@ func TestCreditsTheRightFeature(t *testing.T) {
 	x, y := blobs(2)
 	forest := ensemble.NewRandomForest()
 	require.NoError(t, forest.Fit(t.Context(), x, y, 2, learn.Options{Workers: 1}))
-	model, err := learn.ToONNX(forest, 4, onnx.Labels{Ints: []int64{0, 1}})
+	graph, err := learn.ToONNX(forest, 4, onnx.Labels{Ints: []int64{0, 1}})
 	require.NoError(t, err)
-	e, err := explanation.New(model)
-	require.NoError(t, err)
+	m := openGraph(t, graph)
 	sums := make([]float64, 4)
 	for i := range 40 {
-		contributions := make([]float64, 4)
-		e.Explain([]float32{float32(x.At(i, 0)), float32(x.At(i, 1)), float32(x.At(i, 2)), float32(x.At(i, 3))}, y[i], contributions)
-		for j, c := range contributions {
+		e, err := m.Explain([]float32{float32(x.At(i, 0)), float32(x.At(i, 1)), float32(x.At(i, 2)), float32(x.At(i, 3))}, y[i])
+		require.NoError(t, err)
+		for j, c := range e.Contributions {
 			sums[j] += c
 		}
 	}
 	assert.Greater(t, sums[0], 3*math.Abs(sums[3]), "%v", sums)
 }
 
-func TestUnsupported(t *testing.T) {
+func TestNoExplanation(t *testing.T) {
 	b, err := emit.NewBuilder(2, onnx.Labels{Ints: []int64{0, 1}})
 	require.NoError(t, err)
 	mixed := b.NodeML("Normalizer", []string{emit.Input}, onnx.StringAttribute("norm", "L2")) // mixes the features
 	scores := b.ClassifierML("LinearClassifier", mixed,
 		onnx.FloatsAttribute("coefficients", 1, 2, 3, 4), onnx.FloatsAttribute("intercepts", 0, 0))
-	_, err = explanation.New(b.Model("mixed", scores))
-	require.ErrorIs(t, err, explanation.ErrUnsupported)
+	_, err = openGraph(t, b.Model("mixed", scores)).Explain([]float32{1, 2}, 0)
+	require.ErrorIs(t, err, model.ErrNoExplanation)
+}
+
+func openGraph(t *testing.T, graph *onnx.Model) *model.Model {
+	t.Helper()
+	m, err := model.Open(model.Files{ONNX: graph.Marshal()}, model.Expect{})
+	require.NoError(t, err)
+	return m
 }
 
 // blobs are rows around one centre a class; the first feature tells them apart,
