@@ -3,11 +3,15 @@ package training
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/learn/modelselection"
+	"github.com/petal-ml/petal/internal/registry"
 )
 
 // fitted is the best candidate, fitted on the training rows.
@@ -142,4 +146,79 @@ func deviation(values []float64) float64 {
 		sum += (v - m) * (v - m)
 	}
 	return math.Sqrt(sum / float64(len(values)))
+}
+
+// figures names the figures of a report as they are logged: the names that
+// MLflow's autologging made usual, and scikit-learn's function names for the
+// rest. Weighted averages where a figure is one.
+func figures(r *metrics.Report) map[string]float64 {
+	return map[string]float64{
+		"accuracy_score":             r.Accuracy,
+		"balanced_accuracy_score":    r.BalancedAccuracy,
+		"precision_score":            r.Weighted.Precision,
+		"recall_score":               r.Weighted.Recall,
+		"f1_score":                   r.Weighted.F1,
+		"precision_score_macro":      r.Macro.Precision,
+		"recall_score_macro":         r.Macro.Recall,
+		"f1_score_macro":             r.Macro.F1,
+		"log_loss":                   r.LogLoss,
+		"roc_auc":                    r.ROCAUC,
+		"average_precision_score":    r.PRAUC,
+		"brier_score_loss":           r.Brier,
+		"expected_calibration_error": r.ECE,
+		"matthews_corrcoef":          r.MCC,
+	}
+}
+
+// finite leaves out figures that are not defined for the data.
+func finite(values map[string]float64) map[string]float64 {
+	maps.DeleteFunc(values, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+	return values
+}
+
+// estimatorParams are an estimator's name and parameters as they are logged.
+func estimatorParams(c learn.Classifier) []registry.Param {
+	values := c.Params()
+	params := []registry.Param{{Key: "estimator", Value: c.Name()}}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := plain(values[name])
+		if x, ok := values[name].(float64); ok {
+			value = number(x)
+		}
+		params = append(params, registry.Param{Key: name, Value: value})
+	}
+	return params
+}
+
+// Progress tells how far a training is.
+type Progress struct {
+	Step        string // what was just done, or is being done
+	Done, Total int    // steps
+	// Iteration counts within the step; 0 where the step is done.
+	Iteration int
+}
+
+// progress counts the steps of one training and tells a person of them.
+type progress struct {
+	tell        func(Progress)
+	done, total int
+	told        time.Time // of the last iteration that was told
+}
+
+// step tells that another step is done.
+func (p *progress) step(what string) {
+	p.done++
+	p.tell(Progress{Step: what, Done: p.done, Total: p.total})
+}
+
+// tellEvery is how often a person looks.
+const tellEvery = 100 * time.Millisecond
+
+// iterate tells how far the step under way is, at most once in tellEvery, so
+// that a fit of many short iterations does not wait for a terminal.
+func (p *progress) iterate(what string, iteration int) {
+	if now := time.Now(); now.Sub(p.told) >= tellEvery {
+		p.told = now
+		p.tell(Progress{Step: what, Done: p.done, Total: p.total, Iteration: iteration})
+	}
 }

@@ -3,6 +3,9 @@ package training
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
@@ -53,4 +56,67 @@ func LogResult(ctx context.Context, log *slog.Logger, r Result) {
 	default:
 		log.WarnContext(ctx, "refused by the gate", "reason", r.Verdict.String(), "champion", r.Version.Number, "run", r.RunID)
 	}
+}
+
+// Metrics are what Prometheus is told of trainings.
+type Metrics struct {
+	runs         *prometheus.CounterVec
+	inProgress   prometheus.Gauge
+	lastRun      prometheus.Gauge
+	lastSuccess  prometheus.Gauge
+	lastDuration prometheus.Gauge
+	lastFailed   prometheus.Gauge
+	holdout      *prometheus.GaugeVec
+	rows         prometheus.Gauge
+	registryUp   prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "training_runs_total", Help: "Trainings by how they ended.",
+		}, []string{"result"}),
+		inProgress:   gauge("training_in_progress", "1 while a training runs."),
+		lastRun:      gauge("training_last_run_timestamp_seconds", "When the last training ended, however it did."),
+		lastSuccess:  gauge("training_last_success_timestamp_seconds", "When a training last promoted a model or found nothing to do."),
+		lastDuration: gauge("training_last_duration_seconds", "How long the last training took."),
+		lastFailed:   gauge("training_last_failed", "1 when the last training failed; one that the gate refused did not."),
+		holdout: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "training_holdout_metric", Help: "Figures of the last trained model on the hold-out.",
+		}, []string{"metric"}),
+		rows:       gauge("training_dataset_rows", "Rows of the data that were last read."),
+		registryUp: gauge("registry_up", "1 when the registry answered the last call."),
+	}
+	r.MustRegister(m.runs, m.inProgress, m.lastRun, m.lastSuccess, m.lastDuration, m.lastFailed, m.holdout, m.rows, m.registryUp)
+	for _, outcome := range []Outcome{Promoted, Unchanged, Refused, failure} {
+		m.runs.WithLabelValues(string(outcome))
+	}
+	return m
+}
+
+// observe records a training that has ended.
+func (m *Metrics) observe(outcome Outcome, start, end time.Time) {
+	m.runs.WithLabelValues(string(outcome)).Inc()
+	m.inProgress.Set(0)
+	m.lastRun.Set(float64(end.UnixMilli()) / 1000)
+	m.lastDuration.Set(end.Sub(start).Seconds())
+	m.lastFailed.Set(0)
+	switch outcome {
+	case Promoted, Unchanged:
+		m.lastSuccess.Set(float64(end.UnixMilli()) / 1000)
+	case failure:
+		m.lastFailed.Set(1)
+	}
+}
+
+func (m *Metrics) setRegistryUp(up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.registryUp.Set(value)
 }
