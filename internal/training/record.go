@@ -99,7 +99,7 @@ func (r recorder) candidate(ctx context.Context, parent registry.Run, c candidat
 	spec.ParentID, spec.User, spec.Source = parent.ID(), r.User, r.Source
 	child, err := r.Registry.StartRun(ctx, spec)
 	if err != nil {
-		return fmt.Errorf("start the run of %s: %w", c.name, err)
+		return fmt.Errorf("start the run of candidate %s: %w", spec.Name, err)
 	}
 	if err = child.LogParams(ctx, c.params); err == nil {
 		err = child.LogMetrics(ctx, c.metrics)
@@ -109,7 +109,7 @@ func (r recorder) candidate(ctx context.Context, parent registry.Run, c candidat
 	}
 	if err != nil {
 		r.abandon(ctx, child, err)
-		return fmt.Errorf("log candidate %s: %w", c.name, err)
+		return fmt.Errorf("log candidate %s: %w", spec.Name, err)
 	}
 	return nil
 }

@@ -44,7 +44,6 @@ type report struct {
 
 // A candidateReport is a child run: what the registry keeps of one candidate.
 type candidateReport struct {
-	name    string
 	run     registry.RunSpec
 	params  []registry.Param
 	metrics []registry.Metric
@@ -126,7 +125,6 @@ func candidateReports(p prepared, f fitted, now time.Time) []candidateReport {
 	all := make([]candidateReport, len(f.validations))
 	for i, v := range f.validations {
 		c := &all[i]
-		c.name = v.candidate.Name
 		c.run = registry.RunSpec{
 			Name:        fmt.Sprintf("%02d-%s", i+1, v.candidate.Name),
 			Description: v.candidate.Describe(),

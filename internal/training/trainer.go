@@ -1,11 +1,15 @@
-// Package training is the pipeline from a data file to a champion: pull and
-// verify the data, split them, cross-validate the candidates, fit the best one
-// on the training rows, judge it on the hold-out, write it as ONNX, log the run,
-// pass the gate, register, and move the alias.
+// Package training is the pipeline from a data file to a champion, in stages:
 //
-// The order of writes is what keeps the champion whole: its alias is moved last,
-// after the run was read back, so that a failure, an interruption or a kill at
-// any moment leaves the old champion as it was.
+//   - prepare: data in place, verified, read and split into training rows and hold-out
+//   - fit: the candidates cross-validated, the best one fitted on the training rows
+//   - judge: figures, the model as ONNX, verified, and what the gate says of it
+//   - report: all of it in the registry's words
+//   - record: written to a run, registered, promoted
+//
+// Each stage takes the values of those before and returns its own; the last one
+// alone writes. The order of its writes keeps the champion whole: its alias is
+// moved last, after the run was read back, so that a failure, an interruption or
+// a kill at any moment leaves the old champion as it was.
 package training
 
 import (
