@@ -111,7 +111,7 @@ func (d *Decoder) Number(here func() string) (float64, error) {
 	if !ok {
 		return 0, d.Malformed("a number is not written as JSON writes it")
 	}
-	v, err := strconv.ParseFloat(text, 64)
+	v, err := strconv.ParseFloat(string(text), 64) // no copy: it does not keep the text
 	if errors.Is(err, strconv.ErrRange) && !d.infinite {
 		return 0, Invalid(OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
 	}
@@ -119,7 +119,7 @@ func (d *Decoder) Number(here func() string) (float64, error) {
 }
 
 // NumberText takes a number by the grammar of RFC 8259 §6.
-func (d *Decoder) NumberText() (string, bool) {
+func (d *Decoder) NumberText() ([]byte, bool) {
 	start := d.pos
 	digits := func() bool {
 		from := d.pos
@@ -134,12 +134,12 @@ func (d *Decoder) NumberText() (string, bool) {
 	if d.Peek() == '0' {
 		d.pos++
 	} else if !digits() {
-		return "", false
+		return nil, false
 	}
 	if d.Peek() == '.' {
 		d.pos++
 		if !digits() {
-			return "", false
+			return nil, false
 		}
 	}
 	if c := d.Peek(); c == 'e' || c == 'E' {
@@ -148,10 +148,10 @@ func (d *Decoder) NumberText() (string, bool) {
 			d.pos++
 		}
 		if !digits() {
-			return "", false
+			return nil, false
 		}
 	}
-	return string(d.data[start:d.pos]), true
+	return d.data[start:d.pos], true
 }
 
 // Array reads an array and calls item at the start of each element.

@@ -71,7 +71,7 @@ func (d *Decoder) Size(at string) (int, error) {
 	if !ok {
 		return 0, d.WrongType(at, "a whole number")
 	}
-	n, err := strconv.ParseUint(written, 10, 31)
+	n, err := strconv.ParseUint(string(written), 10, 31)
 	if err != nil {
 		return 0, Invalid(OutOfRange, at, "a whole number from 0 on is expected")
 	}
