@@ -54,10 +54,6 @@ func (a *API) TokenLifetime() time.Duration {
 // TLS tells whether the API serves HTTPS itself.
 func (a *API) TLS() bool { return a.TLSCertFile != "" }
 
-// Validate reports everything that is wrong, as [Faults]. [Load] has done so
-// already.
-func (a *API) Validate() error { return a.validate().orNil() }
-
 func (a *API) validate() Faults {
 	faults := a.Registry.validate()
 	faults = append(faults, a.State.validate()...)

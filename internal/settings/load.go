@@ -60,7 +60,7 @@ func (fs Faults) orNil() error {
 	return fs
 }
 
-// fault is shorthand for the one-element list that Validate methods join.
+// fault is shorthand for the one-element list that validate methods join.
 func fault(variable, problem, remedy string) Faults {
 	return Faults{{Variable: variable, Problem: problem, Remedy: remedy}}
 }

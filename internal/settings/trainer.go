@@ -20,10 +20,6 @@ type Trainer struct {
 	Schedule string `env:"TRAIN_SCHEDULE"`
 }
 
-// Validate reports everything that is wrong, as [Faults]. [Load] has done so
-// already.
-func (t *Trainer) Validate() error { return t.validate().orNil() }
-
 func (t *Trainer) validate() Faults {
 	faults := t.Registry.validate()
 	faults = append(faults, t.State.validate()...)

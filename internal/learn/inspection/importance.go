@@ -43,7 +43,7 @@ func PermutationImportance(ctx context.Context, c learn.Classifier, x *mat.Dense
 	}
 	base := score(y, proba)
 	// Every feature starts from this seed and so gets the same shuffles.
-	featureSeed := uint32(modelselection.NewRandomState(seed).Interval(math.MaxInt32)) //nolint:gosec // at most MaxInt32
+	featureSeed := uint32(modelselection.NewRandomState(seed).Interval(math.MaxInt32)) // at most MaxInt32
 	importances := make([]Importance, p)
 	shuffled := mat.DenseCopyOf(x)
 	for j := range importances {

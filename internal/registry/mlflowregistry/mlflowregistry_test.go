@@ -526,3 +526,9 @@ func TestOldServersAreRefused(t *testing.T) {
 		require.Equal(t, refused, errors.Is(err, registry.ErrInvalid), err)
 	}
 }
+
+// ReadRun reads back all that a run has logged, and its status.
+func (s *Store) ReadRun(ctx context.Context, id string) (registry.Record, registry.Status, error) {
+	record, status, err := s.readRun(ctx, id, func(string) bool { return true })
+	return record, status, translate(err)
+}

@@ -229,12 +229,6 @@ func (r *run) Finish(ctx context.Context, status registry.Status) error {
 	return nil
 }
 
-// ReadRun reads back all that a run has logged, and its status.
-func (s *Store) ReadRun(ctx context.Context, id string) (registry.Record, registry.Status, error) {
-	record, status, err := s.readRun(ctx, id, func(string) bool { return true })
-	return record, status, translate(err)
-}
-
 // readRun reads a run; of a metric the last point, or all where history says
 // so.
 func (s *Store) readRun(ctx context.Context, id string, history func(key string) bool) (registry.Record, registry.Status, error) {

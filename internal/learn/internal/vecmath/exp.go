@@ -26,7 +26,7 @@ func Exp(v []float64) {
 			continue
 		}
 		rounded := float64(x*expInverse) + expRound
-		k := int64(math.Float64bits(rounded)) << 12 >> 12 //nolint:gosec // the low bits hold a signed integer
+		k := int64(math.Float64bits(rounded)) << 12 >> 12 // the low bits hold a signed integer
 		rounded -= expRound
 		r := x - float64(rounded*expHigh) - float64(rounded*expLow)
 		r2 := float64(r * r)
