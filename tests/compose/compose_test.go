@@ -34,12 +34,18 @@ const canary = "canary-6f1c2b7e-secret-access-key"
 const maxImageBytes = 35_000_000
 
 // The images are built once. Then two stacks run side by side, because both mostly
-// wait: one follows the guide with the real durations, one meets the faults.
+// wait: one follows the guide with the real durations, one meets the faults. Beside
+// them the images are looked at.
 func TestCompose(t *testing.T) {
 	engine := startEngine(t)
-	if engine.private {
-		buildStandins(t, engine, publishedImages(t))
-	}
+	atOnce(t, "what is needed", []step{
+		{"compose", engine.installCompose},
+		{"stand-ins", func(t *testing.T) {
+			if engine.private {
+				buildStandins(t, engine, publishedImages(t))
+			}
+		}},
+	})
 	s := newStack(t, engine, "petal-test")
 	s.env = append(s.env, "AWS_SECRET_ACCESS_KEY="+canary)
 	s.shorten(t)
@@ -47,16 +53,13 @@ func TestCompose(t *testing.T) {
 		writeFile(t, filepath.Join(s.dir, name), "# "+canary+"\n")
 	}
 	t.Run("the configuration has no warning", func(t *testing.T) { testConfiguration(t, s) })
-	t.Run("images are small and closed", func(t *testing.T) { testImages(t, s) })
-	t.Run("builds are given the source alone", func(t *testing.T) { testContext(t, s) })
-	t.Run("builds take their arguments", func(t *testing.T) { testBuildArguments(t, s) })
-	t.Run("the guide", func(t *testing.T) {
-		t.Parallel()
-		testGuide(t, engine)
-	})
-	t.Run("the stack", func(t *testing.T) {
-		t.Parallel()
-		testStack(t, s)
+	require.True(t, t.Run("images are built", func(t *testing.T) { testBuild(t, s) }))
+	atOnce(t, "in use", []step{
+		{"the stack", func(t *testing.T) { testStack(t, s) }},
+		{"the guide", func(t *testing.T) { testGuide(t, engine) }},
+		{"images are small and closed", func(t *testing.T) { testImages(t, s) }},
+		{"builds are given the source alone", func(t *testing.T) { testContext(t, s) }},
+		{"builds take their arguments", func(t *testing.T) { testBuildArguments(t, s) }},
 	})
 }
 
@@ -105,10 +108,13 @@ func testConfiguration(t *testing.T, s *stack) {
 	require.NoError(t, remove(settings))
 }
 
-func testImages(t *testing.T, s *stack) {
+func testBuild(t *testing.T, s *stack) {
 	started := time.Now()
 	s.engine.run(t, s.dir, s.env, "docker-compose", "--progress=plain", "--profile", "tests", "build")
 	t.Logf("images built in %s", time.Since(started).Round(time.Second))
+}
+
+func testImages(t *testing.T, s *stack) {
 	host := buildOnHost(t)
 	for _, name := range []string{"api", "trainer"} {
 		image := "petal-test-" + name + ":latest"

@@ -22,6 +22,7 @@ import (
 // An engine is a Docker Engine, and the environment in which `docker compose`
 // and `docker-compose` reach it.
 type engine struct {
+	dir string // in the cache
 	env []string
 	// private means that the tests started it with a store of its own: what is
 	// in it belongs to the tests, and it knows no published image.
@@ -39,13 +40,16 @@ func startEngine(t *testing.T) *engine {
 	require.NoError(t, err)
 	dir := filepath.Join(cache, "engine")
 	require.NoError(t, os.MkdirAll(dir, 0o750))
-	tools := installCompose(t, dir)
-	if running := (&engine{env: append(testenv.Environ(dockerVariables()...), tools...)}); running.answers(t.Context()) {
+	tools := []string{
+		"DOCKER_CONFIG=" + filepath.Join(dir, "config"),
+		"PATH=" + filepath.Join(dir, "bin") + string(os.PathListSeparator) + os.Getenv("PATH"),
+	}
+	if running := (&engine{dir: dir, env: append(testenv.Environ(dockerVariables()...), tools...)}); running.answers(t.Context()) {
 		return running
 	}
 	requireDebianRoot(t)
 	socket := filepath.Join(dir, "docker.sock")
-	private := &engine{private: true, env: append(testenv.Environ("DOCKER_HOST=unix://"+socket), tools...)}
+	private := &engine{dir: dir, private: true, env: append(testenv.Environ("DOCKER_HOST=unix://"+socket), tools...)}
 	startDaemon(t, private, dir, socket)
 	return private
 }
@@ -61,22 +65,17 @@ func dockerVariables() []string {
 }
 
 // installCompose puts the pinned Compose where the docker command looks for its
-// plugins, and beside it under its old name; it returns the variables for that.
-func installCompose(t *testing.T, dir string) []string {
+// plugins, and beside it under its old name.
+func (e *engine) installCompose(t *testing.T) {
 	t.Helper()
 	tool := testenv.GoTool(t, "docker-compose")
-	plugins, bin := filepath.Join(dir, "config", "cli-plugins"), filepath.Join(dir, "bin")
-	for _, folder := range []string{plugins, bin} {
+	for _, folder := range []string{filepath.Join(e.dir, "config", "cli-plugins"), filepath.Join(e.dir, "bin")} {
 		require.NoError(t, os.MkdirAll(folder, 0o750))
 		link := filepath.Join(folder, "docker-compose")
 		if target, err := os.Readlink(link); err == nil && target == tool {
 			continue
 		}
 		require.NoError(t, errors.Join(remove(link), os.Symlink(tool, link)))
-	}
-	return []string{
-		"DOCKER_CONFIG=" + filepath.Dir(plugins),
-		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}
 }
 

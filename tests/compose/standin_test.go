@@ -25,35 +25,60 @@ const standinLabel = "org.petal.standin"
 const baseImage = "petal-standin/debian:latest"
 
 // buildStandins gives a private engine an image under each published name that
-// the stack uses. The published names are read from the Compose file.
+// the stack uses. The published names are read from the Compose file. Some wait for
+// downloads and some for compilers: all are made at once.
 func buildStandins(t *testing.T, engine *engine, images map[string]string) {
 	t.Helper()
 	t.Log("Stand-ins take the place of the published images: this proves the wiring, not the upstream images.")
 	buildBase(t, engine)
-	golang := images["golang"]
-	buildToolchain(t, engine, golang)
 	buildRuntime(t, engine, images["distroless"])
-	buildMLflow(t, engine, images["mlflow"])
-	buildTool(t, engine, images["prometheus"], `
-RUN mkdir /prometheus && chown 65534:65534 /prometheus
-COPY prometheus promtool /bin/
-USER 65534:65534
-WORKDIR /prometheus
-ENTRYPOINT ["/bin/prometheus"]`, testenv.GoTool(t, "prometheus"), testenv.GoTool(t, "promtool"))
-	buildTool(t, engine, images["alertmanager"], `
+	atOnce(t, "images", []step{
+		{"golang", func(t *testing.T) { buildToolchain(t, engine, images["golang"]) }},
+		{"mlflow", func(t *testing.T) { buildMLflow(t, engine, images["mlflow"]) }},
+		{"grafana", func(t *testing.T) {
+			buildTool(t, engine, images["grafana"], `
+RUN mkdir /var/lib/grafana && chown 472:0 /var/lib/grafana
+COPY grafana /grafana
+USER 472:0
+ENTRYPOINT ["/grafana"]`, buildGrafana(t))
+		}},
+		{"tools", func(t *testing.T) {
+			buildTool(t, engine, images["alertmanager"], `
 RUN mkdir /alertmanager && chown 65534:65534 /alertmanager
 COPY alertmanager amtool /bin/
 USER 65534:65534
 WORKDIR /alertmanager
 ENTRYPOINT ["/bin/alertmanager"]`, testenv.GoTool(t, "alertmanager"), testenv.GoTool(t, "amtool"))
-	buildTool(t, engine, images["mailpit"], `
+			buildTool(t, engine, images["mailpit"], `
 COPY mailpit /mailpit
 ENTRYPOINT ["/mailpit"]`, testenv.GoTool(t, "mailpit"))
-	buildTool(t, engine, images["grafana"], `
-RUN mkdir /var/lib/grafana && chown 472:0 /var/lib/grafana
-COPY grafana /grafana
-USER 472:0
-ENTRYPOINT ["/grafana"]`, buildGrafana(t))
+			buildTool(t, engine, images["prometheus"], `
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+COPY prometheus promtool /bin/
+USER 65534:65534
+WORKDIR /prometheus
+ENTRYPOINT ["/bin/prometheus"]`, testenv.GoTool(t, "prometheus"), testenv.GoTool(t, "promtool"))
+		}},
+	})
+}
+
+// A step is a part of a test.
+type step struct {
+	name string
+	run  func(*testing.T)
+}
+
+// atOnce runs steps side by side, those in front first, and requires all of them.
+func atOnce(t *testing.T, name string, steps []step) {
+	t.Helper()
+	require.True(t, t.Run(name, func(t *testing.T) {
+		for _, step := range steps {
+			t.Run(step.name, func(t *testing.T) {
+				t.Parallel()
+				step.run(t)
+			})
+		}
+	}))
 }
 
 // standing tells whether an image was already made from the same parts.
@@ -95,7 +120,7 @@ func build(t *testing.T, engine *engine, image, made, dir, dockerfile string) {
 		"--label", standinLabel+"="+made, "--tag", image, "--file", path, dir)
 }
 
-// buildBase makes a Debian root by debootstrap.
+// buildBase makes a Debian root by debootstrap. It need not survive a power cut.
 func buildBase(t *testing.T, engine *engine) {
 	t.Helper()
 	packages := "ca-certificates,curl,python3"
@@ -106,7 +131,7 @@ func buildBase(t *testing.T, engine *engine) {
 		return
 	}
 	dir := filepath.Join(t.TempDir(), "root")
-	engine.run(t, "", nil, "debootstrap", "--variant=minbase", "--include="+packages, release, dir)
+	engine.run(t, "", []string{"DPKG_FORCE=unsafe-io"}, "debootstrap", "--variant=minbase", "--include="+packages, release, dir)
 	// Those of the host: a network may have a certificate authority of its own.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"), certificates, 0o644))
 	importFolder(t, engine, dir, baseImage, "LABEL "+standinLabel+"="+made, "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -154,7 +179,7 @@ func buildRuntime(t *testing.T, engine *engine, image string) {
 // as in a builder that is used every day: a change of Petal compiles in seconds.
 func buildToolchain(t *testing.T, engine *engine, image string) {
 	t.Helper()
-	made := digest("toolchain", runtime.Version(), debianRelease(t))
+	made := digest("toolchain with smoke", runtime.Version(), debianRelease(t))
 	if standing(t, engine, image, made) {
 		return
 	}
@@ -169,7 +194,8 @@ WORKDIR /go
 	require.NoError(t, remove(filepath.Join(source, ".dockerignore")))
 	build(t, engine, image, made, source, "FROM "+bare+`
 COPY . /src
-RUN cd /src && go mod download && CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -ldflags "-s -w -buildid=" -o /tmp/ ./cmd/api ./cmd/trainer && rm -rf /src /tmp/api /tmp/trainer
+RUN cd /src && go mod download && CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -ldflags "-s -w -buildid=" -o /tmp/ ./cmd/api ./cmd/trainer && \
+    CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test -c -trimpath -ldflags "-s -w" -tags smoke -o /tmp/smoke ./tests/smoke && rm -rf /src /tmp/api /tmp/trainer /tmp/smoke
 `)
 }
 
@@ -194,8 +220,10 @@ func buildMLflow(t *testing.T, engine *engine, image string) {
 	build(t, engine, image, made, dir, "FROM "+baseImage+`
 COPY mlflow /opt/mlflow
 COPY mlflow.py /usr/local/bin/mlflow
-RUN ln -s /usr/bin/python3 /usr/local/bin/python && PYTHONPATH=/opt/mlflow python3 -m compileall -q -j 2 /opt/mlflow || true
 ENV PYTHONPATH=/opt/mlflow
+# What the server imports is compiled, which is little of all that is installed.
+RUN ln -s /usr/bin/python3 /usr/local/bin/python \
+    && python3 -m compileall -q /opt/mlflow/mlflow/server /opt/mlflow/mlflow/store && python3 -c "import mlflow.cli, mlflow.server.fastapi_app"
 CMD ["python3"]
 `)
 }
