@@ -13,10 +13,12 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,16 +76,39 @@ type config struct {
 	predict predict.Config
 }
 
+// database is one with the test's user in it. It is made once: its tables and the
+// password's hash take longer than most tests.
+var database = sync.OnceValues(func() (users []byte, err error) {
+	dir, err := os.MkdirTemp("", "petal-users-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "users.db")
+	store, err := sqlstore.Open(context.Background(), sqlstore.SQLite, path)
+	if err != nil {
+		return nil, err
+	}
+	accounts := account.New(account.Config{Store: store, StateDir: dir, Log: slog.New(slog.DiscardHandler)})
+	_, err = accounts.Add(context.Background(), testUser, testPassword, nil)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newFixture(t testing.TB, change ...func(*config, *http.Server)) *fixture {
 	t.Helper()
 	f := &fixture{metrics: prometheus.NewPedanticRegistry(), log: new(testenv.Buffer)}
 	log := slog.New(slog.NewTextHandler(f.log, nil))
-	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, filepath.Join(t.TempDir(), "users.db"))
+	users, err := database()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "users.db")
+	require.NoError(t, os.WriteFile(path, users, 0o600))
+	store, err := sqlstore.Open(t.Context(), sqlstore.SQLite, path)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, store.Close()) })
 	f.accounts = account.New(account.Config{Store: store, StateDir: t.TempDir(), Log: log})
-	_, err = f.accounts.Add(t.Context(), testUser, testPassword, nil)
-	require.NoError(t, err)
 	f.keys, err = token.NewKeyring([]byte(testKey))
 	require.NoError(t, err)
 	issuer, err := token.NewIssuer(f.keys, token.DefaultConfig(30*time.Minute))

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,8 +39,11 @@ type specChecker struct {
 // checkSpec wraps the API: an answer with a status, a media type or a body that
 // the specification does not know fails the test.
 func checkSpec(t testing.TB, next http.Handler) http.Handler {
-	return &specChecker{t, httpapi.SpecificationForTest(), next}
+	return &specChecker{t, specification(), next}
 }
+
+// specification is read by all tests: making it takes longer than most of them.
+var specification = sync.OnceValue(httpapi.SpecificationForTest)
 
 func (c *specChecker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	copied := &tee{ResponseWriter: w}
