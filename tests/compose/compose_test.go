@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,6 +33,16 @@ const canary = "canary-6f1c2b7e-secret-access-key"
 
 // maxImageBytes is the size of an image, uncompressed.
 const maxImageBytes = 35_000_000
+
+// TestMain lets all that may run at once do so, whatever -parallel says: it waits
+// for most of its time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // The images are built once. Then two stacks run side by side, because both mostly
 // wait: one follows the guide with the real durations, one meets the faults. Beside
