@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -421,7 +422,10 @@ func (t *Tensor) ValueType() Type {
 	return typ
 }
 
-// Len returns the number of elements.
+// DataLen returns the number of elements of Data, which is a slice.
+func (t *Tensor) DataLen() int { return reflect.ValueOf(t.Data).Len() }
+
+// Len returns the number of elements that Shape says.
 func (t *Tensor) Len() int {
 	n := 1
 	for _, d := range t.Shape {

@@ -83,33 +83,19 @@ func (b *Batch) Inputs(rows int) map[string]kernel.Value {
 }
 
 func newCells(e onnx.ElementType, n int) cells {
-	switch e {
-	case onnx.Float:
-		return make(numberCells[float32], n)
-	case onnx.Double:
-		return make(numberCells[float64], n)
-	case onnx.Int8:
-		return make(numberCells[int8], n)
-	case onnx.Int16:
-		return make(numberCells[int16], n)
-	case onnx.Int32:
-		return make(numberCells[int32], n)
-	case onnx.Int64:
-		return make(numberCells[int64], n)
-	case onnx.Uint8:
-		return make(numberCells[uint8], n)
-	case onnx.Uint16:
-		return make(numberCells[uint16], n)
-	case onnx.Uint32:
-		return make(numberCells[uint32], n)
-	case onnx.Uint64:
-		return make(numberCells[uint64], n)
-	case onnx.Bool:
-		return make(boolCells, n)
-	default:
-		return make(textCells, n)
+	if allocate := numbers.Of(e); allocate != nil {
+		return allocate(n)
 	}
+	if e == onnx.Bool {
+		return make(boolCells, n)
+	}
+	return make(textCells, n)
 }
+
+var numbers = kernel.PerNumber(newNumbers[float32], newNumbers[float64], newNumbers[int64], newNumbers[int32], newNumbers[int16],
+	newNumbers[int8], newNumbers[uint64], newNumbers[uint32], newNumbers[uint16], newNumbers[uint8])
+
+func newNumbers[T numeric.Number](n int) cells { return make(numberCells[T], n) }
 
 type numberCells[T numeric.Number] []T
 

@@ -213,7 +213,7 @@ func (p *Predictor) classes(v kernel.Value) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes := make([]int, kernel.DataLen(t.Data))
+	classes := make([]int, t.DataLen())
 	texts, isText := t.Data.([]string)
 	if !isText {
 		if t, err = kernel.CastTensor(kernel.NewEnv(p.session.limits.Memory), t, onnx.Int64); err != nil {

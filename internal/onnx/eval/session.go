@@ -130,7 +130,7 @@ func fits(v kernel.Value, want onnx.Type) error {
 	if !ok || want.Kind != onnx.KindTensor {
 		return onnx.At(onnx.ErrInput, "%v given, %v wanted", v.ValueType(), want)
 	}
-	if n, err := onnx.ElementCount(t.Shape); err != nil || t.Type() == 0 || n != kernel.DataLen(t.Data) {
+	if n, err := onnx.ElementCount(t.Shape); err != nil || t.Type() == 0 || n != t.DataLen() {
 		return onnx.At(onnx.ErrInput, "the shape %v does not fit the data", t.Shape)
 	}
 	if t.Type() != want.Element {

@@ -61,6 +61,19 @@ func TestUnknownOperatorIsNamed(t *testing.T) {
 	require.Len(t, MissingOperators(m), 2)
 }
 
+// TestAbsentInputs leaves out one of the inputs that an operator folds or joins.
+func TestAbsentInputs(t *testing.T) {
+	for _, operator := range []string{"Concat", "Max", "Sum"} {
+		m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}}, Graph: &onnx.Graph{
+			Inputs:  []onnx.ValueInfo{{Name: "x", Type: onnx.TensorType(onnx.Float, onnx.Fixed(2))}},
+			Nodes:   []onnx.Node{{Operator: operator, Inputs: []string{"x", ""}, Outputs: []string{"y"}}},
+			Outputs: []onnx.ValueInfo{{Name: "y", Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"))}},
+		}}
+		_, err := NewSession(m)
+		require.ErrorIs(t, err, onnx.ErrInvalid, operator)
+	}
+}
+
 // TestRunsStayWithinMemory asks for 10^9 elements in the ways that a few bytes
 // can: when a model is compiled, since its constants are folded, and when it runs.
 func TestRunsStayWithinMemory(t *testing.T) {

@@ -130,6 +130,9 @@ func (c *compiler) compileNode(g *onnx.Graph, i int, p *Program) error {
 		n.Inputs = append(n.Inputs, Input{Present: true, Type: c.scope.types[slot], constant: c.scope.constants[slot]})
 	}
 	k, err := op.Compile(n)
+	if n.reader.Err != nil {
+		err = n.reader.Err // It came first.
+	}
 	if err == nil {
 		err = n.reader.Unread()
 	}

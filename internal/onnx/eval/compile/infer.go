@@ -19,14 +19,16 @@ func (n *Node) SameShape(e onnx.ElementType) {
 }
 
 // BroadcastOutput infers an output that all inputs are broadcast to.
-func (n *Node) BroadcastOutput(e onnx.ElementType) error {
+func (n *Node) BroadcastOutput(e onnx.ElementType) {
 	types := make([]onnx.Type, len(n.Inputs))
 	for i := range n.Inputs {
 		types[i] = n.Inputs[i].Type
 	}
 	shape, ok, err := broadcastTypes(types...)
+	if err != nil {
+		n.Fail(err)
+	}
 	n.Inferred(e, shape, ok)
-	return err
 }
 
 // Rows is the type of an output with one row a row of input 0.

@@ -41,16 +41,20 @@ type Input struct {
 	constant kernel.Value
 }
 
-// ElementOf checks that an input is a tensor of one of the element types.
-func (n *Node) ElementOf(input int, allowed ...onnx.ElementType) (onnx.ElementType, error) {
+// Fail keeps an error, unless there was one before. A compile function goes on as
+// if nothing was wrong; that the node is refused is seen to behind it.
+func (n *Node) Fail(err error) { n.reader.Fail(err) }
+
+// ElementOf returns the type of an input's elements. The node is refused where the
+// input is no tensor, or has elements of another type than those allowed.
+func (n *Node) ElementOf(input int, allowed ...onnx.ElementType) onnx.ElementType {
 	t := n.Inputs[input].Type
 	if t.Kind != onnx.KindTensor {
-		return 0, onnx.Invalid("input %d is %v, a tensor wanted", input, t)
+		n.Fail(onnx.Invalid("input %d is %v, a tensor wanted", input, t))
+	} else if len(allowed) > 0 && !slices.Contains(allowed, t.Element) {
+		n.Fail(onnx.Unsupported("input %d has elements of type %v, one of %v wanted", input, t.Element, allowed))
 	}
-	if len(allowed) > 0 && !slices.Contains(allowed, t.Element) {
-		return 0, onnx.Unsupported("input %d has elements of type %v, one of %v wanted", input, t.Element, allowed)
-	}
-	return t.Element, nil
+	return t.Element
 }
 
 // NumericTypes lists the element types one can calculate with.
@@ -58,25 +62,18 @@ func NumericTypes() []onnx.ElementType {
 	return []onnx.ElementType{onnx.Float, onnx.Double, onnx.Int64, onnx.Int32, onnx.Int16, onnx.Int8, onnx.Uint64, onnx.Uint32, onnx.Uint16, onnx.Uint8}
 }
 
-// SameTypes checks that all inputs have the element type of the first.
-func (n *Node) SameTypes(allowed ...onnx.ElementType) (onnx.ElementType, error) {
-	first, err := n.ElementOf(0, allowed...)
-	if err != nil {
-		return 0, err
-	}
+// SameTypes is [Node.ElementOf] of all inputs, which must have one element type.
+func (n *Node) SameTypes(allowed ...onnx.ElementType) onnx.ElementType {
+	first := n.ElementOf(0, allowed...)
 	for i := range n.Inputs {
 		if !n.Inputs[i].Present {
 			continue
 		}
-		other, err := n.ElementOf(i)
-		if err != nil {
-			return 0, err
-		}
-		if other != first {
-			return 0, onnx.Invalid("input %d is %v, input 0 is %v", i, other, first)
+		if other := n.ElementOf(i); other != first {
+			n.Fail(onnx.Invalid("input %d is %v, input 0 is %v", i, other, first))
 		}
 	}
-	return first, nil
+	return first
 }
 
 // ConstantTensor returns an input that is known when the model is compiled.
@@ -88,18 +85,16 @@ func (n *Node) ConstantTensor(input int) (*onnx.Tensor, bool) {
 	return t, ok
 }
 
-// CheckColumns compares a number of features with the input's type, where the
-// type says.
-func (n *Node) CheckColumns(features int) error {
+// CheckColumns refuses an input whose type says that it has another number of
+// features.
+func (n *Node) CheckColumns(features int) {
 	t := n.Inputs[0].Type
 	if !t.HasShape {
-		return nil
+		return
 	}
 	if len(t.Shape) != 1 && len(t.Shape) != 2 {
-		return onnx.Invalid("input 0 is %v, a matrix wanted", t)
+		n.Fail(onnx.Invalid("input 0 is %v, a matrix wanted", t))
+	} else if c := t.Shape[len(t.Shape)-1].Size; c >= 0 && c != features {
+		n.Fail(onnx.Invalid("input 0 has %d columns, the attributes have %d", c, features))
 	}
-	if c := t.Shape[len(t.Shape)-1].Size; c >= 0 && c != features {
-		return onnx.Invalid("input 0 has %d columns, the attributes have %d", c, features)
-	}
-	return nil
 }

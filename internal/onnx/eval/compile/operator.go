@@ -13,13 +13,13 @@ import (
 type Operator struct {
 	Domain string
 	Name   string
-	// since and until are the operator set versions whose meaning is
-	// implemented; until 0 means every published one.
-	Since, until int64
-	// Bounds on the number of inputs and outputs; many means no upper bound.
+	// Since is the first version of the operator set whose meaning is implemented;
+	// later ones are, up to the newest that was looked at.
+	Since int64
+	// Bounds on the number of inputs and outputs; Many means no upper bound.
 	MinInputs, MaxInputs   int
 	MinOutputs, MaxOutputs int
-	// compile reads the attributes, infers the types of the outputs and
+	// Compile reads the attributes, infers the types of the outputs and
 	// returns the kernel.
 	Compile func(n *Node) (kernel.Kernel, error)
 }
@@ -42,18 +42,29 @@ func newestOpset(domain string) int64 {
 	}
 }
 
-// Standard makes an entry of the table for an operator of ai.onnx with one
-// output.
-func Standard(name string, since int64, minInputs, maxInputs int, compile func(*Node) (kernel.Kernel, error)) Operator {
+// Row makes an entry of the table for an operator of ai.onnx with one output.
+func Row(name string, since int64, minInputs, maxInputs int, compile func(*Node) (kernel.Kernel, error)) Operator {
 	return Operator{
 		Name: name, Since: since, MinInputs: minInputs, MaxInputs: maxInputs,
 		MinOutputs: 1, MaxOutputs: 1, Compile: compile,
 	}
 }
 
+// Of returns the entry with another domain.
+func (op Operator) Of(domain string) Operator {
+	op.Domain = domain
+	return op
+}
+
+// Outputs returns the entry with other bounds on the number of outputs.
+func (op Operator) Outputs(lo, hi int) Operator {
+	op.MinOutputs, op.MaxOutputs = lo, hi
+	return op
+}
+
 // Covers says whether the operator's meaning in that version is implemented.
 func (op Operator) Covers(version int64) bool {
-	return version >= op.Since && (op.until == 0 || version <= op.until) && version <= newestOpset(op.Domain)
+	return version >= op.Since && version <= newestOpset(op.Domain)
 }
 
 // arity checks the number of inputs and outputs of a node.
@@ -64,8 +75,8 @@ func (op Operator) arity(n *onnx.Node) error {
 	if len(n.Outputs) < op.MinOutputs || len(n.Outputs) > op.MaxOutputs {
 		return onnx.Invalid("%d outputs, %s wanted", len(n.Outputs), bounds(op.MinOutputs, op.MaxOutputs))
 	}
-	for i := range op.MinInputs {
-		if n.Inputs[i] == "" {
+	for i, in := range n.Inputs {
+		if in == "" && (i < op.MinInputs || op.MaxInputs == Many) {
 			return onnx.Invalid("input %d is absent, but not optional", i)
 		}
 	}

@@ -94,3 +94,19 @@ func Apply2[A, R onnx.Element](e *Env, a, b *onnx.Tensor, f func(x, y A) R) (*on
 	}
 	return t, nil
 }
+
+// Apply1 computes f over a tensor, element by element.
+func Apply1[A, R onnx.Element](e *Env, t *onnx.Tensor, f func(x A) R) (*onnx.Tensor, error) {
+	x, ok := t.Data.([]A)
+	if !ok {
+		return nil, onnx.At(onnx.ErrInput, "elements of type %v", t.Type())
+	}
+	r, out, err := Alloc[R](e, t.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range x {
+		out[i] = f(v)
+	}
+	return r, nil
+}

@@ -9,40 +9,23 @@ import (
 	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
 )
 
+var casts = PerNumber(castNumbers[float32], castNumbers[float64], castNumbers[int64], castNumbers[int32], castNumbers[int16],
+	castNumbers[int8], castNumbers[uint64], castNumbers[uint32], castNumbers[uint16], castNumbers[uint8])
+
 // CastTensor converts the elements of a tensor. The tensor itself comes back
 // where they have the type already.
 func CastTensor(e *Env, t *onnx.Tensor, to onnx.ElementType) (*onnx.Tensor, error) {
-	if t.Type() == to {
+	switch {
+	case t.Type() == to:
 		return t, nil
-	}
-	switch to {
-	case onnx.Float:
-		return castNumbers[float32](e, t)
-	case onnx.Double:
-		return castNumbers[float64](e, t)
-	case onnx.Int64:
-		return castNumbers[int64](e, t)
-	case onnx.Int32:
-		return castNumbers[int32](e, t)
-	case onnx.Int16:
-		return castNumbers[int16](e, t)
-	case onnx.Int8:
-		return castNumbers[int8](e, t)
-	case onnx.Uint64:
-		return castNumbers[uint64](e, t)
-	case onnx.Uint32:
-		return castNumbers[uint32](e, t)
-	case onnx.Uint16:
-		return castNumbers[uint16](e, t)
-	case onnx.Uint8:
-		return castNumbers[uint8](e, t)
-	case onnx.Bool:
+	case to == onnx.Bool:
 		return CastBools(e, t)
-	case onnx.String:
+	case to == onnx.String:
 		return castStrings(e, t)
-	default:
+	case !to.Known():
 		return nil, onnx.Unsupported("a cast to %v", to)
 	}
+	return casts[to](e, t)
 }
 
 func castNumbers[T numeric.Number](e *Env, t *onnx.Tensor) (*onnx.Tensor, error) {

@@ -69,35 +69,3 @@ func Alloc[T onnx.Element](e *Env, shape ...int) (*onnx.Tensor, []T, error) {
 	data := make([]T, n)
 	return &onnx.Tensor{Shape: append([]int(nil), shape...), Data: data}, data, nil
 }
-
-// DataLen returns the length of a tensor's data, whatever its type.
-func DataLen(data any) int {
-	switch d := data.(type) {
-	case []float32:
-		return len(d)
-	case []float64:
-		return len(d)
-	case []int64:
-		return len(d)
-	case []int32:
-		return len(d)
-	case []string:
-		return len(d)
-	case []bool:
-		return len(d)
-	case []uint8:
-		return len(d)
-	case []int8:
-		return len(d)
-	case []uint16:
-		return len(d)
-	case []int16:
-		return len(d)
-	case []uint32:
-		return len(d)
-	case []uint64:
-		return len(d)
-	default:
-		return -1
-	}
-}

@@ -2,81 +2,40 @@ package kernel
 
 import "github.com/petal-ml/petal/internal/onnx"
 
+var takers = PerElement(takeAs[float32], takeAs[float64], takeAs[int64], takeAs[int32], takeAs[int16], takeAs[int8],
+	takeAs[uint64], takeAs[uint32], takeAs[uint16], takeAs[uint8], takeAs[bool], takeAs[string])
+
 // Take makes a tensor whose element i is element from(i) of t: what all
 // operators do that only move elements. from must stay within t.
 func Take(e *Env, t *onnx.Tensor, shape []int, from func(i int) int) (*onnx.Tensor, error) {
-	switch data := t.Data.(type) {
-	case []float32:
-		return takeFrom(e, data, shape, from)
-	case []float64:
-		return takeFrom(e, data, shape, from)
-	case []int64:
-		return takeFrom(e, data, shape, from)
-	case []int32:
-		return takeFrom(e, data, shape, from)
-	case []string:
-		return takeFrom(e, data, shape, from)
-	case []bool:
-		return takeFrom(e, data, shape, from)
-	case []uint8:
-		return takeFrom(e, data, shape, from)
-	case []int8:
-		return takeFrom(e, data, shape, from)
-	case []uint16:
-		return takeFrom(e, data, shape, from)
-	case []int16:
-		return takeFrom(e, data, shape, from)
-	case []uint32:
-		return takeFrom(e, data, shape, from)
-	case []uint64:
-		return takeFrom(e, data, shape, from)
-	default:
-		return nil, onnx.At(onnx.ErrInput, "elements of type %T", t.Data)
+	if take := takers.Of(t.Type()); take != nil {
+		return take(e, t, shape, from)
 	}
+	return nil, onnx.At(onnx.ErrInput, "elements of type %T", t.Data)
 }
 
-func takeFrom[T onnx.Element](e *Env, data []T, shape []int, from func(i int) int) (*onnx.Tensor, error) {
-	t, out, err := Alloc[T](e, shape...)
+func takeAs[T onnx.Element](e *Env, t *onnx.Tensor, shape []int, from func(i int) int) (*onnx.Tensor, error) {
+	out, elements, err := Alloc[T](e, shape...)
 	if err != nil {
 		return nil, err
 	}
-	for i := range out {
-		out[i] = data[from(i)]
+	data := t.Data.([]T)
+	for i := range elements {
+		elements[i] = data[from(i)]
 	}
-	return t, nil
+	return out, nil
 }
+
+var joiners = PerElement(joinAs[float32], joinAs[float64], joinAs[int64], joinAs[int32], joinAs[int16], joinAs[int8],
+	joinAs[uint64], joinAs[uint32], joinAs[uint16], joinAs[uint8], joinAs[bool], joinAs[string])
 
 // Join puts tensors of one element type side by side along an axis. Their shapes
 // were compared before.
 func Join(e *Env, tensors []*onnx.Tensor, shape []int, axis int) (*onnx.Tensor, error) {
-	switch tensors[0].Data.(type) {
-	case []float32:
-		return joinAs[float32](e, tensors, shape, axis)
-	case []float64:
-		return joinAs[float64](e, tensors, shape, axis)
-	case []int64:
-		return joinAs[int64](e, tensors, shape, axis)
-	case []int32:
-		return joinAs[int32](e, tensors, shape, axis)
-	case []string:
-		return joinAs[string](e, tensors, shape, axis)
-	case []bool:
-		return joinAs[bool](e, tensors, shape, axis)
-	case []uint8:
-		return joinAs[uint8](e, tensors, shape, axis)
-	case []int8:
-		return joinAs[int8](e, tensors, shape, axis)
-	case []uint16:
-		return joinAs[uint16](e, tensors, shape, axis)
-	case []int16:
-		return joinAs[int16](e, tensors, shape, axis)
-	case []uint32:
-		return joinAs[uint32](e, tensors, shape, axis)
-	case []uint64:
-		return joinAs[uint64](e, tensors, shape, axis)
-	default:
-		return nil, onnx.At(onnx.ErrInput, "elements of type %T", tensors[0].Data)
+	if join := joiners.Of(tensors[0].Type()); join != nil {
+		return join(e, tensors, shape, axis)
 	}
+	return nil, onnx.At(onnx.ErrInput, "elements of type %T", tensors[0].Data)
 }
 
 func joinAs[T onnx.Element](e *Env, tensors []*onnx.Tensor, shape []int, axis int) (*onnx.Tensor, error) {
@@ -103,7 +62,7 @@ func joinAs[T onnx.Element](e *Env, tensors []*onnx.Tensor, shape []int, axis in
 // Transpose permutes the axes.
 func Transpose[T onnx.Element](e *Env, t *onnx.Tensor, perm []int) (*onnx.Tensor, error) {
 	shape, w := Permuted(t.Shape, perm)
-	return takeFrom(e, t.Data.([]T), shape, func(int) int { return w.Next() })
+	return takeAs[T](e, t, shape, func(int) int { return w.Next() })
 }
 
 // Permuted returns the shape with its axes permuted, and a walker over the

@@ -8,18 +8,9 @@ import (
 
 func castOperators() []compile.Operator {
 	return []compile.Operator{
-		{
-			Name: "Cast", Since: 6,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileCast,
-		},
-		{
-			Name: "Identity", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileIdentity,
-		},
-		{
-			Domain: onnx.DomainML, Name: "ZipMap", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileZipMap,
-		},
+		compile.Row("Cast", 6, 1, 1, compileCast),
+		compile.Row("Identity", 1, 1, 1, compileIdentity),
+		compile.Row("ZipMap", 1, 1, 1, compileZipMap).Of(onnx.DomainML),
 	}
 }
 
@@ -34,16 +25,10 @@ func compileCast(n *compile.Node) (kernel.Kernel, error) {
 	to := onnx.ElementType(r.Int("to", 0)) //nolint:gosec // Checked below.
 	r.Int("saturate", 1)                   // about 8-bit floats only
 	r.Text("round_mode", "up")             // likewise
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if !to.Known() {
 		return nil, onnx.Unsupported("attribute \"to\" is %v", to)
 	}
-	from, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	from := n.ElementOf(0)
 	n.Outputs[0] = n.Inputs[0].Type
 	n.Outputs[0].Element = to
 	n.Part = compile.CastPart{From: from, To: to}
@@ -63,16 +48,9 @@ type zipMap struct{ labels onnx.Labels }
 func compileZipMap(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	z := zipMap{r.Labels("classlabels_int64s")}
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	// The specification wants float; skl2onnx writes double as well.
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double); err != nil {
-		return nil, err
-	}
-	if err := n.CheckColumns(z.labels.Len()); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double)
+	n.CheckColumns(z.labels.Len())
 	n.Part = compile.MapsPart{Labels: z.labels}
 	n.Outputs[0] = onnx.ProbabilityMapsType(onnx.Int64)
 	if z.labels.Strings != nil {

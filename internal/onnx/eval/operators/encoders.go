@@ -11,18 +11,14 @@ import (
 )
 
 func encoderOperators() []compile.Operator {
-	table := []compile.Operator{
-		compile.Standard("LabelEncoder", 1, 1, 1, compileLabelEncoder),
-		compile.Standard("OneHotEncoder", 1, 1, 1, compileOneHotEncoder),
-		compile.Standard("CategoryMapper", 1, 1, 1, compileCategoryMapper),
-		compile.Standard("Imputer", 1, 1, 1, compileImputer),
-		compile.Standard("Binarizer", 1, 1, 1, compileBinarizer),
-		compile.Standard("FeatureVectorizer", 1, 1, compile.Many, compileFeatureVectorizer),
+	return []compile.Operator{
+		compile.Row("LabelEncoder", 1, 1, 1, compileLabelEncoder).Of(onnx.DomainML),
+		compile.Row("OneHotEncoder", 1, 1, 1, compileOneHotEncoder).Of(onnx.DomainML),
+		compile.Row("CategoryMapper", 1, 1, 1, compileCategoryMapper).Of(onnx.DomainML),
+		compile.Row("Imputer", 1, 1, 1, compileImputer).Of(onnx.DomainML),
+		compile.Row("Binarizer", 1, 1, 1, compileBinarizer).Of(onnx.DomainML),
+		compile.Row("FeatureVectorizer", 1, 1, compile.Many, compileFeatureVectorizer).Of(onnx.DomainML),
 	}
-	for i := range table {
-		table[i].Domain = onnx.DomainML
-	}
-	return table
 }
 
 // A lookup finds the place of each element among keys.
@@ -34,29 +30,23 @@ type lookup struct {
 // kernel replaces elements by the values of their keys.
 func (l lookup) kernel(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 	t := in[0]
-	var places []int
-	var err error
-	switch keys := l.keys.Data.(type) {
-	case []string:
-		places, err = placesOf(t, keys)
-	case []int64:
-		places, err = placesOf(t, keys)
-	case []int32:
-		places, err = placesOf(t, keys)
-	case []float32:
-		places, err = placesOf(t, keys)
-	case []float64:
-		places, err = placesOf(t, keys)
-	case []bool:
-		places, err = placesOf(t, keys)
-	default:
-		err = onnx.Unsupported("keys of type %v", l.keys.Type())
+	find := finders[l.keys.Type()]
+	if find == nil {
+		return nil, onnx.Unsupported("keys of type %v", l.keys.Type())
 	}
+	places, err := find(t, l.keys)
 	if err != nil {
 		return nil, err
 	}
 	return kernel.Take(e, l.values, t.Shape, func(i int) int { return places[i] })
 }
+
+var finders = map[onnx.ElementType]func(t, keys *onnx.Tensor) ([]int, error){
+	onnx.String: findAs[string], onnx.Int64: findAs[int64], onnx.Int32: findAs[int32],
+	onnx.Float: findAs[float32], onnx.Double: findAs[float64], onnx.Bool: findAs[bool],
+}
+
+func findAs[K onnx.Element](t, keys *onnx.Tensor) ([]int, error) { return placesOf(t, keys.Data.([]K)) }
 
 // placesOf finds each element among keys, len(keys) where it is not there. NaN
 // is equal to NaN here.
@@ -101,7 +91,7 @@ func compileLabelEncoder(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if element, err := n.ElementOf(0); err != nil || element != l.keys.Type() {
+	if element := n.ElementOf(0); element != l.keys.Type() {
 		return nil, onnx.Invalid("input 0 is %v, the keys are %v", n.Inputs[0].Type, l.keys.Type())
 	}
 	n.SameShape(l.values.Type())
@@ -138,10 +128,7 @@ func firstLabelEncoder(n *compile.Node) (lookup, error) {
 	if r.Err != nil {
 		return lookup{}, r.Err
 	}
-	element, err := n.ElementOf(0, onnx.Int64, onnx.String)
-	if err != nil {
-		return lookup{}, err
-	}
+	element := n.ElementOf(0, onnx.Int64, onnx.String)
 	places := make([]int64, len(classes))
 	for i := range places {
 		places[i] = int64(i)
@@ -211,16 +198,10 @@ func compileCategoryMapper(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	texts, ints := r.Strings("cats_strings"), r.Ints("cats_int64s")
 	unknownString, unknownInt := r.Text("default_string", "_Unused"), r.Int("default_int64", -1)
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if len(texts) == 0 || len(texts) != len(ints) {
 		return nil, onnx.Invalid("%d strings for %d numbers", len(texts), len(ints))
 	}
-	element, err := n.ElementOf(0, onnx.Int64, onnx.String)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Int64, onnx.String)
 	l := lookup{list(ints), list(append(slices.Clone(texts), unknownString))}
 	if element == onnx.String {
 		l = lookup{list(texts), list(append(slices.Clone(ints), unknownInt))}
@@ -233,16 +214,10 @@ func compileOneHotEncoder(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	texts, ints := r.Strings("cats_strings"), r.Ints("cats_int64s")
 	zeros := r.Bool("zeros", true)
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if (len(texts) == 0) == (len(ints) == 0) {
 		return nil, onnx.Invalid("attributes \"cats_strings\" and \"cats_int64s\" have %d and %d categories, one of them wanted", len(texts), len(ints))
 	}
-	element, err := n.ElementOf(0, onnx.String, onnx.Int64, onnx.Int32, onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.String, onnx.Int64, onnx.Int32, onnx.Float, onnx.Double)
 	if (element == onnx.String) != (len(texts) > 0) {
 		return nil, onnx.Invalid("input 0 has elements of type %v, the categories another", element)
 	}
@@ -251,6 +226,7 @@ func compileOneHotEncoder(n *compile.Node) (kernel.Kernel, error) {
 	n.Inferred(onnx.Float, append(slices.Clone(t.Shape), onnx.Fixed(k)), t.HasShape)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		var places []int
+		var err error
 		if element == onnx.String {
 			places, err = placesOf(in[0], texts)
 		} else {
@@ -288,16 +264,10 @@ func compileImputer(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	floats, ints := r.Floats("imputed_value_floats"), r.Ints("imputed_value_int64s")
 	replaced, replacedInt := r.Float("replaced_value_float", 0), r.Int("replaced_value_int64", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if (len(floats) == 0) == (len(ints) == 0) {
 		return nil, onnx.Invalid("%d floats and %d integers to impute, one of them wanted", len(floats), len(ints))
 	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.SameShape(element)
 	switch {
 	case element == onnx.Float && len(floats) > 0:
@@ -357,20 +327,14 @@ func (m *imputer[T]) Apply(out, row []T) {
 func compileBinarizer(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	threshold := r.Float("threshold", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.SameShape(element)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		x, err := kernel.CastTensor(e, in[0], onnx.Double)
 		if err != nil {
 			return nil, err
 		}
-		ones, err := apply1(e, x, func(x float64) float64 {
+		ones, err := kernel.Apply1(e, x, func(x float64) float64 {
 			if x > float64(threshold) {
 				return 1
 			}
@@ -386,9 +350,6 @@ func compileBinarizer(n *compile.Node) (kernel.Kernel, error) {
 func compileFeatureVectorizer(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	widths := r.Ints("inputdimensions")
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if len(widths) != len(n.Inputs) {
 		return nil, onnx.Invalid("attribute \"inputdimensions\" has %d numbers for %d inputs", len(widths), len(n.Inputs))
 	}
@@ -399,9 +360,7 @@ func compileFeatureVectorizer(n *compile.Node) (kernel.Kernel, error) {
 		}
 		total += int(w)
 	}
-	if _, err := n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.Outputs[0] = n.Rows(onnx.Float, onnx.Fixed(total))
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
 		var out *onnx.Tensor

@@ -11,17 +11,15 @@ import (
 )
 
 func gatherOperators() []compile.Operator {
-	extractor := compile.Standard("ArrayFeatureExtractor", 1, 2, 2, compileArrayFeatureExtractor)
-	extractor.Domain = onnx.DomainML
 	return []compile.Operator{
-		compile.Standard("Gather", 1, 2, 2, compileGather),
-		compile.Standard("GatherElements", 11, 2, 2, compileGatherElements),
-		compile.Standard("Compress", 9, 2, 2, compileCompress),
-		compile.Standard("NonZero", 9, 1, 1, compileNonZero),
-		compile.Standard("Constant", 1, 0, 0, compileConstant),
-		compile.Standard("ConstantOfShape", 9, 1, 1, compileConstantOfShape),
-		compile.Standard("Range", 11, 3, 3, compileRange),
-		extractor,
+		compile.Row("Gather", 1, 2, 2, compileGather),
+		compile.Row("GatherElements", 11, 2, 2, compileGatherElements),
+		compile.Row("Compress", 9, 2, 2, compileCompress),
+		compile.Row("NonZero", 9, 1, 1, compileNonZero),
+		compile.Row("Constant", 1, 0, 0, compileConstant),
+		compile.Row("ConstantOfShape", 9, 1, 1, compileConstantOfShape),
+		compile.Row("Range", 11, 3, 3, compileRange),
+		compile.Row("ArrayFeatureExtractor", 1, 2, 2, compileArrayFeatureExtractor).Of(onnx.DomainML),
 	}
 }
 
@@ -47,16 +45,8 @@ func indicesOf(t *onnx.Tensor, length int) ([]int, error) {
 func compileGather(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Int("axis", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := n.ElementOf(1, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
+	n.ElementOf(1, onnx.Int64, onnx.Int32)
 	n.Part = compile.ChoicePart{}
 	n.Inferred(element, nil, false)
 	if t, ix := n.Inputs[0].Type, n.Inputs[1].Type; t.HasShape && ix.HasShape {
@@ -88,16 +78,8 @@ func compileGather(n *compile.Node) (kernel.Kernel, error) {
 func compileGatherElements(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Int("axis", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := n.ElementOf(1, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
+	n.ElementOf(1, onnx.Int64, onnx.Int32)
 	n.Inferred(element, n.Inputs[1].Type.Shape, n.Inputs[1].Type.HasShape)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		t, shape := in[0], in[1].Shape
@@ -127,16 +109,8 @@ func compileGatherElements(n *compile.Node) (kernel.Kernel, error) {
 func compileCompress(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Get("axis", onnx.AttributeInt)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := n.ElementOf(1, onnx.Bool); err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
+	n.ElementOf(1, onnx.Bool)
 	n.Inferred(element, nil, false)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		t, position := in[0], 0
@@ -169,9 +143,7 @@ func compileCompress(n *compile.Node) (kernel.Kernel, error) {
 }
 
 func compileNonZero(n *compile.Node) (kernel.Kernel, error) {
-	if _, err := n.ElementOf(0, append(compile.NumericTypes(), onnx.Bool)...); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, append(compile.NumericTypes(), onnx.Bool)...)
 	n.Inferred(onnx.Int64, []onnx.Dim{onnx.Symbolic(""), onnx.Symbolic("")}, true)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		c, err := kernel.CastBools(e, in[0])
@@ -228,9 +200,6 @@ func compileConstant(n *compile.Node) (kernel.Kernel, error) {
 			value = onnx.NewTensor([]int{len(list)}, list)
 		}
 	}
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if value == nil {
 		return nil, onnx.Invalid("no value of a kind that is known")
 	}
@@ -241,18 +210,13 @@ func compileConstant(n *compile.Node) (kernel.Kernel, error) {
 func compileConstantOfShape(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	value := r.Tensor("value")
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if value == nil {
 		value = onnx.NewTensor([]int{1}, []float32{0})
 	}
 	if value.Len() != 1 {
 		return nil, onnx.Invalid("attribute \"value\" has %d elements, one wanted", value.Len())
 	}
-	if _, err := n.ElementOf(0, onnx.Int64); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Int64)
 	n.Inferred(value.Type(), nil, false)
 	if t := n.Inputs[0].Type; t.HasShape && len(t.Shape) == 1 && t.Shape[0].Size >= 0 && t.Shape[0].Size < 16 {
 		shape := make([]onnx.Dim, t.Shape[0].Size)
@@ -274,10 +238,7 @@ func compileConstantOfShape(n *compile.Node) (kernel.Kernel, error) {
 }
 
 func compileRange(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	if err != nil {
-		return nil, err
-	}
+	element := n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.Inferred(element, []onnx.Dim{onnx.Symbolic("")}, true)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		for _, t := range in {
@@ -285,17 +246,12 @@ func compileRange(n *compile.Node) (kernel.Kernel, error) {
 				return nil, onnx.At(onnx.ErrInput, "shape %v, a scalar wanted", t.Shape)
 			}
 		}
-		switch element {
-		case onnx.Float:
-			return arange[float32](e, in)
-		case onnx.Double:
-			return arange[float64](e, in)
-		case onnx.Int32:
-			return arange[int32](e, in)
-		default:
-			return arange[int64](e, in)
-		}
+		return aranges[element](e, in)
 	}).Kernel, nil
+}
+
+var aranges = map[onnx.ElementType]kernel.TensorKernel{
+	onnx.Float: arange[float32], onnx.Double: arange[float64], onnx.Int64: arange[int64], onnx.Int32: arange[int32],
 }
 
 func arange[T numeric.Number](e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
@@ -317,13 +273,8 @@ func arange[T numeric.Number](e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, e
 // compileArrayFeatureExtractor compiles the choice of columns along the last
 // axis.
 func compileArrayFeatureExtractor(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.ElementOf(0, append(compile.NumericTypes(), onnx.String)...)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := n.ElementOf(1, onnx.Int64); err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, append(compile.NumericTypes(), onnx.String)...)
+	n.ElementOf(1, onnx.Int64)
 	n.Part = compile.ChoicePart{}
 	n.Inferred(element, nil, false)
 	if t := n.Inputs[0].Type; t.HasShape && len(t.Shape) > 0 {

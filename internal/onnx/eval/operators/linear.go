@@ -9,14 +9,8 @@ import (
 
 func linearOperators() []compile.Operator {
 	return []compile.Operator{
-		{
-			Domain: onnx.DomainML, Name: "LinearClassifier", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 2, MaxOutputs: 2, Compile: compileLinearClassifier,
-		},
-		{
-			Domain: onnx.DomainML, Name: "LinearRegressor", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileLinearRegressor,
-		},
+		compile.Row("LinearClassifier", 1, 1, 1, compileLinearClassifier).Of(onnx.DomainML).Outputs(2, 2),
+		compile.Row("LinearRegressor", 1, 1, 1, compileLinearRegressor).Of(onnx.DomainML),
 	}
 }
 
@@ -25,9 +19,7 @@ func compileLinearClassifier(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := useLinear(n, l); err != nil {
-		return nil, err
-	}
+	useLinear(n, l)
 	n.Outputs[0] = n.LabelType(l.Classes)
 	n.Outputs[1] = n.Rows(onnx.Float, onnx.Fixed(l.Width()))
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
@@ -45,9 +37,7 @@ func compileLinearRegressor(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := useLinear(n, l); err != nil {
-		return nil, err
-	}
+	useLinear(n, l)
 	n.Outputs[0] = n.Rows(onnx.Float, onnx.Fixed(l.Width()))
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
 		_, scores, err := scoreLinear(e, l, in[0])
@@ -56,12 +46,10 @@ func compileLinearRegressor(n *compile.Node) (kernel.Kernel, error) {
 }
 
 // useLinear checks the input of a linear model.
-func useLinear(n *compile.Node, l *linear.Model) error {
+func useLinear(n *compile.Node, l *linear.Model) {
 	n.Part = compile.ModelPart{Scorer: l, Columns: l.Features, Labels: l.Classes}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return err
-	}
-	return n.CheckColumns(l.Features)
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
+	n.CheckColumns(l.Features)
 }
 
 // scoreLinear scores a matrix row by row.

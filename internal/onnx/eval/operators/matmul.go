@@ -11,35 +11,29 @@ import (
 )
 
 func matrixOperators() []compile.Operator {
-	cdist := compile.Standard("CDist", 1, 2, 2, compileCDist)
-	cdist.Domain = onnx.DomainMicrosoft
 	return []compile.Operator{
-		compile.Standard("MatMul", 1, 2, 2, compileMatMul),
-		compile.Standard("Gemm", 7, 2, 3, compileGemm),
-		cdist,
+		compile.Row("MatMul", 1, 2, 2, compileMatMul),
+		compile.Row("Gemm", 7, 2, 3, compileGemm),
+		compile.Row("CDist", 1, 2, 2, compileCDist).Of(onnx.DomainMicrosoft),
 	}
 }
 
 func compileMatMul(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	if err != nil {
-		return nil, err
-	}
+	element := n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	if err := matMulShape(n, element); err != nil {
 		return nil, err
 	}
-	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		switch element {
-		case onnx.Float:
-			return matMul(e, in[0], in[1], numeric.Dot[float32])
-		case onnx.Double:
-			return matMul(e, in[0], in[1], numeric.Dot[float64])
-		case onnx.Int64:
-			return matMul(e, in[0], in[1], dotInts[int64])
-		default:
-			return matMul(e, in[0], in[1], dotInts[int32])
-		}
-	}).Kernel, nil
+	return products[element].Kernel, nil
+}
+
+var products = map[onnx.ElementType]kernel.TensorKernel{
+	onnx.Float: product(numeric.Dot[float32]), onnx.Double: product(numeric.Dot[float64]),
+	onnx.Int64: product(dotInts[int64]), onnx.Int32: product(dotInts[int32]),
+}
+
+// product makes the kernel of a matrix product out of that of two vectors.
+func product[T numeric.Number](dot func(x, y []T, stride int) T) kernel.TensorKernel {
+	return func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) { return matMul(e, in[0], in[1], dot) }
 }
 
 func dotInts[T numeric.Number](x, y []T, stride int) T {
@@ -133,13 +127,7 @@ func compileGemm(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	alpha, beta := r.Float("alpha", 1), r.Float("beta", 1)
 	transA, transB := r.Bool("transA", false), r.Bool("transB", false)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.SameTypes(onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
-	}
+	element := n.SameTypes(onnx.Float, onnx.Double)
 	rows, columns := onnx.Symbolic(""), onnx.Symbolic("")
 	for i, of := range []struct {
 		dim   *onnx.Dim
@@ -207,13 +195,7 @@ func gemm[T float32 | float64](e *kernel.Env, a, b, c *onnx.Tensor, alpha, beta 
 func compileCDist(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	metric := r.OneOf("metric", "sqeuclidean", "euclidean")
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.SameTypes(onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
-	}
+	element := n.SameTypes(onnx.Float, onnx.Double)
 	n.Inferred(element, []onnx.Dim{onnx.Symbolic(""), onnx.Symbolic("")}, true)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		if element == onnx.Double {

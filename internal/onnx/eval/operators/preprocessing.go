@@ -11,35 +11,22 @@ import (
 
 func preprocessingOperators() []compile.Operator {
 	return []compile.Operator{
-		{
-			Domain: onnx.DomainML, Name: "Scaler", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileScaler,
-		},
-		{
-			Domain: onnx.DomainML, Name: "Normalizer", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileNormalizer,
-		},
+		compile.Row("Scaler", 1, 1, 1, compileScaler).Of(onnx.DomainML),
+		compile.Row("Normalizer", 1, 1, 1, compileNormalizer).Of(onnx.DomainML),
 	}
 }
 
 func compileScaler(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	s := &linear.Scaler{Offset: r.Floats("offset"), Scale: r.Floats("scale")}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	for name, list := range map[string][]float32{"offset": s.Offset, "scale": s.Scale} {
 		switch len(list) {
 		case 0:
 			return nil, onnx.Invalid("attribute %q has no numbers", name)
 		case 1:
 		default:
-			if err := n.CheckColumns(len(list)); err != nil {
-				return nil, onnx.At(err, "attribute %q", name)
-			}
+			n.CheckColumns(len(list))
 		}
 	}
 	if len(s.Offset) > 1 && len(s.Scale) > 1 && len(s.Offset) != len(s.Scale) {
@@ -75,12 +62,7 @@ type normalizer struct{ norm string }
 func compileNormalizer(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	z := normalizer{r.OneOf("norm", "MAX", "L1", "L2")}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.Part = compile.ScorePart{Apply: z.apply, Shares: z.norm == "L1"}
 	n.Outputs[0] = n.Inputs[0].Type
 	n.Outputs[0].Element = onnx.Float

@@ -12,63 +12,67 @@ import (
 )
 
 func reductionOperators() []compile.Operator {
-	var table []compile.Operator
-	for _, name := range []string{
-		"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare",
-		"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-	} {
-		table = append(table, compile.Standard(name, 1, 1, 2, compileReduce))
+	return []compile.Operator{
+		reduce("ReduceSum", 13, reduction{step: plus, wholeStep: add[int64]}),
+		reduce("ReduceMean", 18, reduction{step: plus, done: func(sum float64, n int) float64 { return sum / float64(n) }}),
+		reduce("ReduceMax", 18, largest, onnx.Bool),
+		reduce("ReduceMin", 18, reduction{
+			start: math.Inf(1), step: math.Min, wholeStart: math.MaxInt64, wholeStep: func(a, b int64) int64 { return min(a, b) },
+		}, onnx.Bool),
+		reduce("ReduceProd", 18, reduction{start: 1, step: mul[float64], wholeStart: 1, wholeStep: mul[int64]}),
+		reduce("ReduceSumSquare", 18, reduction{step: plusSquare, each: true}),
+		reduce("ReduceL1", 18, absolute),
+		reduce("ReduceL2", 18, euclidean),
+		reduce("ReduceLogSum", 18, reduction{step: plus, done: func(sum float64, _ int) float64 { return math.Log(sum) }, each: true}),
+		reduce("ReduceLogSumExp", 18, reduction{along: logSumExp}),
+		compile.Row("ArgMax", 1, 1, 1, compileArg(false)),
+		compile.Row("ArgMin", 1, 1, 1, compileArg(true)),
+		compile.Row("Softmax", 1, 1, 1, compileSoftmax(false)),
+		compile.Row("LogSoftmax", 1, 1, 1, compileSoftmax(true)),
+		compile.Row("CumSum", 11, 2, 2, compileCumSum),
+		compile.Row("LpNormalization", 1, 1, 1, compileLpNormalization),
+		compile.Row("TopK", 10, 2, 2, compileTopK).Outputs(2, 2),
 	}
-	topK := compile.Standard("TopK", 10, 2, 2, compileTopK)
-	topK.MinOutputs, topK.MaxOutputs = 2, 2
-	return append(table,
-		compile.Standard("ArgMax", 1, 1, 1, compileArg),
-		compile.Standard("ArgMin", 1, 1, 1, compileArg),
-		compile.Standard("Softmax", 1, 1, 1, compileSoftmax),
-		compile.Standard("LogSoftmax", 1, 1, 1, compileSoftmax),
-		compile.Standard("CumSum", 11, 2, 2, compileCumSum),
-		compile.Standard("LpNormalization", 1, 1, 1, compileLpNormalization),
-		topK,
-	)
 }
 
-// A reduction folds numbers in float64: step takes one more, done ends it.
+// A reduction folds numbers in float64: step takes one more, done, which may be
+// nil, ends it.
 type reduction struct {
 	start float64
 	step  func(sum, x float64) float64
 	done  func(sum float64, n int) float64
+	// wholeStep folds int64, which float64 would not hold exactly; nil where
+	// float64 will do.
+	wholeStart int64
+	wholeStep  func(sum, x int64) int64
+	// along reduces in another way.
+	along func(e *kernel.Env, x *onnx.Tensor, axes []int, keep bool) (*onnx.Tensor, error)
+	// each says that elements change even where no axis is reduced.
+	each bool
 }
 
-func reductionOf(name string) reduction {
-	same := func(sum float64, _ int) float64 { return sum }
-	add := func(sum, x float64) float64 { return sum + x }
-	switch name {
-	case "ReduceMean":
-		return reduction{0, add, func(sum float64, n int) float64 { return sum / float64(n) }}
-	case "ReduceMax":
-		return reduction{math.Inf(-1), math.Max, same}
-	case "ReduceMin":
-		return reduction{math.Inf(1), math.Min, same}
-	case "ReduceProd":
-		return reduction{1, func(sum, x float64) float64 { return sum * x }, same}
-	case "ReduceSumSquare":
-		return reduction{0, func(sum, x float64) float64 { return sum + x*x }, same}
-	case "ReduceL1":
-		return reduction{0, func(sum, x float64) float64 { return sum + math.Abs(x) }, same}
-	case "ReduceL2":
-		return reduction{0, func(sum, x float64) float64 { return sum + x*x }, func(sum float64, _ int) float64 { return math.Sqrt(sum) }}
-	case "ReduceLogSum":
-		return reduction{0, add, func(sum float64, _ int) float64 { return math.Log(sum) }}
-	default:
-		return reduction{0, add, same}
+func plus(sum, x float64) float64       { return sum + x }
+func plusSquare(sum, x float64) float64 { return sum + x*x }
+
+var (
+	largest = reduction{
+		start: math.Inf(-1), step: math.Max, wholeStart: math.MinInt64, wholeStep: func(a, b int64) int64 { return max(a, b) },
 	}
+	absolute  = reduction{step: func(sum, x float64) float64 { return sum + math.Abs(x) }, each: true}
+	euclidean = reduction{step: plusSquare, done: func(sum float64, _ int) float64 { return math.Sqrt(sum) }, each: true}
+)
+
+// reduce makes the row of a reduction of numbers and the types in more. Its axes
+// are an input from version axesSince of the operator set on, an attribute before.
+func reduce(name string, axesSince int64, r reduction, more ...onnx.ElementType) compile.Operator {
+	return compile.Row(name, 1, 1, 2, func(n *compile.Node) (kernel.Kernel, error) {
+		return compileReduce(n, n.Opset >= axesSince, r, append(compile.NumericTypes(), more...))
+	})
 }
 
-func compileReduce(n *compile.Node) (kernel.Kernel, error) {
+func compileReduce(n *compile.Node, fromInput bool, by reduction, allowed []onnx.ElementType) (kernel.Kernel, error) {
 	r := n.Attributes()
-	name := n.Node.Operator
 	keep := r.Bool("keepdims", true)
-	fromInput := n.Opset >= 18 || name == "ReduceSum" && n.Opset >= 13
 	var axes []int64
 	skipEmpty := false
 	if fromInput {
@@ -85,17 +89,7 @@ func compileReduce(n *compile.Node) (kernel.Kernel, error) {
 			return nil, onnx.Invalid("axes as an input before they were one")
 		}
 	}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	allowed := compile.NumericTypes()
-	if name == "ReduceMax" || name == "ReduceMin" {
-		allowed = append(allowed, onnx.Bool)
-	}
-	element, err := n.ElementOf(0, allowed...)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, allowed...)
 	known := !fromInput || len(n.Inputs) < 2 || !n.Inputs[1].Present
 	if _, ok := n.ConstantTensor(1); ok {
 		known = true
@@ -112,8 +106,8 @@ func compileReduce(n *compile.Node) (kernel.Kernel, error) {
 			}
 		}
 		if len(axes) == 0 && skipEmpty {
-			if name == "ReduceSumSquare" || name == "ReduceL1" || name == "ReduceL2" || name == "ReduceLogSum" {
-				return reduceAxes(e, in[0], name, []int{}, true)
+			if by.each {
+				return reduceAxes(e, in[0], by, []int{}, true)
 			}
 			return in[0], nil
 		}
@@ -121,7 +115,7 @@ func compileReduce(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		return reduceAxes(e, in[0], name, positions, keep)
+		return reduceAxes(e, in[0], by, positions, keep)
 	}).Kernel, nil
 }
 
@@ -166,25 +160,23 @@ func reducedShape(n *compile.Node, e onnx.ElementType, axes []int64, keep, skipE
 }
 
 // reduceAxes folds a tensor along the axes given.
-func reduceAxes(e *kernel.Env, t *onnx.Tensor, name string, axes []int, keep bool) (*onnx.Tensor, error) {
+func reduceAxes(e *kernel.Env, t *onnx.Tensor, by reduction, axes []int, keep bool) (*onnx.Tensor, error) {
 	element := t.Type()
-	if element == onnx.Int64 && (name == "ReduceSum" || name == "ReduceProd" || name == "ReduceMax" || name == "ReduceMin") {
-		return reduceInts(e, t, name, axes, keep)
+	if element == onnx.Int64 && by.wholeStep != nil {
+		return foldAs(e, t, axes, keep, by.wholeStart, by.wholeStep)
 	}
 	x, err := kernel.CastTensor(e, t, onnx.Double)
 	if err != nil {
 		return nil, err
 	}
-	var out *onnx.Tensor
-	if name == "ReduceLogSumExp" {
-		out, err = logSumExp(e, x, axes, keep)
-	} else {
-		r := reductionOf(name)
-		if element == onnx.Bool && name == "ReduceMax" {
-			r.start = 0 // None of nothing is true.
-		}
-		out, err = fold(e, x, axes, keep, r)
+	if element == onnx.Bool && math.IsInf(by.start, -1) {
+		by.start = 0 // None of nothing is true.
 	}
+	along := by.along
+	if along == nil {
+		along = by.fold
+	}
+	out, err := along(e, x, axes, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -206,29 +198,38 @@ func groups(shape, axes []int, keep bool) (out []int, w *kernel.Walker) {
 	return out, w
 }
 
-func fold(e *kernel.Env, t *onnx.Tensor, axes []int, keep bool, r reduction) (*onnx.Tensor, error) {
+// fold reduces numbers in float64.
+func (r reduction) fold(e *kernel.Env, t *onnx.Tensor, axes []int, keep bool) (*onnx.Tensor, error) {
+	out, err := foldAs(e, t, axes, keep, r.start, r.step)
+	if err != nil || r.done == nil {
+		return out, err
+	}
+	sums := out.Data.([]float64)
+	for i := range sums {
+		sums[i] = r.done(sums[i], t.Len()/max(len(sums), 1))
+	}
+	return out, nil
+}
+
+func foldAs[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axes []int, keep bool, start T, step func(sum, x T) T) (*onnx.Tensor, error) {
 	shape, w := groups(t.Shape, axes, keep)
-	out, sums, err := kernel.Alloc[float64](e, shape...)
+	out, sums, err := kernel.Alloc[T](e, shape...)
 	if err != nil {
 		return nil, err
 	}
-	x := t.Data.([]float64)
 	for i := range sums {
-		sums[i] = r.start
+		sums[i] = start
 	}
-	for _, v := range x {
+	for _, v := range t.Data.([]T) {
 		i := w.Next()
-		sums[i] = r.step(sums[i], v)
-	}
-	for i := range sums {
-		sums[i] = r.done(sums[i], len(x)/max(len(sums), 1))
+		sums[i] = step(sums[i], v)
 	}
 	return out, nil
 }
 
 // logSumExp subtracts the maximum first, so that nothing overflows.
 func logSumExp(e *kernel.Env, t *onnx.Tensor, axes []int, keep bool) (*onnx.Tensor, error) {
-	tops, err := fold(e, t, axes, true, reductionOf("ReduceMax"))
+	tops, err := largest.fold(e, t, axes, true)
 	if err != nil {
 		return nil, err
 	}
@@ -253,76 +254,45 @@ func logSumExp(e *kernel.Env, t *onnx.Tensor, axes []int, keep bool) (*onnx.Tens
 	return out, nil
 }
 
-// reduceInts folds int64, which float64 could not hold exactly.
-func reduceInts(e *kernel.Env, t *onnx.Tensor, name string, axes []int, keep bool) (*onnx.Tensor, error) {
-	shape, w := groups(t.Shape, axes, keep)
-	out, sums, err := kernel.Alloc[int64](e, shape...)
-	if err != nil {
-		return nil, err
-	}
-	start := map[string]int64{"ReduceProd": 1, "ReduceMax": math.MinInt64, "ReduceMin": math.MaxInt64}[name]
-	for i := range sums {
-		sums[i] = start
-	}
-	for _, v := range t.Data.([]int64) {
-		i := w.Next()
-		switch name {
-		case "ReduceSum":
-			sums[i] += v
-		case "ReduceProd":
-			sums[i] *= v
-		case "ReduceMax":
-			sums[i] = max(sums[i], v)
-		default:
-			sums[i] = min(sums[i], v)
-		}
-	}
-	return out, nil
-}
-
-func compileArg(n *compile.Node) (kernel.Kernel, error) {
-	r := n.Attributes()
-	axis, keep, last := r.Int("axis", 0), r.Bool("keepdims", true), r.Bool("select_last_index", false)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	if _, err := n.ElementOf(0, compile.NumericTypes()...); err != nil {
-		return nil, err
-	}
-	if err := reducedShape(n, onnx.Int64, []int64{axis}, keep, false, true); err != nil {
-		return nil, err
-	}
-	smallest := n.Node.Operator == "ArgMin"
-	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		t := in[0]
-		i, err := kernel.AxisOf(axis, len(t.Shape))
-		if err != nil {
+func compileArg(smallest bool) func(n *compile.Node) (kernel.Kernel, error) {
+	return func(n *compile.Node) (kernel.Kernel, error) {
+		r := n.Attributes()
+		axis, keep, last := r.Int("axis", 0), r.Bool("keepdims", true), r.Bool("select_last_index", false)
+		n.ElementOf(0, compile.NumericTypes()...)
+		if err := reducedShape(n, onnx.Int64, []int64{axis}, keep, false, true); err != nil {
 			return nil, err
 		}
-		shape, _ := groups(t.Shape, []int{i}, keep)
-		out, best, err := kernel.Alloc[int64](e, shape...)
-		if err != nil {
-			return nil, err
-		}
-		if t.Shape[i] == 0 && len(best) > 0 {
-			return nil, onnx.At(onnx.ErrInput, "%s of an empty axis", n.Node.Operator)
-		}
-		switch x := t.Data.(type) {
-		case []float32:
-			argBest(x, best, t.Shape, i, smallest, last)
-		case []float64:
-			argBest(x, best, t.Shape, i, smallest, last)
-		case []int64:
-			argBest(x, best, t.Shape, i, smallest, last)
-		default:
-			c, err := kernel.CastTensor(e, t, onnx.Double)
+		return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
+			t := in[0]
+			i, err := kernel.AxisOf(axis, len(t.Shape))
 			if err != nil {
 				return nil, err
 			}
-			argBest(c.Data.([]float64), best, t.Shape, i, smallest, last)
-		}
-		return out, nil
-	}).Kernel, nil
+			shape, _ := groups(t.Shape, []int{i}, keep)
+			out, best, err := kernel.Alloc[int64](e, shape...)
+			if err != nil {
+				return nil, err
+			}
+			if t.Shape[i] == 0 && len(best) > 0 {
+				return nil, onnx.At(onnx.ErrInput, "%s of an empty axis", n.Node.Operator)
+			}
+			switch x := t.Data.(type) {
+			case []float32:
+				argBest(x, best, t.Shape, i, smallest, last)
+			case []float64:
+				argBest(x, best, t.Shape, i, smallest, last)
+			case []int64:
+				argBest(x, best, t.Shape, i, smallest, last)
+			default:
+				c, err := kernel.CastTensor(e, t, onnx.Double)
+				if err != nil {
+					return nil, err
+				}
+				argBest(c.Data.([]float64), best, t.Shape, i, smallest, last)
+			}
+			return out, nil
+		}).Kernel, nil
+	}
 }
 
 func argBest[T numeric.Number](x []T, best []int64, shape []int, axis int, smallest, last bool) {
@@ -342,38 +312,33 @@ func argBest[T numeric.Number](x []T, best []int64, shape []int, axis int, small
 	}
 }
 
-func compileSoftmax(n *compile.Node) (kernel.Kernel, error) {
-	r := n.Attributes()
-	flat := n.Opset < 13 // Older versions see the tensor as a matrix.
-	def := int64(-1)
-	if flat {
-		def = 1
-	}
-	axis := r.Int("axis", def)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
-	}
-	n.SameShape(element)
-	log := n.Node.Operator == "LogSoftmax"
-	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		t := in[0]
-		i, err := kernel.AxisOf(axis, len(t.Shape))
-		if err != nil {
-			return nil, err
-		}
-		outer, length, inner := kernel.Split(t.Shape, i)
+func compileSoftmax(log bool) func(n *compile.Node) (kernel.Kernel, error) {
+	return func(n *compile.Node) (kernel.Kernel, error) {
+		r := n.Attributes()
+		flat := n.Opset < 13 // Older versions see the tensor as a matrix.
+		def := int64(-1)
 		if flat {
-			length, inner = length*inner, 1
+			def = 1
 		}
-		if element == onnx.Double {
-			return softmaxAlong[float64](e, t, outer, length, inner, log)
-		}
-		return softmaxAlong[float32](e, t, outer, length, inner, log)
-	}).Kernel, nil
+		axis := r.Int("axis", def)
+		element := n.ElementOf(0, onnx.Float, onnx.Double)
+		n.SameShape(element)
+		return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
+			t := in[0]
+			i, err := kernel.AxisOf(axis, len(t.Shape))
+			if err != nil {
+				return nil, err
+			}
+			outer, length, inner := kernel.Split(t.Shape, i)
+			if flat {
+				length, inner = length*inner, 1
+			}
+			if element == onnx.Double {
+				return softmaxAlong[float64](e, t, outer, length, inner, log)
+			}
+			return softmaxAlong[float32](e, t, outer, length, inner, log)
+		}).Kernel, nil
+	}
 }
 
 func softmaxAlong[T float32 | float64](e *kernel.Env, t *onnx.Tensor, outer, length, inner int, log bool) (*onnx.Tensor, error) {
@@ -409,13 +374,7 @@ func softmaxAlong[T float32 | float64](e *kernel.Env, t *onnx.Tensor, outer, len
 func compileCumSum(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	exclusive, reverse := r.Bool("exclusive", false), r.Bool("reverse", false)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.SameShape(element)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		axes, err := kernel.IntsOf(in[1])
@@ -426,17 +385,12 @@ func compileCumSum(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch element {
-		case onnx.Float:
-			return cumSum[float32](e, in[0], axis, exclusive, reverse)
-		case onnx.Double:
-			return cumSum[float64](e, in[0], axis, exclusive, reverse)
-		case onnx.Int32:
-			return cumSum[int32](e, in[0], axis, exclusive, reverse)
-		default:
-			return cumSum[int64](e, in[0], axis, exclusive, reverse)
-		}
+		return cumSums[element](e, in[0], axis, exclusive, reverse)
 	}).Kernel, nil
+}
+
+var cumSums = map[onnx.ElementType]func(*kernel.Env, *onnx.Tensor, int, bool, bool) (*onnx.Tensor, error){
+	onnx.Float: cumSum[float32], onnx.Double: cumSum[float64], onnx.Int64: cumSum[int64], onnx.Int32: cumSum[int32],
 }
 
 func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive, reverse bool) (*onnx.Tensor, error) {
@@ -470,16 +424,14 @@ func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive
 func compileLpNormalization(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis, p := r.Int("axis", -1), r.Int("p", 2)
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if p != 1 && p != 2 {
 		return nil, onnx.Invalid("attribute \"p\" is %d, 1 or 2 wanted", p)
 	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
+	norm := absolute
+	if p == 2 {
+		norm = euclidean
 	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double)
 	n.SameShape(element)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		i, err := kernel.AxisOf(axis, len(in[0].Shape))
@@ -490,7 +442,7 @@ func compileLpNormalization(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		norms, err := fold(e, x, []int{i}, true, reductionOf(map[int64]string{1: "ReduceL1", 2: "ReduceL2"}[p]))
+		norms, err := norm.fold(e, x, []int{i}, true)
 		if err != nil {
 			return nil, err
 		}
@@ -515,13 +467,7 @@ func compileTopK(n *compile.Node) (kernel.Kernel, error) {
 		largest = r.Bool("largest", true)
 		r.Bool("sorted", true) // Sorted output is right either way.
 	}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32, onnx.Uint64)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32, onnx.Uint64)
 	t := n.Inputs[0].Type
 	n.Outputs[0] = onnx.Type{Kind: onnx.KindTensor, Element: element}
 	if t.HasShape {
@@ -559,19 +505,12 @@ func compileTopK(n *compile.Node) (kernel.Kernel, error) {
 		if ks[0] < 0 || ks[0] > int64(x.Shape[i]) {
 			return nil, onnx.At(onnx.ErrInput, "k is %d, the axis has %d elements", ks[0], x.Shape[i])
 		}
-		switch element {
-		case onnx.Float:
-			return topK[float32](e, x, i, int(ks[0]), largest)
-		case onnx.Double:
-			return topK[float64](e, x, i, int(ks[0]), largest)
-		case onnx.Int32:
-			return topK[int32](e, x, i, int(ks[0]), largest)
-		case onnx.Uint64:
-			return topK[uint64](e, x, i, int(ks[0]), largest)
-		default:
-			return topK[int64](e, x, i, int(ks[0]), largest)
-		}
+		return topKs[element](e, x, i, int(ks[0]), largest)
 	}, nil
+}
+
+var topKs = map[onnx.ElementType]func(*kernel.Env, *onnx.Tensor, int, int, bool) ([]kernel.Value, error){
+	onnx.Float: topK[float32], onnx.Double: topK[float64], onnx.Int64: topK[int64], onnx.Int32: topK[int32], onnx.Uint64: topK[uint64],
 }
 
 // topK sorts each line along the axis; of equal elements the first comes first.

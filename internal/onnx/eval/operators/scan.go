@@ -9,9 +9,7 @@ import (
 )
 
 func controlOperators() []compile.Operator {
-	scan := compile.Standard("Scan", 9, 1, compile.Many, compileScan)
-	scan.MaxOutputs = compile.Many
-	return []compile.Operator{scan}
+	return []compile.Operator{compile.Row("Scan", 9, 1, compile.Many, compileScan).Outputs(1, compile.Many)}
 }
 
 // A scan runs a body once for each slice of its scanned inputs, handing states
@@ -31,9 +29,6 @@ func compileScan(n *compile.Node) (kernel.Kernel, error) {
 	count := r.Int("num_scan_inputs", 0)
 	inAxes, outAxes := r.Ints("scan_input_axes"), r.Ints("scan_output_axes")
 	inBack, outBack := r.Ints("scan_input_directions"), r.Ints("scan_output_directions")
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	if body == nil {
 		return nil, onnx.Invalid("attribute \"body\" is missing")
 	}
@@ -82,10 +77,7 @@ func compileBody(n *compile.Node, s *scan, g *onnx.Graph) error {
 	for i := range g.Inputs {
 		inputs[i] = onnx.ValueInfo{Name: g.Inputs[i].Name, Type: n.Inputs[i].Type}
 		if i >= s.states {
-			element, err := n.ElementOf(i)
-			if err != nil {
-				return err
-			}
+			element := n.ElementOf(i)
 			inputs[i].Type = onnx.Type{Kind: onnx.KindTensor, Element: element}
 			if t := n.Inputs[i].Type; t.HasShape && len(t.Shape) > 0 && len(s.inAxes) == 0 {
 				inputs[i].Type = onnx.TensorType(element, t.Shape[1:]...)

@@ -10,33 +10,25 @@ import (
 )
 
 func shapeOperators() []compile.Operator {
-	splitting := compile.Standard("Split", 2, 1, 2, compileSplit)
-	splitting.MaxOutputs = compile.Many
 	return []compile.Operator{
-		compile.Standard("Reshape", 5, 2, 2, compileReshape),
-		compile.Standard("Flatten", 1, 1, 1, compileFlatten),
-		compile.Standard("Transpose", 1, 1, 1, compileTranspose),
-		compile.Standard("Squeeze", 1, 1, 2, compileSqueeze),
-		compile.Standard("Unsqueeze", 1, 1, 2, compileUnsqueeze),
-		compile.Standard("Concat", 4, 1, compile.Many, compileConcat),
-		compile.Standard("Slice", 1, 1, 5, compileSlice),
-		compile.Standard("Tile", 6, 2, 2, compileTile),
-		compile.Standard("Expand", 8, 2, 2, compileExpand),
-		compile.Standard("Shape", 1, 1, 1, compileShape),
-		splitting,
+		compile.Row("Reshape", 5, 2, 2, compileReshape),
+		compile.Row("Flatten", 1, 1, 1, compileFlatten),
+		compile.Row("Transpose", 1, 1, 1, compileTranspose),
+		compile.Row("Squeeze", 1, 1, 2, compileSqueeze),
+		compile.Row("Unsqueeze", 1, 1, 2, compileUnsqueeze),
+		compile.Row("Concat", 4, 1, compile.Many, compileConcat),
+		compile.Row("Slice", 1, 1, 5, compileSlice),
+		compile.Row("Tile", 6, 2, 2, compileTile),
+		compile.Row("Expand", 8, 2, 2, compileExpand),
+		compile.Row("Shape", 1, 1, 1, compileShape),
+		compile.Row("Split", 2, 1, 2, compileSplit).Outputs(1, compile.Many),
 	}
 }
 
 func compileReshape(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	allowZero := r.Bool("allowzero", false)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	n.Inferred(element, nil, false)
 	if t, ok := n.ConstantTensor(1); ok {
 		if err := reshapedType(n, element, t, allowZero); err != nil {
@@ -112,13 +104,7 @@ func resolveShape(from, shape []int, allowZero bool) ([]int, error) {
 func compileFlatten(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Int("axis", 1)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	n.Inferred(element, []onnx.Dim{onnx.Symbolic(""), onnx.Symbolic("")}, true)
 	if t := n.Inputs[0].Type; t.HasShape && len(t.Shape) == 2 && axis == 1 {
 		n.SameShape(element)
@@ -139,13 +125,7 @@ func compileFlatten(n *compile.Node) (kernel.Kernel, error) {
 func compileTranspose(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	order := r.Ints("perm")
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	t := n.Inputs[0].Type
 	n.Inferred(element, nil, false)
 	if t.HasShape {
@@ -226,10 +206,7 @@ func compileSqueeze(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	t := n.Inputs[0].Type
 	n.Inferred(element, nil, false)
 	if t.HasShape && known && len(axes) > 0 {
@@ -272,10 +249,7 @@ func compileUnsqueeze(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	t := n.Inputs[0].Type
 	n.Inferred(element, nil, false)
 	if t.HasShape && known {
@@ -317,13 +291,7 @@ func insertOnes[D any](shape []D, places []int, one D) []D {
 func compileConcat(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Int("axis", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.SameTypes()
-	if err != nil {
-		return nil, err
-	}
+	element := n.SameTypes()
 	if err := concatShape(n, element, axis); err != nil {
 		return nil, err
 	}
@@ -460,13 +428,7 @@ func compileSlice(n *compile.Node) (kernel.Kernel, error) {
 	} else if len(n.Inputs) < 3 {
 		return nil, onnx.Invalid("starts and ends are missing")
 	}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	if err := slicedShape(n, element, starts, ends, axes); err != nil {
 		return nil, err
 	}
@@ -528,10 +490,7 @@ func slicedShape(n *compile.Node, e onnx.ElementType, starts, ends, axes []int64
 }
 
 func compileTile(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	t := n.Inputs[0].Type
 	shape := make([]onnx.Dim, len(t.Shape))
 	for i := range shape {
@@ -566,10 +525,7 @@ func compileTile(n *compile.Node) (kernel.Kernel, error) {
 }
 
 func compileExpand(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	n.Inferred(element, nil, false)
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		wanted, err := kernel.ShapeFrom(in[1])
@@ -594,9 +550,6 @@ func compileExpand(n *compile.Node) (kernel.Kernel, error) {
 func compileShape(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	start, end := r.Int("start", 0), r.Int("end", math.MaxInt64)
-	if r.Err != nil {
-		return nil, r.Err
-	}
 	n.Inferred(onnx.Int64, []onnx.Dim{onnx.Symbolic("")}, true)
 	return kernel.TensorKernel(func(_ *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		first, count := sliceSpec{start, end, 1}.resolve(len(in[0].Shape))
@@ -623,13 +576,7 @@ func compileSplit(n *compile.Node) (kernel.Kernel, error) {
 	if n.Opset >= 18 {
 		r.Int("num_outputs", 0)
 	}
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	element, err := n.ElementOf(0)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0)
 	t := n.Inputs[0].Type
 	for i := range n.Outputs {
 		n.Outputs[i] = onnx.Type{Kind: onnx.KindTensor, Element: element, HasShape: t.HasShape, Shape: slices.Clone(t.Shape)}

@@ -12,11 +12,10 @@ import (
 )
 
 func svmOperators() []compile.Operator {
-	classifier := compile.Standard("SVMClassifier", 1, 1, 1, compileSVMClassifier)
-	classifier.Domain, classifier.MinOutputs, classifier.MaxOutputs = onnx.DomainML, 2, 2
-	regressor := compile.Standard("SVMRegressor", 1, 1, 1, compileSVMRegressor)
-	regressor.Domain = onnx.DomainML
-	return []compile.Operator{classifier, regressor}
+	return []compile.Operator{
+		compile.Row("SVMClassifier", 1, 1, 1, compileSVMClassifier).Of(onnx.DomainML).Outputs(2, 2),
+		compile.Row("SVMRegressor", 1, 1, 1, compileSVMRegressor).Of(onnx.DomainML),
+	}
 }
 
 // An svmKernel measures how alike two rows are.
@@ -80,18 +79,11 @@ func compileSVMClassifier(n *compile.Node) (kernel.Kernel, error) {
 		transform: r.PostTransform(), classes: r.Labels("classlabels_ints"),
 	}
 	perClass := r.Ints("vectors_per_class")
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	if err := m.checkClassifier(perClass); err != nil {
 		return nil, err
 	}
-	if err := n.CheckColumns(m.features); err != nil {
-		return nil, err
-	}
+	n.CheckColumns(m.features)
 	m.positive = !slices.ContainsFunc(m.coefficients, func(c float32) bool { return c < 0 })
 	n.Part = compile.ModelPart{Columns: m.features, Labels: m.classes}
 	n.Outputs[0] = n.LabelType(m.classes)
@@ -315,12 +307,7 @@ func compileSVMRegressor(n *compile.Node) (kernel.Kernel, error) {
 		rho: r.Floats("rho"), transform: r.PostTransform(), oneClass: r.Bool("one_class", false),
 	}
 	count := r.Int("n_supports", 0)
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return nil, err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	if len(m.rho) == 0 || len(m.coefficients) == 0 || count < 0 || count > math.MaxInt32 {
 		return nil, onnx.Invalid("%d coefficients, %d rho, %d support vectors", len(m.coefficients), len(m.rho), count)
 	}
@@ -331,9 +318,7 @@ func compileSVMRegressor(n *compile.Node) (kernel.Kernel, error) {
 		}
 		m.features = len(m.vectors) / int(count)
 	}
-	if err := n.CheckColumns(m.features); err != nil {
-		return nil, err
-	}
+	n.CheckColumns(m.features)
 	n.Part = compile.ModelPart{Columns: m.features, Labels: m.classes}
 	n.Outputs[0] = n.Rows(onnx.Float, onnx.Fixed(1))
 	return m.regressorKernel, nil

@@ -9,18 +9,9 @@ import (
 
 func treeOperators() []compile.Operator {
 	return []compile.Operator{
-		{
-			Domain: onnx.DomainML, Name: "TreeEnsembleClassifier", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 2, MaxOutputs: 2, Compile: compileTreeClassifier,
-		},
-		{
-			Domain: onnx.DomainML, Name: "TreeEnsembleRegressor", Since: 1,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileTreeRegressor,
-		},
-		{
-			Domain: onnx.DomainML, Name: "TreeEnsemble", Since: 5,
-			MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1, Compile: compileTreeEnsemble,
-		},
+		compile.Row("TreeEnsembleClassifier", 1, 1, 1, compileTreeClassifier).Of(onnx.DomainML).Outputs(2, 2),
+		compile.Row("TreeEnsembleRegressor", 1, 1, 1, compileTreeRegressor).Of(onnx.DomainML),
+		compile.Row("TreeEnsemble", 5, 1, 1, compileTreeEnsemble).Of(onnx.DomainML),
 	}
 }
 
@@ -29,9 +20,7 @@ func compileTreeClassifier(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := useTrees(n, m); err != nil {
-		return nil, err
-	}
+	useTrees(n, m)
 	n.Outputs[0] = n.LabelType(m.Classes)
 	n.Outputs[1] = n.Rows(onnx.Float, onnx.Fixed(m.Width()))
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
@@ -49,27 +38,22 @@ func compileTreeRegressor(n *compile.Node) (kernel.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return treeRegression(n, m, onnx.Float)
+	return treeRegression(n, m, onnx.Float), nil
 }
 
 // compileTreeEnsemble compiles the operator whose output has the type of its
 // input.
 func compileTreeEnsemble(n *compile.Node) (kernel.Kernel, error) {
-	element, err := n.ElementOf(0, onnx.Float, onnx.Double)
-	if err != nil {
-		return nil, err
-	}
+	element := n.ElementOf(0, onnx.Float, onnx.Double)
 	m, err := trees.ReadEnsemble(n.Attributes(), element)
 	if err != nil {
 		return nil, err
 	}
-	return treeRegression(n, m, element)
+	return treeRegression(n, m, element), nil
 }
 
-func treeRegression(n *compile.Node, m *trees.Model, output onnx.ElementType) (kernel.Kernel, error) {
-	if err := useTrees(n, m); err != nil {
-		return nil, err
-	}
+func treeRegression(n *compile.Node, m *trees.Model, output onnx.ElementType) kernel.Kernel {
+	useTrees(n, m)
 	n.Outputs[0] = n.Rows(output, onnx.Fixed(m.Width()))
 	if output == onnx.Double {
 		n.Part = nil // A predictor's rows are float32.
@@ -88,29 +72,26 @@ func treeRegression(n *compile.Node, m *trees.Model, output onnx.ElementType) (k
 			}
 			m.ScoreDoubles(x, columns, values)
 			return []kernel.Value{out}, nil
-		}, nil
+		}
 	}
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
 		_, values, err := scoreTrees(e, m, in[0])
 		return []kernel.Value{values}, err
-	}, nil
+	}
 }
 
 // useTrees checks the input of an ensemble, which may be wider than the trees
 // need.
-func useTrees(n *compile.Node, m *trees.Model) error {
+func useTrees(n *compile.Node, m *trees.Model) {
 	n.Part = compile.ModelPart{Scorer: m, Columns: m.Columns(), Labels: m.Classes}
-	if _, err := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32); err != nil {
-		return err
-	}
+	n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	t := n.Inputs[0].Type
 	if !t.HasShape || len(t.Shape) == 0 || len(t.Shape) > 2 {
-		return nil
+		return
 	}
 	if c := t.Shape[len(t.Shape)-1].Size; c >= 0 && c < m.Columns() {
-		return onnx.Invalid("input 0 has %d columns, the trees ask for feature %d", c, m.Columns()-1)
+		n.Fail(onnx.Invalid("input 0 has %d columns, the trees ask for feature %d", c, m.Columns()-1))
 	}
-	return nil
 }
 
 // treeInput returns the matrix of an input that is wide enough.

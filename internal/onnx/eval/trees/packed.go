@@ -21,7 +21,7 @@ func packNode(key int32, column uint8, child uint32) packedNode {
 }
 
 // child is the first child, or the leaf itself.
-func (n packedNode) child() uint32 { return uint32(n >> 40) } //nolint:gosec // 24 bits.
+func (n packedNode) child() uint32 { return uint32(n >> 40) }
 
 // column is the column of the row's keys.
 func (n packedNode) column() int { return int(uint8(n >> 32)) } //nolint:gosec // 8 bits are wanted.
