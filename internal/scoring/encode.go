@@ -9,7 +9,6 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // appendPredictions writes an object a row. Classes is nil for a regressor.
@@ -40,7 +39,7 @@ func appendPredictions[T float32 | float64](dst []byte, p *eval.Predictor, class
 }
 
 // appendRaw writes an object a row: what each output holds for the row.
-func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []kernel.Value, rows int) ([]byte, error) {
+func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []eval.Value, rows int) ([]byte, error) {
 	for i := range rows {
 		dst = append(dst, '{')
 		for k, out := range outputs {
@@ -60,9 +59,9 @@ func appendRaw(dst []byte, infos []onnx.ValueInfo, outputs []kernel.Value, rows 
 
 // appendValue writes one row of an output; ok is false where it has not as many
 // rows.
-func appendValue(dst []byte, v kernel.Value, row, rows int) (_ []byte, ok bool) {
+func appendValue(dst []byte, v eval.Value, row, rows int) (_ []byte, ok bool) {
 	switch v := v.(type) {
-	case *kernel.ProbabilityMaps:
+	case *eval.ProbabilityMaps:
 		scores, ok := onnx.Elements[float32](v.Scores)
 		width := v.Keys.Len()
 		if !ok || len(scores) != rows*width {

@@ -17,7 +17,6 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/tests"
 	"github.com/petal-ml/petal/tests/testenv"
 	"github.com/petal-ml/petal/tests/testenv/pyvenv"
@@ -176,7 +175,7 @@ func compareRun(session *eval.Session, predictor *eval.Predictor, run exportRun)
 	if run.Fault != "" {
 		return ""
 	}
-	inputs := make(map[string]kernel.Value, len(run.Inputs))
+	inputs := make(map[string]eval.Value, len(run.Inputs))
 	for name, v := range run.Inputs {
 		tensor, err := v.tensor()
 		if err != nil {
@@ -208,7 +207,7 @@ func compareRun(session *eval.Session, predictor *eval.Predictor, run exportRun)
 }
 
 // compareRows holds the rows that the fast path scores against the batch.
-func compareRows(p *eval.Predictor, batch eval.Predictions, inputs map[string]kernel.Value) string {
+func compareRows(p *eval.Predictor, batch eval.Predictions, inputs map[string]eval.Value) string {
 	if fast, _ := p.FastPath(); !fast {
 		return ""
 	}

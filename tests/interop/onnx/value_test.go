@@ -10,7 +10,7 @@ import (
 	"strconv"
 
 	"github.com/petal-ml/petal/internal/onnx"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/internal/onnx/eval"
 )
 
 // A jsonValue is a value as the Python scripts write it.
@@ -96,7 +96,7 @@ func (v *jsonValue) keys() (onnx.Labels, error) {
 // differs compares what Go computed with what onnxruntime did, and says where
 // they first differ, empty where they do not. Labels must be equal, numbers
 // within tolerance·max(1, |wanted|).
-func differs(got kernel.Value, wanted *jsonValue, tolerance float64) string {
+func differs(got eval.Value, wanted *jsonValue, tolerance float64) string {
 	if wanted.Maps != nil {
 		return mapsDiffer(got, wanted, tolerance)
 	}
@@ -178,8 +178,8 @@ func near(g, w, tolerance float64) bool {
 }
 
 // mapsDiffer compares ZipMap's maps, whose keys Python has sorted.
-func mapsDiffer(got kernel.Value, wanted *jsonValue, tolerance float64) string {
-	g, ok := got.(*kernel.ProbabilityMaps)
+func mapsDiffer(got eval.Value, wanted *jsonValue, tolerance float64) string {
+	g, ok := got.(*eval.ProbabilityMaps)
 	if !ok {
 		return fmt.Sprintf("a %T, maps wanted", got)
 	}

@@ -72,21 +72,10 @@ func (f *Fused) bound(s *Scaler) {
 	}
 }
 
-// isTame says whether all features of a row are tame.
-func (f *Fused) isTame(row []float32) bool {
-	low, high := f.low[:len(row)], f.high[:len(row)]
-	for j, x := range row {
-		if !(x > low[j] && x < high[j]) {
-			return false
-		}
-	}
-	return true
-}
-
 // Predict scores one row.
 func (f *Fused) Predict(row, scores []float32) int {
 	row = row[:f.Features]
-	if !f.isTame(row) {
+	if !inRange(row, f.low, f.high) {
 		return f.predictWild(row, scores)
 	}
 	for k := 0; k < f.targets; k += 4 {
@@ -106,10 +95,10 @@ func (f *Fused) sumFour(k int, row, scores []float32) {
 	var a, b, c, d float64
 	for j, v := range row {
 		x, w := float64(v), w[j*targetLanes:][:4]
-		a += x * w[0]
-		b += x * w[1]
-		c += x * w[2]
-		d += x * w[3]
+		a += float64(x * w[0]) // not fused with the sum, as in sumLanes
+		b += float64(x * w[1])
+		c += float64(x * w[2])
+		d += float64(x * w[3])
 	}
 	sums := [4]float64{a, b, c, d}
 	for i := range scores {
@@ -127,7 +116,7 @@ func (f *Fused) PredictRows(x []float32, columns, width int, classes []int, scor
 	for first := 0; first < len(classes); first += linearRows {
 		n := min(linearRows, len(classes)-first)
 		block, into := x[first*columns:][:n*columns], scores[first*width:][:n*width]
-		if hasVectors && f.moderate && width == f.targets && f.isTameBlock(block) {
+		if f.moderate && width == f.targets && inRanges(block, f.low, f.high) {
 			f.predictBlock(block, classes[first:][:n], into)
 			continue
 		}
@@ -138,25 +127,13 @@ func (f *Fused) PredictRows(x []float32, columns, width int, classes []int, scor
 	}
 }
 
-func (f *Fused) isTameBlock(x []float32) bool {
-	if f.Features >= vectorWidth {
-		return inRanges(x, f.low, f.high)
-	}
-	for ; len(x) > 0; x = x[f.Features:] {
-		if !f.isTame(x[:f.Features]) {
-			return false
-		}
-	}
-	return true
-}
-
 // predictBlock does what predict does for up to linearRows tame rows, by vector
 // instructions. The results are the same to the bit.
 func (f *Fused) predictBlock(x []float32, classes []int, scores []float32) {
 	n, k := len(classes), f.targets
 	var sums [linearRows * targetLanes]float32
 	for first := 0; first < k; first += targetLanes {
-		sumLanes(&sums[0], x, n, f.Features, f.weights[first*f.Features:], f.intercepts[first:])
+		sumLanes(&sums, x, n, f.Features, f.weights[first*f.Features:], f.intercepts[first:])
 		width := min(targetLanes, k-first)
 		for i := range n {
 			copy(scores[i*k+first:][:width], sums[i*targetLanes:])

@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // func sumLanesAVX2(sums, x *float32, n, features int, weights, intercepts *float64)

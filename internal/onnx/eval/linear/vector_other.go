@@ -1,12 +1,11 @@
-//go:build !amd64
+//go:build !amd64 || purego
 
 package linear
 
-// hasVectors says whether the functions of this file may be called.
-const hasVectors = false
+func sumLanes(sums *[linearRows * targetLanes]float32, x []float32, n, features int, weights, intercepts []float64) {
+	sumLanesGo(sums, x, n, features, weights, intercepts)
+}
 
-func sumLanes(*float32, []float32, int, int, []float64, []float64) {}
+func expAll(x []float32) { expAllGo(x) }
 
-func inRanges(_, _, _ []float32) bool { return false }
-
-func expAll([]float32) {}
+func inRanges(x, low, high []float32) bool { return inRangesGo(x, low, high) }
