@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/onnx"
 )
 
 const irisRemote = "../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b"
@@ -37,7 +39,7 @@ func TestReadIris(t *testing.T) {
 	assert.Equal(t, "013d0da08d6506664ce640459139176b", d.MD5)
 	assert.EqualValues(t, 3858, d.Size)
 	assert.Equal(t, []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}, d.Features)
-	assert.Equal(t, Labels{Strings: []string{"setosa", "versicolor", "virginica"}}, d.Classes)
+	assert.Equal(t, onnx.Labels{Strings: []string{"setosa", "versicolor", "virginica"}}, d.Classes)
 	assert.Equal(t, []int{50, 50, 50}, d.ClassCounts())
 	assert.Equal(t, 150, d.Rows())
 	assert.Empty(t, d.MissingColumns())
@@ -87,15 +89,15 @@ func TestReadSpellings(t *testing.T) {
 func TestReadLabels(t *testing.T) {
 	cases := map[string]struct {
 		labels []string
-		want   Labels
+		want   onnx.Labels
 		y      []int
 	}{
-		"text by code point":         {[]string{"b", "a", "Ä", "B"}, Labels{Strings: []string{"B", "a", "b", "Ä"}}, []int{2, 1, 3, 0}},
-		"integers by value":          {[]string{"10", "9", "-2"}, Labels{Ints: []int64{-2, 9, 10}}, []int{2, 1, 0}},
-		"blanks are part of it":      {[]string{"a", " a", "a "}, Labels{Strings: []string{" a", "a", "a "}}, []int{1, 0, 2}},
-		"not canonical stays text":   {[]string{"1", "01"}, Labels{Strings: []string{"01", "1"}}, []int{1, 0}},
-		"too large for 64 bits":      {[]string{"1", "9223372036854775808"}, Labels{Strings: []string{"1", "9223372036854775808"}}, []int{0, 1}},
-		"NA is a label like another": {[]string{"NA", "FR"}, Labels{Strings: []string{"FR", "NA"}}, []int{1, 0}},
+		"text by code point":         {[]string{"b", "a", "Ä", "B"}, onnx.Labels{Strings: []string{"B", "a", "b", "Ä"}}, []int{2, 1, 3, 0}},
+		"integers by value":          {[]string{"10", "9", "-2"}, onnx.Labels{Ints: []int64{-2, 9, 10}}, []int{2, 1, 0}},
+		"blanks are part of it":      {[]string{"a", " a", "a "}, onnx.Labels{Strings: []string{" a", "a", "a "}}, []int{1, 0, 2}},
+		"not canonical stays text":   {[]string{"1", "01"}, onnx.Labels{Strings: []string{"01", "1"}}, []int{1, 0}},
+		"too large for 64 bits":      {[]string{"1", "9223372036854775808"}, onnx.Labels{Strings: []string{"1", "9223372036854775808"}}, []int{0, 1}},
+		"NA is a label like another": {[]string{"NA", "FR"}, onnx.Labels{Strings: []string{"FR", "NA"}}, []int{1, 0}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +123,7 @@ func TestReadWhatOthersWrite(t *testing.T) {
 	d, err := Read(t.Context(), write(t, "note,a,note,y\n5\"3,1,\"q\",x\"x\n,2,,z\n"), Options{Label: "y", Drop: []string{"note"}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, d.Features)
-	require.Equal(t, Labels{Strings: []string{"x\"x", "z"}}, d.Classes)
+	require.Equal(t, onnx.Labels{Strings: []string{"x\"x", "z"}}, d.Classes)
 }
 
 func TestReadMissingAndDrop(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"github.com/petal-ml/petal/internal/rows"
 )
 
-// A row is made of cells; see package rows.
-type (
-	Kind = rows.Kind
-	Cell = rows.Cell
-)
+// Kind is [rows.Kind].
+type Kind = rows.Kind
+
+// Cell is [rows.Cell]: a row is made of them.
+type Cell = rows.Cell
 
 // The kinds of columns and of cells.
 const (

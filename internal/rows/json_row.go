@@ -129,7 +129,7 @@ func (r *JSONReader) cell(column int, at func() string) error {
 	if r.ReadCell != nil {
 		c, err = r.ReadCell(column)
 	} else {
-		c, err = r.Decoder.Cell(Here)
+		c, err = r.Cell(Here)
 	}
 	if err == nil {
 		r.Row.Add(c)

@@ -10,7 +10,6 @@ import (
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/metrics"
 	"github.com/petal-ml/petal/internal/mlmodel"
-	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -41,7 +40,7 @@ func labelType(p prepared) string {
 // modelDir writes the model as ONNX and describes it for MLflow, Petal's own
 // facts included. test is its report on the hold-out.
 func modelDir(p prepared, f fitted, test *metrics.Report, now time.Time) (mlmodel.Dir, error) {
-	graph, err := learn.ToONNX(f.model, len(p.data.Features), onnx.Labels(p.data.Classes))
+	graph, err := learn.ToONNX(f.model, len(p.data.Features), p.data.Classes)
 	if err != nil {
 		return mlmodel.Dir{}, err
 	}
