@@ -9,17 +9,6 @@ import (
 	"math"
 )
 
-// What is wrong with a table. [Error] says where.
-var (
-	ErrSyntax        = errors.New("a quoted field does not end properly")
-	ErrHeader        = errors.New("a header with the names of the columns is expected")
-	ErrRepeated      = errors.New("a column comes twice")
-	ErrMissingColumn = errors.New("the header does not name the column")
-	ErrWidth         = errors.New("there are more or fewer fields than in the header")
-	ErrTooManyFields = errors.New("there are too many columns")
-	ErrEncoding      = errors.New("the text is not UTF-8")
-)
-
 // An Error says what is wrong in a table, and where.
 type Error struct {
 	Line   int    // from 1, the header included
@@ -42,6 +31,17 @@ func (e *Error) Error() string {
 
 // Unwrap returns what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
+
+// What is wrong with a table. [Error] says where.
+var (
+	ErrSyntax        = errors.New("a quoted field does not end properly")
+	ErrHeader        = errors.New("a header with the names of the columns is expected")
+	ErrRepeated      = errors.New("a column comes twice")
+	ErrMissingColumn = errors.New("the header does not name the column")
+	ErrWidth         = errors.New("there are more or fewer fields than in the header")
+	ErrTooManyFields = errors.New("there are too many columns")
+	ErrEncoding      = errors.New("the text is not UTF-8")
+)
 
 // Records reads the records of a CSV file by RFC 4180, and what else there is in
 // the world: lines that end in LF or CRLF, blank lines, and quotes inside a field
