@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // While there is more work than can be done, a row that costs much is refused on

@@ -17,7 +17,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
-	"github.com/petal-ml/petal/internal/serving/servingtest"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 type holder struct{ atomic.Pointer[serving.Live] }
