@@ -88,8 +88,9 @@ func TestLoginsAreFair(t *testing.T) {
 				})
 			}
 			for range 3 {
-				_, err := s.Authenticate(ctx, "bob", goodPassword, client)
-				assert.NoError(t, err)
+				if _, err := s.Authenticate(ctx, "bob", goodPassword, client); err != nil {
+					t.Errorf("bob: %v", err) // and the crowd is ended
+				}
 			}
 			cancel()
 			clients.Wait()

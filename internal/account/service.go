@@ -34,6 +34,7 @@ type Service struct {
 	now      func() time.Time
 	hasher   *hasher
 	owed     debts
+	homes    homes
 }
 
 // New makes a service.
@@ -63,14 +64,14 @@ func New(cfg Config) *Service {
 // which costs nothing, while too many others wait, or [ErrUnavailable] while the
 // database cannot be read or a failure could not be counted in it.
 func (s *Service) Authenticate(ctx context.Context, name, password string, addr netip.Addr) (User, error) {
-	limits := limitsOf(name, addr)
+	limits := s.homes.limits(name, addr)
 	if err := s.settle(ctx); err != nil {
 		return User{}, err
 	}
 	if err := s.throttled(ctx, limits); err != nil {
 		return User{}, s.refused(ctx, name, addr, err)
 	}
-	waited, err := s.hasher.acquire(ctx, limits...)
+	waited, err := s.hasher.acquire(ctx, limitsOf(name, addr)...)
 	if err != nil {
 		return User{}, fmt.Errorf("authenticate: %w", err)
 	}
@@ -92,6 +93,9 @@ func (s *Service) Authenticate(ctx context.Context, name, password string, addr 
 	}
 	if s.hasher.outdated(user.PasswordHash) {
 		s.rehash(ctx, name, user.PasswordHash, password)
+	}
+	if addr.IsValid() {
+		s.homes.set(limitsOf(name, addr)[0].Subject, networkOf(addr))
 	}
 	s.log.InfoContext(ctx, "login", "audit", true, "user", name, "address", addr, "result", "success")
 	return user, nil

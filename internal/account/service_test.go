@@ -572,3 +572,30 @@ func TestClockThatWasAhead(t *testing.T) {
 	require.ErrorAs(t, err, &throttled)
 	require.LessOrEqual(t, throttled.RetryAfter, 15*time.Minute)
 }
+
+// TestGuessesFromElsewhereKeepNobodyOut uses up the attempts of an account from
+// elsewhere: its owner still gets in from where the last success was, and there too
+// only so many guesses are heard.
+func TestGuessesFromElsewhereKeepNobodyOut(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.Add(ctx, "ada", goodPassword, nil)
+	require.NoError(t, err)
+	login := func(password, from string) error {
+		_, err := h.Authenticate(ctx, "ada", password, netip.MustParseAddr(from))
+		return err
+	}
+	const home, elsewhere = "192.0.2.10", "203.0.113.9"
+	throttled := (*account.ThrottledError)(nil)
+	require.NoError(t, login(goodPassword, home))
+	for range 10 {
+		require.ErrorIs(t, login("wrong", elsewhere), account.ErrCredentials)
+	}
+	require.ErrorAs(t, login(goodPassword, elsewhere), &throttled)
+	require.ErrorAs(t, login(goodPassword, "198.51.100.7"), &throttled, "a place that is not known")
+	require.NoError(t, login(goodPassword, home))
+	for range 10 {
+		require.ErrorIs(t, login("wrong", home), account.ErrCredentials)
+	}
+	require.ErrorAs(t, login(goodPassword, home), &throttled)
+}

@@ -34,6 +34,34 @@ func limitsOf(name string, addr netip.Addr) []Limit {
 	return limits
 }
 
+// homes are the networks from which accounts last logged in, in this process.
+type homes struct {
+	mu   sync.Mutex
+	last map[string]string // network by the account's subject
+}
+
+func (h *homes) set(account, network string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last == nil {
+		h.last = map[string]string{}
+	}
+	h.last[account] = network
+}
+
+// limits gives the network from which an account last logged in a count of its own:
+// who guesses from elsewhere does not lock out the owner, and who guesses from there
+// has no more attempts than anywhere.
+func (h *homes) limits(name string, addr netip.Addr) []Limit {
+	limits := limitsOf(name, addr)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if home := h.last[limits[0].Subject]; home != "" && addr.IsValid() && home == networkOf(addr) {
+		limits[0].Subject += "@" + home
+	}
+	return limits
+}
+
 // networkOf is the address of IPv4, and the /64 of IPv6 that one customer has.
 func networkOf(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")

@@ -192,7 +192,7 @@ func (p place) create(mode fs.FileMode) (*os.Root, *atomicfile.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err = root.MkdirAll(filepath.Dir(p.name), 0o777); err == nil { //nolint:gosec // G301: as DVC makes it, subject to the umask
+	if err = root.MkdirAll(filepath.Dir(p.name), 0o777); err == nil { // as DVC makes it, subject to the umask
 		var f *atomicfile.File
 		if f, err = atomicfile.CreateIn(root, p.name, mode); err == nil {
 			return root, f, nil

@@ -278,7 +278,7 @@ func (r *Repo) addToCache(ctx context.Context, p Pointer, file place) {
 // names is made.
 func (r *Repo) cacheObject(md5 string) place {
 	if r.cache.below == "" {
-		_ = os.MkdirAll(r.cache.dir, 0o777) //nolint:gosec,errcheck // G301: as DVC makes it; what fails shows where the object is written
+		_ = os.MkdirAll(r.cache.dir, 0o777) //nolint:gosec // G301: as DVC makes it; what fails shows where the object is written
 	}
 	return r.cache.object(md5)
 }

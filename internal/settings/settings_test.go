@@ -273,7 +273,7 @@ func TestStateDir(t *testing.T) {
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
-	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // G302: the fault that is looked for
+	require.NoError(t, os.Chmod(dir, 0o777))
 	require.NoError(t, settings.State{StateDir: dir}.MakeStateDir())
 	info, err = os.Stat(dir)
 	require.NoError(t, err)

@@ -28,8 +28,8 @@ func (s State) MakeStateDir() error {
 		return nil //nolint:nilerr // what cannot be looked at shows where a file is opened in it
 	}
 	if err := os.Chmod(s.StateDir, info.Mode().Perm()&^0o022); err != nil {
-		slog.Warn("others may write the state directory", "directory", s.StateDir, "error", err,
-			"remedy", "chmod it to 0700 as its owner") //nolint:sloglint // settings has no logger of its own
+		slog.Warn("others may write the state directory", "directory", s.StateDir, "error", err, //nolint:sloglint // settings has no logger of its own
+			"remedy", "chmod it to 0700 as its owner")
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func TestUpSaysWhatIsSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bin := t.TempDir()
-			require.NoError(t, os.WriteFile(filepath.Join(bin, "docker"), fmt.Appendf(nil, fakeCompose, test.settings...), 0o700)) //nolint:gosec // G306: a program
+			require.NoError(t, os.WriteFile(filepath.Join(bin, "docker"), fmt.Appendf(nil, fakeCompose, test.settings...), 0o700))
 			result := testenv.Run(t, testenv.Command{
 				Path: filepath.Join(testenv.Root(t), "deploy", "up"),
 				Env:  []string{"PATH=" + bin + ":/usr/bin:/bin", "API_USERNAME=of-the-shell-alone"},

@@ -62,8 +62,8 @@ func closeToOthers(f *os.File, path string) error {
 			continue
 		}
 		if err := os.Chmod(name, 0o600); err != nil {
-			slog.Warn("others may read or change the account database", "file", name, "error", err,
-				"remedy", "chmod it to 0600 as its owner") //nolint:sloglint // opening has no logger of its own
+			slog.Warn("others may read or change the account database", "file", name, "error", err, //nolint:sloglint // opening has no logger of its own
+				"remedy", "chmod it to 0600 as its owner")
 		}
 	}
 	return nil

@@ -91,7 +91,7 @@ func TestOpenFails(t *testing.T) {
 func TestDatabaseIsClosedToOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.db")
 	require.NoError(t, open(t, sqlstore.SQLite, path).Close())
-	require.NoError(t, os.Chmod(path, 0o666)) //nolint:gosec // G302: the fault that is looked for
+	require.NoError(t, os.Chmod(path, 0o666))
 	open(t, sqlstore.SQLite, path)
 	files, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
