@@ -1,6 +1,6 @@
 // Package emit builds the ONNX graph of a fitted classifier, node by node.
 //
-// Every graph has the same face, which the API, MLflow and onnxruntime share:
+// Every graph has the same inputs and outputs, which the API, MLflow and onnxruntime share:
 // the input "features" and the outputs "label" and "probabilities". The
 // operators are those that scikit-learn's own converter emits, so that whatever
 // reads its models reads these.

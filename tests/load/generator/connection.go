@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// exchangeTimeout bounds one request with its answer.
-const exchangeTimeout = 30 * time.Second
+// requestTimeout bounds one request with its answer.
+const requestTimeout = 30 * time.Second
 
 // Request writes a POST request as it goes over the wire. Headers are lines such
 // as "Content-Type: application/json".
@@ -41,14 +41,14 @@ type answer struct {
 	status     int
 	closes     bool // the connection ends with it
 	retryAfter bool
-	body       []byte // good until the next exchange
+	body       []byte // valid until the next request
 }
 
 var errNoLength = errors.New("the answer has no Content-Length")
 
-func (c *connection) exchange(request []byte) (answer, error) {
+func (c *connection) roundTrip(request []byte) (answer, error) {
 	var a answer
-	_ = c.conn.SetDeadline(time.Now().Add(exchangeTimeout))
+	_ = c.conn.SetDeadline(time.Now().Add(requestTimeout))
 	if _, err := c.conn.Write(request); err != nil {
 		return a, fmt.Errorf("send: %w", err)
 	}

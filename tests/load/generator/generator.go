@@ -107,7 +107,7 @@ func (r *run) work(ctx context.Context) {
 			case <-time.After(time.Until(due)):
 			}
 		}
-		w.exchange(due)
+		w.request(due)
 	}
 }
 
@@ -121,7 +121,7 @@ type worker struct {
 	noRetryAfter int
 }
 
-func (w *worker) exchange(due time.Time) {
+func (w *worker) request(due time.Time) {
 	if w.conn != nil && !w.conn.server.ready.Load() { // as a balancer leaves a server that is about to stop
 		w.close()
 	}
@@ -135,7 +135,7 @@ func (w *worker) exchange(due time.Time) {
 		w.conn = conn
 	}
 	sent := time.Now()
-	got, err := w.conn.exchange(w.run.Request)
+	got, err := w.conn.roundTrip(w.run.Request)
 	if err == nil && got.status == 200 && !bytes.Contains(got.body, w.run.Want) {
 		err = fmt.Errorf("the answer lacks %q: %q", w.run.Want, got.body)
 	}
