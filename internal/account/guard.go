@@ -369,12 +369,15 @@ func (g *Guard) writeUse(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for id, k := range g.known.Load().keys {
-		seen := k.use.seen.Load()
-		if seen <= k.use.written.Load() {
+		seen, written := k.use.seen.Load(), k.use.written.Load()
+		if seen <= written {
 			continue
 		}
 		k.use.written.Store(seen)
 		if err := g.cfg.Store.UseKey(ctx, id, time.UnixMicro(seen).UTC()); err != nil {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				k.use.written.Store(written) // Close has interrupted it, and writes it itself
+			}
 			errs = append(errs, fmt.Errorf("write the use of key %s: %w", id, err))
 		}
 	}

@@ -25,6 +25,7 @@ type flakyStore struct {
 	account.Store
 	away     atomic.Bool
 	readOnly atomic.Bool
+	slow     atomic.Bool // the next key is written until somebody gives up
 	asked    atomic.Int64
 }
 
@@ -48,6 +49,10 @@ func (s *flakyStore) Grants(ctx context.Context, now time.Time) (account.Grants,
 func (s *flakyStore) UseKey(ctx context.Context, id string, at time.Time) error {
 	if s.readOnly.Load() {
 		return errors.New("the disk is full")
+	}
+	if s.slow.CompareAndSwap(true, false) {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	return s.Store.UseKey(ctx, id, at)
 }
@@ -244,6 +249,22 @@ func TestKeyUseIsCoarse(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, g.Close(), "what is not written yet is written now")
 	require.Equal(t, start.Add(2*time.Hour), lastUsed())
+}
+
+// TestCloseWritesWhatItInterrupted closes the guard while it writes.
+func TestCloseWritesWhatItInterrupted(t *testing.T) {
+	h := newHouse(t)
+	g, store := h.guard(t, 5*time.Millisecond, 0)
+	text, _, err := h.AddKey(t.Context(), "nightly", nil, time.Hour)
+	require.NoError(t, err)
+	store.slow.Store(true)
+	_, err = g.CheckKey(t.Context(), text)
+	require.NoError(t, err)
+	eventually(t, "begun to write", func() bool { return !store.slow.Load() })
+	require.NoError(t, g.Close())
+	keys, err := h.Keys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, h.clock(), keys[0].LastUsed)
 }
 
 // TestStrangersCannotFlood shows many unknown keys at once: they share a few
