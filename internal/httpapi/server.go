@@ -1,3 +1,10 @@
+// Package httpapi is the API over HTTP: the list of all routes and the server
+// that answers them.
+//
+// A folder below holds each dialect: native, oauth, mlflow and inference; openapi
+// describes them all. A dialect lists its routes; its handlers return errors as
+// values (package problem), which the dialect of the route puts into its words.
+// Who may not ask is told so before a byte of the body is read.
 package httpapi
 
 import (
@@ -90,11 +97,9 @@ func dialects(cfg Config) ([]route.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := native.Problems()
-	keys.Routes = []route.Route{oauth.KeySet(cfg.KeySet)}
 	all := []route.Dialect{
 		native.New(native.Config{Predict: cfg.Predict, MaxBytes: cfg.PredictMaxBytes, IsDraining: cfg.isDraining, Log: cfg.Log}),
-		login, keys,
+		login,
 	}
 	all = append(all, mlflow.Dialects(mlflow.Config{Predict: cfg.Predict, MaxBytes: cfg.BatchMaxBytes}, native.Problems())...)
 	all = append(all, inference.New(inference.Config{Predict: cfg.Predict, MaxBytes: cfg.BatchMaxBytes}))

@@ -25,10 +25,14 @@ func (s *service) routes() []route.Route {
 			Replies: route.OK(summary+".", types...),
 		}
 	}
+	keys := open("/.well-known/jwks.json", "keySet", "The public keys of tokens (RFC 7517)", s.keySet,
+		route.MediaType{Name: "application/jwk-set+json", Schema: route.AnyObject})
+	keys.Tag, keys.Replies[0].Description = route.TagAccess, "A JSON Web Key Set; empty where tokens are signed with a secret."
 	ready := open("/ready", "ready", "Whether a model is loaded", s.ready, route.JSONOf[readyAnswer](nil)...)
 	ready.NeedsModel, ready.MayFail = true, true
 	scrape := promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError)})
 	return []route.Route{
+		keys,
 		open("/", "index", "What there is", s.writeIndex, route.JSONOf[indexAnswer](nil)...),
 		open("/health", "health", "Whether the process is alive", health, route.JSONOf[healthAnswer](nil)...),
 		ready,
@@ -37,6 +41,14 @@ func (s *service) routes() []route.Route {
 			return nil
 		}, route.MediaType{Name: "text/plain", Schema: route.Text}),
 	}
+}
+
+// keySet gives the public keys. A minute is soon enough to see a rotation: the key
+// before it is listed for a day.
+func (s *service) keySet(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Cache-Control", "public, max-age=60")
+	web.WriteBody(w, "application/jwk-set+json", s.cfg.KeySet())
+	return nil
 }
 
 // indexAnswer is the answer of GET /.

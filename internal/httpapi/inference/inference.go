@@ -196,7 +196,7 @@ func (a *api) infer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := req.choose(model)
+	wanted, err := choose(req, model)
 	if err != nil {
 		return err
 	}

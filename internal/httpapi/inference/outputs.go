@@ -47,7 +47,7 @@ type wantedOutput struct {
 }
 
 // choose finds the outputs asked for, all of them where none is named.
-func (req *request) choose(model *serving.Live) ([]wantedOutput, error) {
+func choose(req *request, model *serving.Live) ([]wantedOutput, error) {
 	outputs := outputsOf(model)
 	var wanted []wantedOutput
 	if len(req.outputs) == 0 {

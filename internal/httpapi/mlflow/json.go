@@ -2,6 +2,8 @@ package mlflow
 
 import (
 	"fmt"
+	"math"
+	"strings"
 
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
@@ -58,6 +60,14 @@ func findMembers(d *rows.Decoder, at string) (map[string]int, error) {
 		return d.Skip()
 	})
 	return found, err
+}
+
+// numberedRow names row i, -1 all of them.
+func numberedRow(i int) string {
+	if i < 0 {
+		return "the rows"
+	}
+	return fmt.Sprintf("row %d", i)
 }
 
 // A reader reads tables as pandas writes them. Values of columns that the model
@@ -158,6 +168,9 @@ func (d *reader) columns(at string) error {
 	return nil
 }
 
+// valuesAtOnce is for how many values of a column memory is taken together.
+const valuesAtOnce = 256
+
 // column reads the values of one column, or the one value.
 func (d *reader) column(at string, kind model.Kind) (rows.Row, error) {
 	var column rows.Row
@@ -167,6 +180,11 @@ func (d *reader) column(at string, kind model.Kind) (rows.Row, error) {
 		return column, err
 	}
 	err := d.Array(func(i int) error {
+		if i%valuesAtOnce == 0 {
+			if err := d.batch.Take(16 * valuesAtOnce); err != nil {
+				return err
+			}
+		}
 		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, i) }, kind)
 		column.Add(v)
 		return err
@@ -211,4 +229,28 @@ func (d *reader) cell(here func() string, kind model.Kind) (model.Cell, error) {
 		v, err := d.Number(here)
 		return model.Cell{Number: v}, err
 	}
+}
+
+// kindAt is what column i of the model takes; beyond the last one, numbers.
+func kindAt(b *predict.Batch, i int) model.Kind {
+	if features := b.Model.Info().Features; i < len(features) {
+		return features[i].Kind
+	}
+	return model.Number
+}
+
+// parseCell reads a value that stands in text of JSON. There null is the missing
+// value, and none of the texts.
+func parseCell(written string, kind model.Kind, here func() string) (model.Cell, error) {
+	if kind != model.Text {
+		written = strings.TrimSpace(written)
+	}
+	c, err := rows.ParseCell(written, kind)
+	switch {
+	case err != nil || c.IsMissing():
+		return c, rows.Invalid(rows.WrongType, here(), rows.ErrNotNumber.Error())
+	case math.IsInf(c.Number, 0):
+		return c, rows.Invalid(rows.OutOfRange, here(), "the number is out of range; a 32-bit float must hold it")
+	}
+	return c, nil
 }

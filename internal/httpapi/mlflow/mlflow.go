@@ -3,7 +3,6 @@
 package mlflow
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -179,14 +178,6 @@ func (a *api) invocations(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.WriteBody(w, "application/json", encoder.appendRecords(make([]byte, 0, size), batch))
 	return nil
-}
-
-// numberedRow names row i, -1 all of them.
-func numberedRow(i int) string {
-	if i < 0 {
-		return "the rows"
-	}
-	return fmt.Sprintf("row %d", i)
 }
 
 // An encoder writes the predictions of one model under the names of its outputs,

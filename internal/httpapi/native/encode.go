@@ -37,6 +37,12 @@ func newEncoder(m *serving.Live) encoder {
 	return e
 }
 
+// options say what of a prediction is wanted.
+type options struct {
+	topK    int // 0: all classes
+	explain bool
+}
+
 // size estimates the bytes of an answer of n rows.
 func (e *encoder) size(n int, wanted options) int {
 	row := e.labels.RowBytes() + 16
