@@ -1,9 +1,10 @@
 package httpapi
 
 import (
+	"log/slog"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"log/slog"
 
 	"github.com/petal-ml/petal/internal/httpapi/openapi"
 	"github.com/petal-ml/petal/internal/httpapi/route"

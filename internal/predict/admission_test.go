@@ -2,7 +2,6 @@ package predict
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -34,17 +33,14 @@ func TestAdmission(t *testing.T) {
 	cancel()
 	_, err = a.enter(gone, time.Millisecond)
 	require.ErrorIs(t, err, context.Canceled, "a client that is gone does not wait")
-	waited := make(chan error)
+	waited := make(chan error, 1)
 	go func() {
 		turn, err := a.enter(t.Context(), time.Millisecond)
 		turn.end()
 		waited <- err
 	}()
-	select {
-	case <-waited:
-		require.Fail(t, "two at once in one place")
-	case <-time.After(20 * time.Millisecond):
-	}
+	time.Sleep(20 * time.Millisecond)
+	require.Empty(t, waited, "two at once in one place")
 	first.end()
 	require.NoError(t, <-waited)
 	assert.Zero(t, a.pending.Load())
@@ -65,7 +61,7 @@ func TestBudget(t *testing.T) {
 
 	body := one.Reader(strings.NewReader(strings.Repeat("x", 4<<20)))
 	_, err := io.Copy(io.Discard, body)
-	require.True(t, errors.Is(err, ErrTooLarge), "a body counts twice, as buffers grow")
+	require.ErrorIs(t, err, ErrTooLarge, "a body counts twice, as buffers grow")
 	one.Release()
 	assert.Zero(t, b.used.Load())
 	assert.EqualValues(t, defaultBudget, newBudget(0).limit)

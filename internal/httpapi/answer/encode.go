@@ -117,11 +117,11 @@ type made[T any] struct {
 
 // Of returns what was made of the model, or makes it. Two requests may make the
 // same at once.
-func (p *PerModel[T]) Of(m *serving.Live, make func(*serving.Live) T) *T {
+func (p *PerModel[T]) Of(m *serving.Live, build func(*serving.Live) T) *T {
 	if last := p.last.Load(); last != nil && last.of == m {
 		return &last.what
 	}
-	next := &made[T]{m, make(m)}
+	next := &made[T]{m, build(m)}
 	p.last.Store(next)
 	return &next.what
 }

@@ -162,7 +162,7 @@ func testChangesAtOnce(t *testing.T, store account.Store, replica func() account
 // and revocations of one count for the other.
 func testReplicas(t *testing.T, store account.Store, replica func() account.Store) {
 	ctx := t.Context()
-	const password, other = "tulpen am fenster 7", "regen auf dem dach 9" //nolint:gosec // G101: a test's own
+	const password, other = "tulpen am fenster 7", "regen auf dem dach 9"
 	client := netip.MustParseAddr("192.0.2.1")
 	type program struct {
 		*account.Service
