@@ -7,7 +7,6 @@ import (
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
@@ -165,7 +164,7 @@ func (t *Table) Set(row, column int, c Cell) error {
 
 // Inputs returns the first n rows as the graph takes them. They share the table's
 // memory.
-func (t *Table) Inputs(n int) map[string]kernel.Value { return t.batch.Inputs(n) }
+func (t *Table) Inputs(n int) map[string]eval.Value { return t.batch.Inputs(n) }
 
 // PredictTable is [Model.PredictRows] for a table. Rows that the graph itself
 // refuses, such as those with a category it does not know, are an [*InputError].

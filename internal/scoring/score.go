@@ -14,7 +14,6 @@ import (
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
@@ -162,7 +161,7 @@ func (s *scorer) score(n int) error {
 }
 
 // floats are the rows of a graph whose only input is a matrix of floats.
-func floats(inputs map[string]kernel.Value) []float32 {
+func floats(inputs map[string]eval.Value) []float32 {
 	for _, v := range inputs {
 		if t, ok := v.(*onnx.Tensor); ok {
 			data, _ := onnx.Elements[float32](t)
