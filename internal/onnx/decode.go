@@ -18,7 +18,7 @@ type decoder struct {
 // charge takes n values of type T off the memory that is left.
 func charge[T any](d *decoder, n int) error {
 	var zero T
-	size := int64(unsafe.Sizeof(zero)) //nolint:gosec // The size of a Go type.
+	size := int64(unsafe.Sizeof(zero))
 	if int64(n) > d.memory/size {
 		return At(ErrLimit, "the model takes more than %d bytes of memory", d.limits.Memory)
 	}
@@ -322,7 +322,7 @@ func (d *decoder) elementType(f field) (ElementType, error) {
 	if err == nil && (v < 0 || v > math.MaxInt16) {
 		err = Invalid("element type %d", v)
 	}
-	return ElementType(v), err //nolint:gosec // The range was checked.
+	return ElementType(v), err
 }
 
 func (d *decoder) tensorType(f field) (Type, error) {
@@ -528,7 +528,7 @@ func (d *decoder) attributeField(a *Attribute, f field, depth int) (err error) {
 		if v, err = f.int(); err == nil && (v < 0 || v > math.MaxInt16) {
 			err = Invalid("attribute type %d", v)
 		}
-		a.Type = AttributeType(v) //nolint:gosec // The range was checked.
+		a.Type = AttributeType(v)
 	case attributeRef:
 		return Unsupported("references to attributes of a function")
 	case attributeTensors, attributeGraphs, attributeSparse, attributeSparses, attributeTypeOf, attributeTypes:
@@ -663,19 +663,19 @@ func (d *decoder) tensorData(fields *tensorFields) (any, error) {
 	case Double:
 		return decodeElements(d, fields, n, 8, tensorDoubles, math.Float64frombits, le64)
 	case Int64:
-		return decodeElements(d, fields, n, 8, tensorInt64s, func(v uint64) int64 { return int64(v) }, le64) //nolint:gosec // Two's complement.
+		return decodeElements(d, fields, n, 8, tensorInt64s, func(v uint64) int64 { return int64(v) }, le64)
 	case Int32:
-		return decodeElements(d, fields, n, 4, tensorInt32s, func(v uint32) int32 { return int32(v) }, le32) //nolint:gosec // Two's complement.
+		return decodeElements(d, fields, n, 4, tensorInt32s, func(v uint32) int32 { return int32(v) }, le32)
 	case Uint32:
 		return decodeElements(d, fields, n, 4, tensorUint64s, func(v uint32) uint32 { return v }, le32)
 	case Uint64:
 		return decodeElements(d, fields, n, 8, tensorUint64s, func(v uint64) uint64 { return v }, le64)
 	case Int16:
-		return decodeElements(d, fields, n, 2, tensorInt32s, func(v uint16) int16 { return int16(v) }, le16) //nolint:gosec // Two's complement.
+		return decodeElements(d, fields, n, 2, tensorInt32s, func(v uint16) int16 { return int16(v) }, le16)
 	case Uint16:
 		return decodeElements(d, fields, n, 2, tensorInt32s, func(v uint16) uint16 { return v }, le16)
 	case Int8:
-		return decodeElements(d, fields, n, 1, tensorInt32s, func(v uint8) int8 { return int8(v) }, le8) //nolint:gosec // Two's complement.
+		return decodeElements(d, fields, n, 1, tensorInt32s, func(v uint8) int8 { return int8(v) }, le8)
 	case Uint8:
 		return decodeElements(d, fields, n, 1, tensorInt32s, func(v uint8) uint8 { return v }, le8)
 	case Bool:
@@ -740,7 +740,7 @@ func eachBits(f field, do func(uint64)) error {
 	default:
 		list, err := appendInts(nil, f)
 		for _, v := range list {
-			do(uint64(v)) //nolint:gosec // Only the bits are handed on.
+			do(uint64(v))
 		}
 		return err
 	}

@@ -23,7 +23,7 @@ func (m *Model) Marshal() []byte {
 	for _, o := range m.Opsets {
 		entry := putString(nil, opsetDomain, o.Domain)
 		b = putBytes(b, modelOpset, protowire.AppendVarint(
-			protowire.AppendTag(entry, opsetVersion, protowire.VarintType), uint64(o.Version))) //nolint:gosec // Two's complement.
+			protowire.AppendTag(entry, opsetVersion, protowire.VarintType), uint64(o.Version)))
 	}
 	for _, p := range m.Metadata {
 		b = putBytes(b, modelMetadata, putString(putString(nil, entryKey, p.Key), entryValue, p.Value))
@@ -78,7 +78,7 @@ func encodeAttribute(a *Attribute) []byte {
 		b = protowire.AppendFixed32(b, math.Float32bits(a.Float))
 	case AttributeInt:
 		b = protowire.AppendTag(b, attributeInt, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(a.Int)) //nolint:gosec // Two's complement.
+		b = protowire.AppendVarint(b, uint64(a.Int))
 	case AttributeString:
 		b = putBytes(b, attributeString, []byte(a.String))
 	case AttributeTensor:
@@ -93,7 +93,7 @@ func encodeAttribute(a *Attribute) []byte {
 	case AttributeInts:
 		for i := range a.Ints.Len() {
 			b = protowire.AppendTag(b, attributeInts, protowire.VarintType)
-			b = protowire.AppendVarint(b, uint64(a.Ints.At(i))) //nolint:gosec // Two's complement.
+			b = protowire.AppendVarint(b, uint64(a.Ints.At(i)))
 		}
 	case AttributeStrings:
 		for _, v := range a.Strings {
@@ -107,7 +107,7 @@ func encodeTensor(t *Tensor) []byte {
 	var b []byte
 	for _, dim := range t.Shape {
 		b = protowire.AppendTag(b, tensorDims, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(dim)) //nolint:gosec // A dimension is not negative.
+		b = protowire.AppendVarint(b, uint64(dim))
 	}
 	b = putInt(b, tensorType, int64(t.Type()))
 	if list, ok := t.Data.([]string); ok {
@@ -185,7 +185,7 @@ func putInt(b []byte, number protowire.Number, v int64) []byte {
 		return b
 	}
 	b = protowire.AppendTag(b, number, protowire.VarintType)
-	return protowire.AppendVarint(b, uint64(v)) //nolint:gosec // Two's complement.
+	return protowire.AppendVarint(b, uint64(v))
 }
 
 // putString writes a string field, and nothing where it is empty.

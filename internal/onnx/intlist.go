@@ -24,7 +24,7 @@ func NewIntList(values ...int64) IntList {
 }
 
 // magnitude is a number that has as many bits as v needs beside its sign.
-func magnitude(v int64) uint64 { return uint64(v ^ v>>63) } //nolint:gosec // Not negative.
+func magnitude(v int64) uint64 { return uint64(v ^ v>>63) }
 
 // widthOf returns the bytes of an entry whose magnitude has the bits.
 func widthOf(bits uint64) int {
@@ -52,13 +52,13 @@ func (l IntList) Len() int {
 func (l IntList) At(i int) int64 {
 	switch l.width {
 	case 1:
-		return int64(int8(l.data[i])) //nolint:gosec // The sign is wanted, here and below.
+		return int64(int8(l.data[i]))
 	case 2:
-		return int64(int16(binary.LittleEndian.Uint16(l.data[2*i:]))) //nolint:gosec // As above.
+		return int64(int16(binary.LittleEndian.Uint16(l.data[2*i:])))
 	case 4:
-		return int64(int32(binary.LittleEndian.Uint32(l.data[4*i:]))) //nolint:gosec // As above.
+		return int64(int32(binary.LittleEndian.Uint32(l.data[4*i:])))
 	default:
-		return int64(binary.LittleEndian.Uint64(l.data[8*i:])) //nolint:gosec // As above.
+		return int64(binary.LittleEndian.Uint64(l.data[8*i:]))
 	}
 }
 
@@ -78,12 +78,12 @@ func (l IntList) Slice() []int64 {
 func (l *IntList) add(v int64) {
 	switch l.width {
 	case 1:
-		l.data = append(l.data, byte(v)) //nolint:gosec // The width was chosen so that nothing is lost, here and below.
+		l.data = append(l.data, byte(v))
 	case 2:
-		l.data = binary.LittleEndian.AppendUint16(l.data, uint16(v)) //nolint:gosec // As above.
+		l.data = binary.LittleEndian.AppendUint16(l.data, uint16(v))
 	case 4:
-		l.data = binary.LittleEndian.AppendUint32(l.data, uint32(v)) //nolint:gosec // As above.
+		l.data = binary.LittleEndian.AppendUint32(l.data, uint32(v))
 	default:
-		l.data = binary.LittleEndian.AppendUint64(l.data, uint64(v)) //nolint:gosec // As above.
+		l.data = binary.LittleEndian.AppendUint64(l.data, uint64(v))
 	}
 }

@@ -167,14 +167,14 @@ func (f field) int() (int64, error) {
 	if f.wire != protowire.VarintType {
 		return 0, Invalid("field %d has wire type %d instead of varint", f.number, f.wire)
 	}
-	return int64(f.bits), nil //nolint:gosec // protobuf's int64 is the two's complement of the varint.
+	return int64(f.bits), nil
 }
 
 func (f field) float() (float32, error) {
 	if f.wire != protowire.Fixed32Type {
 		return 0, Invalid("field %d has wire type %d instead of fixed32", f.number, f.wire)
 	}
-	return math.Float32frombits(uint32(f.bits)), nil //nolint:gosec // A fixed32 has 32 bits.
+	return math.Float32frombits(uint32(f.bits)), nil
 }
 
 // size is the number of values that a repeated numeric field holds: one, or
@@ -207,7 +207,7 @@ func appendInts(dst []int64, f field) ([]int64, error) {
 		if n < 0 {
 			return nil, Invalid("field %d: truncated or malformed varint", f.number)
 		}
-		dst = append(dst, int64(v)) //nolint:gosec // As in field.int.
+		dst = append(dst, int64(v))
 		data = data[n:]
 	}
 	return dst, nil
@@ -225,7 +225,7 @@ func addInts(dst *IntList, f field) error {
 		if n < 0 {
 			return Invalid("field %d: truncated or malformed varint", f.number)
 		}
-		dst.add(int64(v)) //nolint:gosec // As in field.int.
+		dst.add(int64(v))
 		data = data[n:]
 	}
 	return nil
@@ -235,14 +235,14 @@ func addInts(dst *IntList, f field) error {
 // up to one that is malformed.
 func (f field) magnitude() (bits uint64) {
 	if f.wire != protowire.BytesType {
-		return magnitude(int64(f.bits)) //nolint:gosec // As in field.int.
+		return magnitude(int64(f.bits))
 	}
 	for data := f.bytes; len(data) > 0; {
 		v, n := protowire.ConsumeVarint(data)
 		if n < 0 {
 			return bits
 		}
-		bits |= magnitude(int64(v)) //nolint:gosec // As in field.int.
+		bits |= magnitude(int64(v))
 		data = data[n:]
 	}
 	return bits

@@ -63,7 +63,7 @@ func Alloc[T onnx.Element](e *Env, shape ...int) (*onnx.Tensor, []T, error) {
 		return nil, nil, err
 	}
 	var zero T
-	if err := e.Charge(n, int64(unsafe.Sizeof(zero))); err != nil { //nolint:gosec // The size of a Go type.
+	if err := e.Charge(n, int64(unsafe.Sizeof(zero))); err != nil {
 		return nil, nil, err
 	}
 	data := make([]T, n)

@@ -203,9 +203,9 @@ func argmaxFinite(row []float32) int {
 	const last = math.MaxInt32
 	most := int64(math.MinInt64)
 	for k, v := range row {
-		bits := int32(math.Float32bits(v + 0)) //nolint:gosec // as it is; adding 0 makes -0 a 0
+		bits := int32(math.Float32bits(v + 0))
 		ordered := bits ^ bits>>31&math.MaxInt32
 		most = max(most, int64(ordered)<<32|int64(last-k))
 	}
-	return last - int(int32(most)) //nolint:gosec // the lower half
+	return last - int(int32(most))
 }

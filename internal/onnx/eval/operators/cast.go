@@ -22,9 +22,9 @@ func compileIdentity(n *compile.Node) (kernel.Kernel, error) {
 
 func compileCast(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
-	to := onnx.ElementType(r.Int("to", 0)) //nolint:gosec // Checked below.
-	r.Int("saturate", 1)                   // about 8-bit floats only
-	r.Text("round_mode", "up")             // likewise
+	to := onnx.ElementType(r.Int("to", 0))
+	r.Int("saturate", 1)       // about 8-bit floats only
+	r.Text("round_mode", "up") // likewise
 	if !to.Known() {
 		return nil, onnx.Unsupported("attribute \"to\" is %v", to)
 	}

@@ -68,7 +68,7 @@ func scoreLinear(e *kernel.Env, l *linear.Model, v kernel.Value) (classes []int3
 	}
 	classes = make([]int32, rows)
 	for i := range rows {
-		classes[i] = int32(l.Predict(x[i*columns:(i+1)*columns], out[i*width:(i+1)*width])) //nolint:gosec // An index of a label.
+		classes[i] = int32(l.Predict(x[i*columns:(i+1)*columns], out[i*width:(i+1)*width]))
 	}
 	return classes, scores, nil
 }

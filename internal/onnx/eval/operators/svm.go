@@ -155,7 +155,7 @@ func (m *svm) classifierKernel(e *kernel.Env, in []kernel.Value) ([]kernel.Value
 	classes := make([]int32, rows)
 	alike := make([]float32, len(m.vectors)/m.features)
 	for i := range rows {
-		classes[i] = int32(m.classify(x[i*columns:(i+1)*columns], scores[i*width:(i+1)*width], alike)) //nolint:gosec // An index of a label.
+		classes[i] = int32(m.classify(x[i*columns:(i+1)*columns], scores[i*width:(i+1)*width], alike))
 	}
 	labels, err := kernel.LabelTensor(e, m.classes, classes)
 	return []kernel.Value{labels, out}, err

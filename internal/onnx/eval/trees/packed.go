@@ -17,14 +17,14 @@ import (
 type packedNode uint64
 
 func packNode(key int32, column uint8, child uint32) packedNode {
-	return packedNode(uint32(key)) | packedNode(column)<<32 | packedNode(child)<<40 //nolint:gosec // Only the key's bits are wanted.
+	return packedNode(uint32(key)) | packedNode(column)<<32 | packedNode(child)<<40
 }
 
 // child is the first child, or the leaf itself.
 func (n packedNode) child() uint32 { return uint32(n >> 40) }
 
 // column is the column of the row's keys.
-func (n packedNode) column() int { return int(uint8(n >> 32)) } //nolint:gosec // 8 bits are wanted.
+func (n packedNode) column() int { return int(uint8(n >> 32)) }
 
 const (
 	maxKeys  = 256     // columns that 8 bits can name
@@ -58,7 +58,7 @@ func orderedKey(x float32, nan int32) int32 {
 	if x != x {
 		return nan
 	}
-	bits := int32(math.Float32bits(x + 0)) //nolint:gosec // Only the bits are wanted. Adding 0 makes −0 a 0.
+	bits := int32(math.Float32bits(x + 0))
 	return bits ^ (bits >> 31 & math.MaxInt32)
 }
 
@@ -206,30 +206,30 @@ type packItem struct {
 // packTree appends one tree, level by level. queue is room to work in, which is
 // returned for the next tree.
 func (p *packedTrees) packTree(f *forest, root int32, queue []packItem) []packItem {
-	first := uint32(len(p.nodes)) //nolint:gosec // A forest has fewer nodes than int32 holds.
+	first := uint32(len(p.nodes))
 	p.roots = append(p.roots, first)
-	p.depths = append(p.depths, int32(f.depth(root))) //nolint:gosec // Likewise.
+	p.depths = append(p.depths, int32(f.depth(root)))
 	p.nodes, p.leaves = append(p.nodes, 0), append(p.leaves, 0)
 	queue = append(queue[:0], packItem{root, first})
 	for next := 0; next < len(queue); next++ {
 		at := queue[next]
 		n := &f.nodes[at.from]
 		if n.mode == branchLeaf {
-			p.nodes[at.to], p.leaves[at.to] = packNode(keyOfLeaf, 0, at.to), uint32(n.leaf()) //nolint:gosec // Not negative.
+			p.nodes[at.to], p.leaves[at.to] = packNode(keyOfLeaf, 0, at.to), uint32(n.leaf())
 			continue
 		}
-		child := uint32(len(p.nodes)) //nolint:gosec // As above.
+		child := uint32(len(p.nodes))
 		p.nodes, p.leaves = append(p.nodes, 0, 0), append(p.leaves, 0, 0)
 		key, swapped := threshold(n)
 		column := n.feature
 		if p.doubled && n.nanIsTrue != swapped {
-			column += int32(p.features) //nolint:gosec // At most maxKeys.
+			column += int32(p.features)
 		}
 		yes, no := n.yes, n.no
 		if swapped {
 			yes, no = no, yes
 		}
-		p.nodes[at.to] = packNode(key, uint8(column), child) //nolint:gosec // Less than maxKeys.
+		p.nodes[at.to] = packNode(key, uint8(column), child)
 		queue = append(queue, packItem{yes, child}, packItem{no, child + 1})
 	}
 	return queue
@@ -255,8 +255,8 @@ func (p *packedTrees) keys(row []float32, keys *keyRow) {
 // other time.
 func step1(nodes []packedNode, at uint32, keys *keyRow) uint32 {
 	n := nodes[at]
-	ahead := int64(int32(n)) - int64(keys[uint8(n>>32)]) //nolint:gosec // The lower half is the key.
-	return uint32(n>>40) + uint32(uint64(ahead)>>63)     //nolint:gosec // 1 where the row's key is the larger one.
+	ahead := int64(int32(n)) - int64(keys[uint8(n>>32)])
+	return uint32(n>>40) + uint32(uint64(ahead)>>63)
 }
 
 // score adds up the weights of one row, in the order of the trees.

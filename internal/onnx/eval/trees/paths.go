@@ -95,7 +95,7 @@ func (p *Paths) expectPacked(packed *packedTrees, average float64) {
 	weights := make([]float32, packed.targets)
 	for t := len(packed.roots) - 1; t >= 0; t-- {
 		for i := end - 1; i >= int(packed.roots[t]); i-- {
-			if child := packed.nodes[i].child(); child != uint32(i) { //nolint:gosec // At most maxNodes.
+			if child := packed.nodes[i].child(); child != uint32(i) {
 				p.mean(i, int(child), int(child)+1)
 				continue
 			}

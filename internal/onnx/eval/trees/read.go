@@ -148,7 +148,7 @@ func (x *nodeIndex) find(tree, id int64) int32 {
 	if id < 0 || id >= int64(x.lastSize) {
 		return -1
 	}
-	return x.lastFirst + int32(id) //nolint:gosec // id is less than an int32.
+	return x.lastFirst + int32(id)
 }
 
 // modeNamed reads a mode of the older operators.
@@ -235,7 +235,7 @@ func (raw *rawForest) leafWeights(f *forest, index *nodeIndex, prefix string) er
 		}
 		f.starts[n.leaf()]--
 		to := f.starts[n.leaf()]
-		f.targetIDs[to] = int32(raw.weightTargets.At(i)) //nolint:gosec // Below f.targets.
+		f.targetIDs[to] = int32(raw.weightTargets.At(i))
 		f.weights.CopyFrom(int(to), raw.weights, i)
 	}
 	return nil

@@ -52,7 +52,7 @@ func (raw *rawEnsemble) forest(targets int) (*forest, error) {
 		if root < 0 || root >= int64(branches) {
 			return nil, onnx.Invalid("attribute \"tree_roots\": there is no node %d", root)
 		}
-		f.roots = append(f.roots, int32(root)) //nolint:gosec // Just checked.
+		f.roots = append(f.roots, int32(root))
 	}
 	if len(f.roots) == 0 {
 		return nil, onnx.Invalid("attribute \"tree_roots\" is empty")
@@ -66,10 +66,10 @@ func (raw *rawEnsemble) leaves(f *forest, branches int) error {
 			return onnx.Invalid("attribute \"leaf_targetids\": %d is not below %d", target, f.targets)
 		}
 		f.nodes[branches+i] = treeNode{mode: branchLeaf, yes: int32(i)}
-		f.targetIDs = append(f.targetIDs, int32(target)) //nolint:gosec // Below f.targets.
+		f.targetIDs = append(f.targetIDs, int32(target))
 		f.starts = append(f.starts, int32(i))
 	}
-	f.starts = append(f.starts, int32(len(raw.leafTargets))) //nolint:gosec // As above.
+	f.starts = append(f.starts, int32(len(raw.leafTargets)))
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (raw *rawEnsemble) child(id, isLeaf int64, branches int) (int32, error) {
 	if id < 0 || id >= int64(limit) {
 		return 0, onnx.Invalid("a branch leads to node %d, which is not below %d", id, limit)
 	}
-	return int32(first + int(id)), nil //nolint:gosec // Just checked.
+	return int32(first + int(id)), nil
 }
 
 // sets splits membership_values at its NaNs.

@@ -51,7 +51,7 @@ func ScoreRows[T float32 | float64](m *Model, x []T, columns int, scores []float
 				}
 				class = m.finishSums(sums[at*targets:(at+1)*targets], any(s).(*scratch[float32]), out)
 			}
-			classes[i] = int32(class) //nolint:gosec // An index of a label.
+			classes[i] = int32(class)
 		}
 	})
 }
