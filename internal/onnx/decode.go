@@ -12,6 +12,7 @@ type decoder struct {
 	limits   Limits
 	memory   int64 // bytes still allowed
 	nodes    int   // nodes still allowed
+	err      error // of makeList: the first
 	interned map[string]string
 }
 
@@ -26,15 +27,16 @@ func charge[T any](d *decoder, n int) error {
 	return nil
 }
 
-// makeList allocates a list of capacity n within the limits, nil where n is 0.
-func makeList[T any](d *decoder, n int) ([]T, error) {
-	if n == 0 {
-		return nil, nil
+// makeList allocates a list of capacity n within the limits, nil where n is 0. A
+// limit that is reached is kept in d.err.
+func makeList[T any](d *decoder, n int) []T {
+	if n == 0 || d.err != nil {
+		return nil
 	}
-	if err := charge[T](d, n); err != nil {
-		return nil, err
+	if d.err = charge[T](d, n); d.err != nil {
+		return nil
 	}
-	return make([]T, 0, n), nil
+	return make([]T, 0, n)
 }
 
 func (d *decoder) model(data []byte) (*Model, error) {
@@ -42,12 +44,9 @@ func (d *decoder) model(data []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{}
-	if m.Opsets, err = makeList[Opset](d, counts[modelOpset]); err != nil {
-		return nil, err
-	}
-	if m.Metadata, err = makeList[Property](d, counts[modelMetadata]); err != nil {
-		return nil, err
+	m := &Model{Opsets: makeList[Opset](d, counts[modelOpset]), Metadata: makeList[Property](d, counts[modelMetadata])}
+	if d.err != nil {
+		return nil, d.err
 	}
 	for len(data) > 0 {
 		var f field
@@ -211,21 +210,12 @@ func (d *decoder) newGraph(data []byte) (*Graph, error) {
 	if err := charge[Graph](d, 1); err != nil {
 		return nil, err
 	}
-	g := &Graph{}
-	if g.Nodes, err = makeList[Node](d, counts[graphNode]); err != nil {
-		return nil, err
+	g := &Graph{
+		Nodes: makeList[Node](d, counts[graphNode]), Initializers: makeList[*Tensor](d, counts[graphInitializer]),
+		Inputs: makeList[ValueInfo](d, counts[graphInput]), Outputs: makeList[ValueInfo](d, counts[graphOutput]),
+		Values: makeList[ValueInfo](d, counts[graphValueInfo]),
 	}
-	if g.Initializers, err = makeList[*Tensor](d, counts[graphInitializer]); err != nil {
-		return nil, err
-	}
-	if g.Inputs, err = makeList[ValueInfo](d, counts[graphInput]); err != nil {
-		return nil, err
-	}
-	if g.Outputs, err = makeList[ValueInfo](d, counts[graphOutput]); err != nil {
-		return nil, err
-	}
-	g.Values, err = makeList[ValueInfo](d, counts[graphValueInfo])
-	return g, err
+	return g, d.err
 }
 
 func (d *decoder) graphField(g *Graph, f field, depth int) (err error) {
@@ -349,8 +339,8 @@ func (d *decoder) shape(t *Type, f field) error {
 	if err != nil {
 		return err
 	}
-	if t.Shape, err = makeList[Dim](d, counts[shapeDim]); err != nil {
-		return err
+	if t.Shape = makeList[Dim](d, counts[shapeDim]); d.err != nil {
+		return d.err
 	}
 	return d.each(f, func(f field) error {
 		if f.number != shapeDim {
@@ -384,14 +374,9 @@ func (d *decoder) node(f field, depth int) (n Node, err error) {
 	if err != nil {
 		return n, err
 	}
-	if n.Inputs, err = makeList[string](d, counts[nodeInput]); err != nil {
-		return n, err
-	}
-	if n.Outputs, err = makeList[string](d, counts[nodeOutput]); err != nil {
-		return n, err
-	}
-	if n.Attributes, err = makeList[Attribute](d, counts[nodeAttribute]); err != nil {
-		return n, err
+	n.Inputs, n.Outputs = makeList[string](d, counts[nodeInput]), makeList[string](d, counts[nodeOutput])
+	if n.Attributes = makeList[Attribute](d, counts[nodeAttribute]); d.err != nil {
+		return n, d.err
 	}
 	for len(data) > 0 {
 		if f, data, err = next(data); err != nil {
@@ -490,15 +475,10 @@ func (d *decoder) attributeSizes(a *Attribute, data []byte) (counts [32]int, err
 			sizes[attributeStrings]++
 		}
 	}
-	if a.Floats, err = makeList[float32](d, sizes[attributeFloats]); err != nil {
-		return counts, err
-	}
+	a.Floats, a.Strings = makeList[float32](d, sizes[attributeFloats]), makeList[string](d, sizes[attributeStrings])
 	a.Ints.width = widthOf(bits)
-	if a.Ints.data, err = makeList[byte](d, sizes[attributeInts]*a.Ints.width); err != nil {
-		return counts, err
-	}
-	a.Strings, err = makeList[string](d, sizes[attributeStrings])
-	return counts, err
+	a.Ints.data = makeList[byte](d, sizes[attributeInts]*a.Ints.width)
+	return counts, d.err
 }
 
 func (d *decoder) attributeField(a *Attribute, f field, depth int) (err error) {
@@ -750,9 +730,9 @@ func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 	if fields.hasRaw {
 		return nil, Invalid("strings in raw_data")
 	}
-	out, err := makeList[string](d, n)
-	if err != nil {
-		return nil, err
+	out := makeList[string](d, n)
+	if d.err != nil {
+		return nil, d.err
 	}
 	for _, f := range fields.lists {
 		if f.number != tensorStrings {
