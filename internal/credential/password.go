@@ -1,7 +1,9 @@
 package credential
 
 import (
+	_ "embed"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -99,6 +101,18 @@ func foldSubstitutions(lower string) string {
 	return strings.NewReplacer("0", "o", "1", "l", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i").Replace(lower)
 }
 
+//go:embed common_words.txt
+var commonText string
+
+// commonWords are the lower-case words that passwords are made of, sorted: names,
+// animals, sports, colours, "welcome" and its like, and the words of this trade.
+var commonWords = strings.Fields(commonText)
+
+func isCommonWord(word string) bool {
+	_, found := slices.BinarySearch(commonWords, word)
+	return found
+}
+
 func isYear(part string) bool {
 	return len(part) == 4 && (part[:2] == "19" || part[:2] == "20") && part[2] >= '0' && part[2] <= '9' && part[3] >= '0' && part[3] <= '9'
 }
@@ -157,19 +171,12 @@ func isWalk(part string) bool {
 	if len(part) < 3 {
 		return false
 	}
-	reversed := reverse(part)
+	reversed := []byte(part)
+	slices.Reverse(reversed)
 	for _, w := range walks {
-		if strings.Contains(w, part) || strings.Contains(w, reversed) {
+		if strings.Contains(w, part) || strings.Contains(w, string(reversed)) {
 			return true
 		}
 	}
 	return false
-}
-
-func reverse(s string) string {
-	b := []byte(s)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
-	}
-	return string(b)
 }

@@ -7,7 +7,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // freeMemory is how many bytes this process may still take: by GOMEMLIMIT, by the
@@ -17,30 +18,15 @@ func freeMemory() int64 {
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
 	used := int64(now.Sys - now.HeapReleased) // far below 2^63
-	limit := min(
-		debug.SetMemoryLimit(-1), // only asks
-		number("/sys/fs/cgroup/memory.max"),
-		number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-	)
+	limit := debug.SetMemoryLimit(-1)         // only asks
+	if group, err := memlimit.FromCgroup(); err == nil && group < uint64(limit) {
+		limit = int64(group)
+	}
 	free := int64(math.MaxInt64)
 	if limit < math.MaxInt64 {
 		free = max(limit-used, 0) + int64(now.HeapIdle-now.HeapReleased)
 	}
 	return min(free, available())
-}
-
-// number is the one that a file of the kernel holds. "max" and no file are no
-// limit.
-func number(file string) int64 {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return math.MaxInt64
-	}
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
-	if err != nil {
-		return math.MaxInt64
-	}
-	return n
 }
 
 // available is what the machine can give without swapping.

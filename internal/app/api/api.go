@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/petal-ml/petal/internal/app/process"
+	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/version"
 )
 
@@ -52,7 +53,7 @@ Settings come from the environment and from a .env file; .env.example lists them
 func Run(ctx context.Context, args []string, p Process) int {
 	return process.Program{
 		Name: "api", Description: description, Commands: &commands{},
-		Vars: kong.Vars{"model_argument": modelArgument},
+		Settings: process.Settings[settings.API], Vars: kong.Vars{"model_argument": modelArgument},
 	}.Run(ctx, args, p)
 }
 

@@ -14,11 +14,7 @@ type migrateCommand struct{}
 
 // Run migrates the users' database, for those who want to do so before they
 // start a new version. Several at once wait for each other.
-func (migrateCommand) Run(ctx context.Context, p *Process) error {
-	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
+func (migrateCommand) Run(ctx context.Context, p *Process, cfg settings.API) error {
 	versions, err := sqlstore.Migrate(ctx, cfg.Database.Driver, cfg.Database.Source)
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
@@ -36,12 +32,8 @@ type backupCommand struct {
 }
 
 // Run backs the users' database up.
-func (c *backupCommand) Run(ctx context.Context, p *Process) error {
-	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
-	err = sqlstore.Backup(ctx, cfg.Database.Driver, cfg.Database.Source, c.File)
+func (c *backupCommand) Run(ctx context.Context, p *Process, cfg settings.API) error {
+	err := sqlstore.Backup(ctx, cfg.Database.Driver, cfg.Database.Source, c.File)
 	switch {
 	case errors.Is(err, os.ErrExist):
 		return fmt.Errorf("backup: %s is there already; name a new file", c.File)

@@ -11,14 +11,10 @@ import (
 type healthcheckCommand struct{}
 
 // Run asks GET /ready of the API that listens on API_ADDRESS.
-func (healthcheckCommand) Run(ctx context.Context, p *Process) error {
-	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
+func (healthcheckCommand) Run(ctx context.Context, p *Process, cfg settings.API) error {
 	if err := process.CheckHealth(ctx, cfg.Address, cfg.TLS(), "/ready"); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(p.Stdout, "ready")
+	_, err := fmt.Fprintln(p.Stdout, "ready")
 	return err
 }

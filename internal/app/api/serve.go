@@ -16,11 +16,7 @@ const noModelAfter = 2 * time.Second
 type serveCommand struct{}
 
 // Run serves until ctx ends.
-func (serveCommand) Run(ctx context.Context, p *Process) error {
-	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
+func (serveCommand) Run(ctx context.Context, p *Process, cfg settings.API) error {
 	log := p.Logger(cfg.Log, false)
 	p.LimitMemory(log)
 	p.CollectLater()

@@ -69,15 +69,11 @@ func readToken(p *Process, cfg settings.API) (token.Claims, error) {
 type tokenRotateKeyCommand struct{}
 
 // Run rotates the kept Ed25519 key. It needs no database.
-func (tokenRotateKeyCommand) Run(p *Process) error {
-	cfg, err := settings.Load[settings.API](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
+func (tokenRotateKeyCommand) Run(p *Process, cfg settings.API) error {
 	if cfg.SigningAlg != token.EdDSA {
 		return settings.Fault{
 			Variable: "TOKEN_SIGNING_ALG", Problem: "is " + string(cfg.SigningAlg) + ", whose key is a setting",
-			Remedy: "move SECRET_KEY to SECRET_KEY_PREVIOUS, set a new one, and restart the API",
+			Remedy: "set the new key as SECRET_KEY_PREVIOUS on every replica and restart; then swap the two and restart again",
 		}
 	}
 	id, err := token.RotateEdDSA(cfg.StateDir, time.Now())

@@ -80,8 +80,9 @@ type Program struct {
 	Name        string
 	Description string
 	// Commands points at a struct as kong reads it. The Run methods of its
-	// commands may ask for a context.Context and a *Process.
+	// commands may ask for a context.Context, a *Process and what Settings gives.
 	Commands any
+	Settings any       // a function as [Settings], called when a command asks for its result
 	Vars     kong.Vars // what ${…} in the tags of Commands stands for
 	// Interrupted takes the place of whatever error a command ends with once the
 	// context has ended. Nil leaves the error as it is.
@@ -91,6 +92,9 @@ type Program struct {
 	ExitCode func(error) int
 }
 
+// Settings reads the settings of a program from its environment and folder.
+func Settings[T any](p *Process) (T, error) { return settings.Load[T](p.Dir, p.Environ) }
+
 // Run runs the command that args name and returns the exit code. What went wrong
 // stands on standard error, a line each. The command ends in order when ctx does.
 func (g Program) Run(ctx context.Context, args []string, p Process) int {
@@ -99,7 +103,7 @@ func (g Program) Run(ctx context.Context, args []string, p Process) int {
 		kong.Name(g.Name), kong.Description(g.Description), kong.Writers(p.Stdout, p.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Exit(func(code int) { exited = &code }), g.Vars,
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p), kong.BindToProvider(g.Settings),
 	)
 	if err != nil { // the struct is wrong: a fault of the program
 		return g.report(p.Stderr, fmt.Errorf("command line: %w", err))

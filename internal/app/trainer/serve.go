@@ -107,10 +107,6 @@ func (versionCommand) Run(p *Process) error {
 type healthcheckCommand struct{}
 
 // Run asks the server on this machine for its health.
-func (healthcheckCommand) Run(ctx context.Context, p *Process) error {
-	cfg, err := settings.Load[settings.Trainer](p.Dir, p.Environ)
-	if err != nil {
-		return err
-	}
+func (healthcheckCommand) Run(ctx context.Context, cfg settings.Trainer) error {
 	return process.CheckHealth(ctx, cfg.Address, false, "/health")
 }

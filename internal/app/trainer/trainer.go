@@ -50,7 +50,7 @@ type commands struct {
 // went wrong stands on standard error, a line each.
 func Run(ctx context.Context, args []string, p Process) int {
 	return process.Program{
-		Name: "trainer", Description: description, Commands: &commands{},
+		Name: "trainer", Description: description, Commands: &commands{}, Settings: process.Settings[settings.Trainer],
 		Interrupted: errInterrupted, ExitCode: exitCode,
 	}.Run(ctx, args, p)
 }
