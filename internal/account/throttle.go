@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -49,17 +50,23 @@ func (h *homes) set(account, network string) {
 	h.last[account] = network
 }
 
-// limits gives the network from which an account last logged in a count of its own:
-// who guesses from elsewhere does not lock out the owner, and who guesses from there
-// has no more attempts than anywhere.
+// limits is limitsOf with a count of its own for the network from which an account
+// last logged in: who guesses from elsewhere does not lock out the owner. Each
+// failure counts for the account and for the account at its network, whichever of
+// the two is asked: replicas that know different networks count the same.
 func (h *homes) limits(name string, addr netip.Addr) []Limit {
 	limits := limitsOf(name, addr)
+	if !addr.IsValid() {
+		return limits
+	}
+	network := networkOf(addr)
+	here := Limit{Subject: limits[0].Subject + "@" + network, Max: math.MaxInt32} // only counted
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if home := h.last[limits[0].Subject]; home != "" && addr.IsValid() && home == networkOf(addr) {
-		limits[0].Subject += "@" + home
+	if h.last[limits[0].Subject] == network {
+		here.Max, limits[0].Max = limits[0].Max, here.Max
 	}
-	return limits
+	return append(limits, here)
 }
 
 // networkOf is the address of IPv4, and the /64 of IPv6 that one customer has.
