@@ -64,3 +64,14 @@ func (versionCommand) Run(p *Process) error {
 	_, err := fmt.Fprintln(p.Stdout, "api", version.Current())
 	return err
 }
+
+type healthcheckCommand struct{}
+
+// Run asks GET /ready of the API that listens on API_ADDRESS.
+func (healthcheckCommand) Run(ctx context.Context, p *Process, cfg settings.API) error {
+	if err := process.CheckHealth(ctx, cfg.Address, cfg.TLS(), "/ready"); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.Stdout, "ready")
+	return err
+}
