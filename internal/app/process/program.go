@@ -82,7 +82,7 @@ type Program struct {
 	// Commands points at a struct as kong reads it. The Run methods of its
 	// commands may ask for a context.Context, a *Process and what Settings gives.
 	Commands any
-	Settings any       // a function as [Settings], called when a command asks for its result
+	Settings any       // a function as [Settings], called when a command asks for its result; nil for none
 	Vars     kong.Vars // what ${…} in the tags of Commands stands for
 	// Interrupted takes the place of whatever error a command ends with once the
 	// context has ended. Nil leaves the error as it is.
@@ -99,12 +99,16 @@ func Settings[T any](p *Process) (T, error) { return settings.Load[T](p.Dir, p.E
 // stands on standard error, a line each. The command ends in order when ctx does.
 func (g Program) Run(ctx context.Context, args []string, p Process) int {
 	var exited *int
-	parser, err := kong.New(g.Commands,
+	options := []kong.Option{
 		kong.Name(g.Name), kong.Description(g.Description), kong.Writers(p.Stdout, p.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Exit(func(code int) { exited = &code }), g.Vars,
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p), kong.BindToProvider(g.Settings),
-	)
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&p),
+	}
+	if g.Settings != nil {
+		options = append(options, kong.BindToProvider(g.Settings))
+	}
+	parser, err := kong.New(g.Commands, options...)
 	if err != nil { // the struct is wrong: a fault of the program
 		return g.report(p.Stderr, fmt.Errorf("command line: %w", err))
 	}
