@@ -83,7 +83,7 @@ func (s *source) fill(ctx context.Context, b *block) error {
 		case s.n > s.limit:
 			return TooLarge(s.path, s.limit)
 		case end == 0 && used > maxLineBytes:
-			return &Error{File: s.path, Problem: fmt.Sprintf("has a line longer than %d bytes", maxLineBytes), Remedy: "name a CSV file with a row a line"}
+			return &Error{File: s.path, Problem: fmt.Sprintf("has a line longer than %d bytes", maxLineBytes), Remedy: "name a CSV file with one row on each line"}
 		case s.ended:
 			end = used
 		case end == 0: // the line goes on

@@ -554,7 +554,7 @@ func (r *reader) addRow(records *rows.Records, record []string) error {
 	for _, column := range r.features {
 		v, problem, remedy := parseNumber(record[column])
 		if math.IsNaN(v) && !r.opts.AllowMissing {
-			problem, remedy = "the value is missing", "fill it in, remove the row, or choose candidates that know missing values"
+			problem, remedy = "the value is missing", "fill it in, remove the row, or choose candidates that take missing values"
 		}
 		if err := fault(column, problem, remedy); err != nil {
 			return err

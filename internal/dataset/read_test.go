@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 const irisRemote = "../../data/remote/files/md5/01/3d0da08d6506664ce640459139176b"
@@ -30,6 +32,20 @@ func write(t *testing.T, content string) string {
 	path := filepath.Join(t.TempDir(), "flowers.csv")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
+}
+
+// requirePlace takes one fault that lies in a line and a column of the file.
+func requirePlace(t *testing.T, err error, path string, line int, column string) {
+	t.Helper()
+	var fault *Error
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, []any{path, line, column}, []any{fault.File, fault.Line, fault.Column}, "%v", err)
+	require.NotEmpty(t, fault.Remedy)
+}
+
+// named is an error for the golden file, with FILE in place of a temporary path.
+func named(err error, path string) error {
+	return errors.New(strings.ReplaceAll(err.Error(), path, "FILE"))
 }
 
 func TestReadIris(t *testing.T) {
@@ -138,8 +154,8 @@ func TestReadMissingAndDrop(t *testing.T) {
 
 	opts.AllowMissing = false
 	_, err = Read(t.Context(), path, opts)
-	require.EqualError(t, err, path+", line 2, column a: the value is missing; "+
-		"fill it in, remove the row, or choose candidates that know missing values")
+	requirePlace(t, err, path, 2, "a")
+	golden.New(t).Add("missing value", named(err, path))
 }
 
 func TestReadFaults(t *testing.T) {
@@ -147,72 +163,82 @@ func TestReadFaults(t *testing.T) {
 	for i := range maxClasses + 1 {
 		many += fmt.Sprintf("1,c%d\n", i)
 	}
-	cases := map[string]struct{ content, want string }{
-		"empty":               {"", "FILE: is empty; give it a header line and rows"},
-		"only a line end":     {"\n", "FILE: is empty; give it a header line and rows"},
-		"header only":         {"a,y\n", "FILE: has a header and no rows; add rows below the header"},
-		"one class":           {"a,y\n1,x\n2,x\n", `FILE, column y: all 2 rows have the label "x"; a classifier needs rows of two classes at least; is this the label column?`},
-		"ragged row, short":   {"a,b,y\n1,2,x\n1,y\n", "FILE, line 3: there are 2 fields, the header has 3; give every row one field for each column"},
-		"ragged row, long":    {"a,y\n1,x\n1,y,\n", "FILE, line 3: there are 3 fields, the header has 2; give every row one field for each column"},
-		"text in a number":    {"a,b,y\n1,2,x\n1,tall,y\n", `FILE, line 3, column b: "tall" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"line after quotes":   {"a,y\n1,\"two\nlines\"\nq,y\n", `FILE, line 4, column a: "q" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"hexadecimal":         {"a,y\n0x10,x\n", `FILE, line 2, column a: "0x10" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"control characters":  {"a,y\n\x1b[31m,x\n", `FILE, line 2, column a: "\x1b[31m" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"infinite":            {"a,y\n-inf,x\n", `FILE, line 2, column a: "-inf" is infinite; write a finite number or leave the field empty`},
-		"1e400":               {"a,y\n1e400,x\n", `FILE, line 2, column a: "1e400" is infinite; write a finite number or leave the field empty`},
-		"beyond float32":      {"a,y\n1e39,x\n", `FILE, line 2, column a: "1e39" is beyond the range of 32-bit numbers, which models are served with; choose another unit for the column`},
-		"missing value":       {"a,y\n,x\n", "FILE, line 2, column a: the value is missing; fill it in, remove the row, or choose candidates that know missing values"},
-		"missing label":       {"a,y\n1,x\n2,\n", "FILE, line 3, column y: the label is missing; fill it in or remove the row"},
-		"label not UTF-8":     {"a,y\n1,\xff\n", "FILE, line 2, column y: the label is not UTF-8; save the file as UTF-8"},
-		"too many labels":     {many, "FILE, line 1002, column y: there are more than 1000 different labels; name a label column that has fewer; is this one a number or an identifier?"},
-		"unknown label":       {"a,b\n1,x\n", `FILE, line 1: there is no label column "y"; choose it by --label or by "label" in params.yaml from a, b`},
-		"label almost":        {"a,y \n1,x\n", `FILE, line 1: there is no label column "y"; choose it by --label or by "label" in params.yaml from a, "y "`},
-		"no header":           {"1,2\n3,4\n", "FILE, line 1: the header is missing: the first line holds only numbers; name the columns in the first line"},
-		"duplicate header":    {"a,a,y\n1,2,x\n", `FILE, line 1: columns 1 and 2 are both named "a"; give every column a name of its own`},
-		"empty header":        {"a,,y\n1,2,x\n", "FILE, line 1: column 2 has no name; give every column a name in the header"},
-		"header not UTF-8":    {"\xe9,y\n1,x\n", "FILE, line 1: the name of column 1 is not UTF-8; save the file as UTF-8"},
-		"only the label":      {"y\nx\nz\n", "FILE, line 1: there is no feature column beside the label; add a column of numbers, separated by comma, semicolon or tab"},
-		"open quote":          {"a,y\n1,x\n2,\"x\n3,y\n", `FILE, line 3: a quoted field does not end properly; double a quote inside a quoted field: "so ""said"" she"`},
-		"binary":              {"PAR1\x15\x00\x02", "FILE: is not text: there is a zero byte at offset 5; name a CSV file"},
-		"UTF-16":              {"\xff\xfea\x00", "FILE: is UTF-16 text; save it as UTF-8"},
-		"compressed":          {"\x1f\x8b\x08", "FILE: is compressed or a spreadsheet; unpack it, or export it as CSV"},
-		"a line without end":  {"a,y\n" + strings.Repeat("1", maxLineBytes+2), "FILE: has a line longer than 16777216 bytes; name a CSV file with a row a line"},
-		"long text is cut":    {"a,y\n" + strings.Repeat("z", 1000) + ",x\n", `FILE, line 2, column a: "` + strings.Repeat("z", 40) + `…" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"odd name is quoted":  {"\"a\nb\",y\nz,x\n", `FILE, line 3, column "a\nb": "z" is not a number; write a number such as 5.1, or name the column under "drop" in params.yaml`},
-		"too long as a whole": {"a,y\n" + strings.Repeat("1,x\n", 8<<20), "FILE: is larger than 33554432 bytes; train on a sample of its rows"},
+	messages := golden.New(t)
+	cases := map[string]struct {
+		content string
+		line    int
+		column  string
+	}{
+		"empty":               {"", 0, ""},
+		"only a line end":     {"\n", 0, ""},
+		"header only":         {"a,y\n", 0, ""},
+		"one class":           {"a,y\n1,x\n2,x\n", 0, "y"},
+		"ragged row, short":   {"a,b,y\n1,2,x\n1,y\n", 3, ""},
+		"ragged row, long":    {"a,y\n1,x\n1,y,\n", 3, ""},
+		"text in a number":    {"a,b,y\n1,2,x\n1,tall,y\n", 3, "b"},
+		"line after quotes":   {"a,y\n1,\"two\nlines\"\nq,y\n", 4, "a"},
+		"hexadecimal":         {"a,y\n0x10,x\n", 2, "a"},
+		"control characters":  {"a,y\n\x1b[31m,x\n", 2, "a"},
+		"infinite":            {"a,y\n-inf,x\n", 2, "a"},
+		"1e400":               {"a,y\n1e400,x\n", 2, "a"},
+		"beyond float32":      {"a,y\n1e39,x\n", 2, "a"},
+		"missing value":       {"a,y\n,x\n", 2, "a"},
+		"missing label":       {"a,y\n1,x\n2,\n", 3, "y"},
+		"label not UTF-8":     {"a,y\n1,\xff\n", 2, "y"},
+		"too many labels":     {many, 1002, "y"},
+		"unknown label":       {"a,b\n1,x\n", 1, ""},
+		"label almost":        {"a,y \n1,x\n", 1, ""},
+		"no header":           {"1,2\n3,4\n", 1, ""},
+		"duplicate header":    {"a,a,y\n1,2,x\n", 1, ""},
+		"empty header":        {"a,,y\n1,2,x\n", 1, ""},
+		"header not UTF-8":    {"\xe9,y\n1,x\n", 1, ""},
+		"only the label":      {"y\nx\nz\n", 1, ""},
+		"open quote":          {"a,y\n1,x\n2,\"x\n3,y\n", 3, ""},
+		"binary":              {"PAR1\x15\x00\x02", 0, ""},
+		"UTF-16":              {"\xff\xfea\x00", 0, ""},
+		"compressed":          {"\x1f\x8b\x08", 0, ""},
+		"a line without end":  {"a,y\n" + strings.Repeat("1", maxLineBytes+2), 0, ""},
+		"long text is cut":    {"a,y\n" + strings.Repeat("z", 1000) + ",x\n", 2, "a"},
+		"odd name is quoted":  {"\"a\nb\",y\nz,x\n", 3, "a\nb"},
+		"too long as a whole": {"a,y\n" + strings.Repeat("1,x\n", 8<<20), 0, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, c.content)
 			_, err := Read(t.Context(), path, Options{Label: "y", MaxBytes: 32 << 20})
-			var fault *Error
-			require.ErrorAs(t, err, &fault)
-			require.EqualError(t, err, strings.Replace(c.want, "FILE", path, 1))
+			requirePlace(t, err, path, c.line, c.column)
 			assert.NotContains(t, err.Error(), "\n")
+			messages.Add(name, named(err, path))
 		})
 	}
 }
 
 func TestReadUnreadable(t *testing.T) {
+	messages := golden.New(t)
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "none.csv")
 	_, err := Read(t.Context(), missing, Options{Label: "y"})
-	require.EqualError(t, err, missing+`: does not exist; name an existing CSV file by --data or by "data" in params.yaml`)
+	requirePlace(t, err, missing, 0, "")
 	require.ErrorIs(t, err, fs.ErrNotExist)
+	messages.Add("missing file", named(err, missing))
 
 	_, err = Read(t.Context(), dir, Options{Label: "y"})
-	require.EqualError(t, err, dir+": is not a regular file; name a CSV file")
+	requirePlace(t, err, dir, 0, "")
+	messages.Add("directory", named(err, dir))
 
 	pipe := filepath.Join(t.TempDir(), "pipe.csv")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err = Read(t.Context(), pipe, Options{Label: "y"}) // and does not wait for a writer
-	require.EqualError(t, err, pipe+": is not a regular file; name a CSV file")
+	requirePlace(t, err, pipe, 0, "")
+	messages.Add("pipe", named(err, pipe))
 
 	path := write(t, "a,b,y\n1,2,x\n2,3,z\n")
 	_, err = Read(t.Context(), path, Options{Label: "y", Drop: []string{"c"}})
-	require.ErrorContains(t, err, `line 1: there is no column "c" to drop; take it out of "drop"`)
+	requirePlace(t, err, path, 1, "")
+	messages.Add("unknown column to drop", named(err, path))
 	_, err = Read(t.Context(), path, Options{Label: "y", Drop: []string{"y"}})
-	require.ErrorContains(t, err, "column y: is both the label and to be dropped")
+	requirePlace(t, err, path, 1, "y")
+	messages.Add("label to drop", named(err, path))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -227,7 +253,8 @@ func TestReadBoundsWhatItReads(t *testing.T) {
 	body := "a,y\n" + strings.Repeat("1,x\n", 1000)
 	r := newReader("flowers.csv", strings.NewReader(body), 100, 50, Options{Label: "y"})
 	_, err := r.read(t.Context())
-	require.EqualError(t, err, "flowers.csv: is larger than 100 bytes; train on a sample of its rows")
+	requirePlace(t, err, "flowers.csv", 0, "")
+	golden.New(t).Add("a file that grows", err)
 }
 
 func TestReadAllocatesTheMatrixOnce(t *testing.T) {
