@@ -112,13 +112,13 @@ func (r *Registry) validate() Faults {
 	}
 	if strings.ContainsAny(r.ModelName, "/:") || len(r.ModelName) > 255 {
 		faults = append(faults, Fault{
-			"MODEL_NAME", fmt.Sprintf("%q is no name of a model", r.ModelName),
+			"MODEL_NAME", fmt.Sprintf("%q is not a model name", r.ModelName),
 			"write a name without / and :, such as iris",
 		})
 	}
 	if !modelAlias.MatchString(r.ModelAlias) || versionAlias.MatchString(r.ModelAlias) {
 		faults = append(faults, Fault{
-			"MODEL_ALIAS", fmt.Sprintf("%q is no alias", r.ModelAlias),
+			"MODEL_ALIAS", fmt.Sprintf("%q is not an alias", r.ModelAlias),
 			"write letters, digits, _ and -, but not v and a number; for example champion or latest",
 		})
 	}

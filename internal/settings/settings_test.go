@@ -3,6 +3,7 @@ package settings_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/credential"
 	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 const goodKey = "b3Vd9zQ1rKfWm7TnXy5LhGp2JcEaU8sD0iNw4oRtZqY"
@@ -81,65 +83,78 @@ func TestKeyKeepsItsBytes(t *testing.T) {
 	require.Equal(t, key, api.SecretKey.Reveal())
 }
 
+// requireFault takes one fault of a variable, in one line and with a remedy.
+func requireFault(t *testing.T, err error, variable string) {
+	t.Helper()
+	var faults settings.Faults
+	require.ErrorAs(t, err, &faults)
+	require.Len(t, faults, 1, "%v", err)
+	require.Equal(t, variable, faults[0].Variable)
+	require.NotEmpty(t, faults[0].Remedy)
+	require.NotContains(t, err.Error(), "\n", "one line")
+}
+
 func TestFaultsNameVariableAndRemedy(t *testing.T) {
+	messages := golden.New(t)
 	tests := []struct {
 		name     string
 		variable string
 		value    string
-		want     string // part of the line
 	}{
-		{"minutes as text", "ACCESS_TOKEN_EXPIRE_MINUTES", "ten", `"ten" is not a whole number; write a whole number of minutes from 1 to 1440`},
-		{"minutes with a fraction", "ACCESS_TOKEN_EXPIRE_MINUTES", "1.5", "write a whole number"},
-		{"minutes over a day", "ACCESS_TOKEN_EXPIRE_MINUTES", "1441", "1441 is out of bounds"},
-		{"minutes zero", "ACCESS_TOKEN_EXPIRE_MINUTES", "0", "write a whole number of minutes from 1"},
-		{"interval without unit", "MODEL_POLL_INTERVAL", "10", "such as 10s"},
-		{"interval negative", "MODEL_POLL_INTERVAL", "-1s", "above 0"},
-		{"bytes as text", "PREDICT_MAX_BYTES", "lots", "such as 65536"},
-		{"bytes negative", "BATCH_MAX_BYTES", "-1", "above 0"},
-		{"bytes beyond int64", "BATCH_MAX_BYTES", "9999999999999GiB", "not a number of bytes"},
-		{"address without port", "API_ADDRESS", "localhost", "127.0.0.1:8000"},
-		{"address with a port too high", "API_ADDRESS", ":65536", "from 0 to 65535"},
-		{"tracking URI of another kind", "MLFLOW_TRACKING_URI", "file:./mlruns", "http://localhost:5000"},
-		{"tracking URI without host", "MLFLOW_TRACKING_URI", "http://", "is not an http:// or https:// URL"},
-		{"database of another kind", "DATABASE_URL", "mysql://localhost/x", `"mysql" are not supported`},
-		{"database as a path", "DATABASE_URL", "./users.db", "sqlite:///./users.db"},
-		{"database in memory", "DATABASE_URL", "sqlite://", "users would be lost"},
-		{"database with two slashes", "DATABASE_URL", "sqlite://users.db", "three slashes"},
-		{"database with options", "DATABASE_URL", "sqlite:///users.db?mode=ro", "leave out everything"},
-		{"database without a name", "DATABASE_URL", "postgresql://localhost", "name a database"},
-		{"admin port for everybody", "ADMIN_ADDRESS", ":6060", `":6060" is not an address of this machine alone`},
-		{"proxy", "TRUSTED_PROXIES", "10.0.0.0/8,proxy", `"proxy" is neither`},
-		{"certificate without key", "TLS_CERT_FILE", "cert.pem", "TLS_KEY_FILE: is empty"},
-		{"level", "LOG_LEVEL", "loud", "debug, info, warn or error"},
-		{"format", "LOG_FORMAT", "xml", "text or json"},
-		{"model name", "MODEL_NAME", "a/b", "without / and :"},
-		{"alias like a version", "MODEL_ALIAS", "v3", "champion or latest"},
-		{"alias with a space", "MODEL_ALIAS", "the champion", "champion or latest"},
-		{"user name", "API_USERNAME", "../root", "choose another name"},
-		{"key too short", "SECRET_KEY", "abc", "has 3 bytes where 32 are the least; write 32 random bytes"},
-		{"previous key too regular", "SECRET_KEY_PREVIOUS", strings.Repeat("ab", 20), "too regular"},
-		{"password too common", "API_PASSWORD", "password123", "choose a longer or rarer one"},
+		{"minutes as text", "ACCESS_TOKEN_EXPIRE_MINUTES", "ten"},
+		{"minutes with a fraction", "ACCESS_TOKEN_EXPIRE_MINUTES", "1.5"},
+		{"minutes over a day", "ACCESS_TOKEN_EXPIRE_MINUTES", "1441"},
+		{"minutes zero", "ACCESS_TOKEN_EXPIRE_MINUTES", "0"},
+		{"interval without unit", "MODEL_POLL_INTERVAL", "10"},
+		{"interval negative", "MODEL_POLL_INTERVAL", "-1s"},
+		{"bytes as text", "PREDICT_MAX_BYTES", "lots"},
+		{"bytes negative", "BATCH_MAX_BYTES", "-1"},
+		{"bytes beyond int64", "BATCH_MAX_BYTES", "9999999999999GiB"},
+		{"address without port", "API_ADDRESS", "localhost"},
+		{"address with a port too high", "API_ADDRESS", ":65536"},
+		{"tracking URI of another kind", "MLFLOW_TRACKING_URI", "file:./mlruns"},
+		{"tracking URI without host", "MLFLOW_TRACKING_URI", "http://"},
+		{"database of another kind", "DATABASE_URL", "mysql://localhost/x"},
+		{"database as a path", "DATABASE_URL", "./users.db"},
+		{"database in memory", "DATABASE_URL", "sqlite://"},
+		{"database with two slashes", "DATABASE_URL", "sqlite://users.db"},
+		{"database with options", "DATABASE_URL", "sqlite:///users.db?mode=ro"},
+		{"database without a name", "DATABASE_URL", "postgresql://localhost"},
+		{"admin port for everybody", "ADMIN_ADDRESS", ":6060"},
+		{"proxy", "TRUSTED_PROXIES", "10.0.0.0/8,proxy"},
+		{"level", "LOG_LEVEL", "loud"},
+		{"format", "LOG_FORMAT", "xml"},
+		{"model name", "MODEL_NAME", "a/b"},
+		{"alias like a version", "MODEL_ALIAS", "v3"},
+		{"alias with a space", "MODEL_ALIAS", "the champion"},
+		{"user name", "API_USERNAME", "../root"},
+		{"key too short", "SECRET_KEY", "abc"},
+		{"previous key too regular", "SECRET_KEY_PREVIOUS", strings.Repeat("ab", 20)},
+		{"password too common", "API_PASSWORD", "password123"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := settings.Load[settings.API](t.TempDir(), []string{tt.variable + "=" + tt.value})
-			var faults settings.Faults
-			require.ErrorAs(t, err, &faults)
-			require.Len(t, faults, 1, "%v", err)
-			require.Contains(t, err.Error(), tt.want)
-			if !strings.HasPrefix(tt.variable, "TLS_") {
-				require.Equal(t, tt.variable, faults[0].Variable)
-			}
-			require.NotContains(t, err.Error(), "\n", "one line")
-			require.NotEmpty(t, faults[0].Remedy)
+			requireFault(t, err, tt.variable)
+			messages.Add(tt.name, err)
 		})
 	}
-	_, err := settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=every night"})
-	require.ErrorContains(t, err, `TRAIN_SCHEDULE: "every night" is not a schedule`)
+	_, err := settings.Load[settings.API](t.TempDir(), []string{"TLS_CERT_FILE=cert.pem"})
+	requireFault(t, err, "TLS_KEY_FILE")
+	messages.Add("certificate without key", err)
+	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=every night"})
+	requireFault(t, err, "TRAIN_SCHEDULE")
+	messages.Add("schedule as text", err)
 	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=0 3 30 2 *"})
-	require.ErrorContains(t, err, `TRAIN_SCHEDULE: "0 3 30 2 *" is not a schedule`, "the thirtieth of February")
+	requireFault(t, err, "TRAIN_SCHEDULE")
+	messages.Add("schedule for the thirtieth of February", err)
 	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"TRAIN_SCHEDULE=0 3 * * *"})
 	require.NoError(t, err)
+}
+
+// within is an error for the golden file, with DIR in place of a temporary directory.
+func within(dir string, err error) error {
+	return errors.New(strings.ReplaceAll(err.Error(), dir, "DIR"))
 }
 
 func TestAllFaultsAtOnce(t *testing.T) {
@@ -150,11 +165,18 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	})
 	var faults settings.Faults
 	require.ErrorAs(t, err, &faults)
-	require.Len(t, faults, 6)
+	var variables []string
+	for _, f := range faults {
+		variables = append(variables, f.Variable)
+	}
+	require.ElementsMatch(t, []string{
+		"SECRET_KEY", "ACCESS_TOKEN_EXPIRE_MINUTES", "MODEL_POLL_INTERVAL", "DATABASE_URL", "API_USERNAME", filepath.Join(dir, "mlflow.yaml"),
+	}, variables)
 	require.Len(t, strings.Split(err.Error(), "\n"), 6)
 }
 
 func TestNoFaultShowsASecret(t *testing.T) {
+	messages := golden.New(t)
 	secret := "hunter2hunter2"
 	for name, value := range map[string]string{
 		"SECRET_KEY":          secret,
@@ -164,14 +186,16 @@ func TestNoFaultShowsASecret(t *testing.T) {
 		"MLFLOW_TRACKING_URI": "ftp://petal:" + secret + "@host",
 	} {
 		_, err := settings.Load[settings.API](t.TempDir(), []string{name + "=" + value})
-		require.ErrorContains(t, err, name)
+		requireFault(t, err, name)
 		require.NotContains(t, err.Error(), "hunter")
+		messages.Add(name, err)
 	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ".env"), "# a comment\nMODEL_NAME=iris\nSECRET_KEY hunter2\nX=1\n")
 	_, err := settings.Load[settings.API](dir, nil)
-	require.ErrorContains(t, err, ".env: line 3 is not NAME=value")
+	requireFault(t, err, filepath.Join(dir, ".env"))
 	require.NotContains(t, err.Error(), "hunter")
+	messages.Add("line 3 of .env", within(dir, err))
 }
 
 func TestSecretsAreNotPrinted(t *testing.T) {
@@ -214,30 +238,35 @@ func TestParseDatabase(t *testing.T) {
 }
 
 func TestReadMLflow(t *testing.T) {
+	messages := golden.New(t)
 	tests := []struct {
 		name    string
 		content string
 		want    settings.MLflow
-		fault   string
+		fault   bool
 	}{
-		{"both", "artifact_location: s3://bucket/x\nexperiment_name: wine\n", settings.MLflow{"s3://bucket/x", "wine"}, ""},
-		{"one", "experiment_name: wine\n", settings.MLflow{"./mlruns", "wine"}, ""},
-		{"empty", "\n", settings.MLflow{"./mlruns", "iris_classification"}, ""},
-		{"comment alone", "# nothing\n", settings.MLflow{"./mlruns", "iris_classification"}, ""},
-		{"unknown key", "experiment: wine\n", settings.MLflow{}, "experiment"},
-		{"twice the same key", "experiment_name: a\nexperiment_name: b\n", settings.MLflow{}, "experiment_name"},
-		{"two documents", "experiment_name: a\n---\nexperiment_name: b\n", settings.MLflow{}, "more than one document"},
-		{"a list", "- a\n", settings.MLflow{}, "artifact_location and experiment_name"},
-		{"no YAML", "a: [\n", settings.MLflow{}, "mlflow.yaml"},
+		{"both", "artifact_location: s3://bucket/x\nexperiment_name: wine\n", settings.MLflow{"s3://bucket/x", "wine"}, false},
+		{"one", "experiment_name: wine\n", settings.MLflow{"./mlruns", "wine"}, false},
+		{"empty", "\n", settings.MLflow{"./mlruns", "iris_classification"}, false},
+		{"comment alone", "# nothing\n", settings.MLflow{"./mlruns", "iris_classification"}, false},
+		{"unknown key", "experiment: wine\n", settings.MLflow{}, true},
+		{"twice the same key", "experiment_name: a\nexperiment_name: b\n", settings.MLflow{}, true},
+		{"two documents", "experiment_name: a\n---\nexperiment_name: b\n", settings.MLflow{}, true},
+		{"a list", "- a\n", settings.MLflow{}, true},
+		{"no YAML", "a: [\n", settings.MLflow{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "mlflow.yaml"), tt.content)
 			got, err := settings.ReadMLflow(dir)
-			if tt.fault != "" {
-				require.ErrorContains(t, err, tt.fault)
+			if tt.fault {
+				var fault settings.Fault
+				require.ErrorAs(t, err, &fault)
+				require.Equal(t, filepath.Join(dir, "mlflow.yaml"), fault.Variable)
+				require.NotEmpty(t, fault.Remedy)
 				require.NotContains(t, err.Error(), "\n")
+				messages.Add(tt.name, within(dir, err))
 				return
 			}
 			require.NoError(t, err)
@@ -282,8 +311,8 @@ func TestStateDir(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "x")
 	_, err = settings.Load[settings.Trainer](t.TempDir(), []string{"STATE_DIR=" + file})
-	require.ErrorContains(t, err, "STATE_DIR: ")
-	require.ErrorContains(t, err, "is not a directory")
+	requireFault(t, err, "STATE_DIR")
+	golden.New(t).Add("a file in its place", within(filepath.Dir(file), err))
 }
 
 // TestExample holds .env.example to the code: the same variables, and where it
