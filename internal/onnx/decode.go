@@ -222,10 +222,10 @@ func (d *decoder) graphField(g *Graph, f field, depth int) (err error) {
 	switch f.number {
 	case graphNode:
 		n, err := d.node(f, depth)
-		if err != nil {
-			return At(err, "node %d (%s %q)", len(g.Nodes), n.Operator, n.Name)
-		}
 		g.Nodes = append(g.Nodes, n)
+		if err != nil {
+			return At(err, "%s", g.NodeLabel(len(g.Nodes)-1))
+		}
 	case graphName:
 		g.Name, err = d.string(f)
 	case graphDocString:
@@ -352,7 +352,7 @@ func (d *decoder) shape(t *Type, f field) error {
 			case dimSize:
 				var v int64
 				if v, err = f.int(); err == nil && (v < -1 || v > math.MaxInt32) {
-					err = Invalid("dimension %d", v)
+					err = Invalid("dimension %d is not from -1 to %d", v, math.MaxInt32)
 				}
 				dim.Size = int(v)
 			case dimName:
@@ -614,7 +614,7 @@ func (d *decoder) tensorDims(fields *tensorFields, f field) error {
 	}
 	for _, dim := range dims {
 		if dim < 0 || dim > math.MaxInt32 {
-			return Invalid("dimension %d", dim)
+			return Invalid("dimension %d is not from 0 to %d", dim, math.MaxInt32)
 		}
 		fields.shape = append(fields.shape, int(dim))
 	}
@@ -693,7 +693,7 @@ func decodeElements[T any, B uint8 | uint16 | uint32 | uint64](
 	}
 	for _, f := range fields.lists {
 		if int(f.number) != list {
-			return nil, Invalid("%v elements in field %d", fields.element, f.number)
+			return nil, Invalid("%v elements stand in field %d, which is not their place", fields.element, f.number)
 		}
 		if err := eachBits(f, func(v uint64) { out = append(out, from(B(v))) }); err != nil {
 			return nil, err
@@ -728,7 +728,7 @@ func eachBits(f field, do func(uint64)) error {
 
 func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 	if fields.hasRaw {
-		return nil, Invalid("strings in raw_data")
+		return nil, Invalid("strings stand in raw_data; string_data is their place")
 	}
 	out := makeList[string](d, n)
 	if d.err != nil {
@@ -736,7 +736,7 @@ func (d *decoder) tensorStrings(fields *tensorFields, n int) ([]string, error) {
 	}
 	for _, f := range fields.lists {
 		if f.number != tensorStrings {
-			return nil, Invalid("string elements in field %d", f.number)
+			return nil, Invalid("string elements stand in field %d, which is not their place", f.number)
 		}
 		s, err := d.string(f)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
@@ -28,50 +29,50 @@ const (
 )
 
 // TestLoadRefuses holds one row a kind of hostile or broken file: a good model,
-// spoilt in one way, and what the error must say.
+// spoilt in one way. What each error says stands in testdata/messages.golden.
 func TestLoadRefuses(t *testing.T) {
+	messages := golden.New(t)
 	tests := []struct {
 		name  string
 		spoil func(*onnx.Model)
 		is    error
-		says  string
 	}{
-		{"no graph", func(m *onnx.Model) { m.Graph = nil }, onnx.ErrInvalid, "no graph"},
-		{"no IR version", func(m *onnx.Model) { m.IRVersion = 0 }, onnx.ErrInvalid, "IR version"},
-		{"no output", func(m *onnx.Model) { m.Graph.Outputs = nil }, onnx.ErrInvalid, "no output"},
-		{"operator set twice", func(m *onnx.Model) { m.Opsets = append(m.Opsets, onnx.Opset{"ai.onnx", 9}) }, onnx.ErrInvalid, "imported twice"},
-		{"metadata key twice", func(m *onnx.Model) { m.Metadata = append(m.Metadata, m.Metadata[0]) }, onnx.ErrInvalid, `"origin" stands twice`},
-		{"input twice", func(m *onnx.Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, onnx.ErrInvalid, `"features" is defined twice`},
-		{"output twice", func(m *onnx.Model) { m.Graph.Outputs = append(m.Graph.Outputs, m.Graph.Outputs[0]) }, onnx.ErrInvalid, `"label" is declared twice`},
-		{"value computed twice", func(m *onnx.Model) { m.Graph.Nodes[2].Outputs = []string{"raw"} }, onnx.ErrInvalid, `"raw" is computed twice`},
+		{"no graph", func(m *onnx.Model) { m.Graph = nil }, onnx.ErrInvalid},
+		{"no IR version", func(m *onnx.Model) { m.IRVersion = 0 }, onnx.ErrInvalid},
+		{"no output", func(m *onnx.Model) { m.Graph.Outputs = nil }, onnx.ErrInvalid},
+		{"operator set twice", func(m *onnx.Model) { m.Opsets = append(m.Opsets, onnx.Opset{"ai.onnx", 9}) }, onnx.ErrInvalid},
+		{"metadata key twice", func(m *onnx.Model) { m.Metadata = append(m.Metadata, m.Metadata[0]) }, onnx.ErrInvalid},
+		{"input twice", func(m *onnx.Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, onnx.ErrInvalid},
+		{"output twice", func(m *onnx.Model) { m.Graph.Outputs = append(m.Graph.Outputs, m.Graph.Outputs[0]) }, onnx.ErrInvalid},
+		{"value computed twice", func(m *onnx.Model) { m.Graph.Nodes[2].Outputs = []string{"raw"} }, onnx.ErrInvalid},
 		{"initializer twice", func(m *onnx.Model) {
 			c := onnx.NamedTensor("c", []int{1}, []float32{1})
 			m.Graph.Initializers = []*onnx.Tensor{c, c}
-		}, onnx.ErrInvalid, `"c" is defined twice`},
+		}, onnx.ErrInvalid},
 		{"attribute twice", func(m *onnx.Model) {
 			n := &m.Graph.Nodes[0]
 			n.Attributes = append(n.Attributes, n.Attributes[0])
-		}, onnx.ErrInvalid, `attribute "offset" stands twice`},
-		{"value that nothing computes", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "ghost" }, onnx.ErrInvalid, `"ghost": nothing computes it`},
-		{"output that nothing computes", func(m *onnx.Model) { m.Graph.Outputs[0].Name = "ghost" }, onnx.ErrInvalid, `"ghost": nothing computes it`},
-		{"cycle", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "normal" }, onnx.ErrInvalid, `cycle through node "scale"`},
-		{"node that feeds itself", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "scaled" }, onnx.ErrInvalid, `cycle through node "scale"`},
-		{"bad UTF-8", func(m *onnx.Model) { m.Graph.Nodes[0].Name = "a\xff" }, onnx.ErrInvalid, "is not UTF-8"},
-		{"bad UTF-8 in a label", func(m *onnx.Model) { m.Graph.Nodes[1].Attributes[2].Strings[0] = "\xc3" }, onnx.ErrInvalid, "is not UTF-8"},
+		}, onnx.ErrInvalid},
+		{"value that nothing computes", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "ghost" }, onnx.ErrInvalid},
+		{"output that nothing computes", func(m *onnx.Model) { m.Graph.Outputs[0].Name = "ghost" }, onnx.ErrInvalid},
+		{"cycle", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "normal" }, onnx.ErrInvalid},
+		{"node that feeds itself", func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "scaled" }, onnx.ErrInvalid},
+		{"bad UTF-8", func(m *onnx.Model) { m.Graph.Nodes[0].Name = "a\xff" }, onnx.ErrInvalid},
+		{"bad UTF-8 in a label", func(m *onnx.Model) { m.Graph.Nodes[1].Attributes[2].Strings[0] = "\xc3" }, onnx.ErrInvalid},
 		{"deep nesting", func(m *onnx.Model) {
 			g := &onnx.Graph{}
 			for range 20 {
 				g = &onnx.Graph{Nodes: []onnx.Node{{Operator: "If", Attributes: []onnx.Attribute{onnx.GraphAttribute("then_branch", g)}}}}
 			}
 			m.Graph.Nodes = append(slices.Clone(m.Graph.Nodes), onnx.Node{Operator: "If", Attributes: []onnx.Attribute{onnx.GraphAttribute("then_branch", g)}})
-		}, onnx.ErrLimit, "nested"},
+		}, onnx.ErrLimit},
 		{"deep type", func(m *onnx.Model) {
 			typ := onnx.TensorType(onnx.Float)
 			for range 20 {
 				typ = onnx.SequenceType(typ)
 			}
 			m.Graph.Inputs[0].Type = typ
-		}, onnx.ErrLimit, "nested"},
+		}, onnx.ErrLimit},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,52 +80,55 @@ func TestLoadRefuses(t *testing.T) {
 			test.spoil(m)
 			_, err := onnx.Load(bytes.NewReader(m.Marshal()), onnx.Limits{})
 			require.ErrorIs(t, err, test.is)
-			require.ErrorContains(t, err, test.says)
+			messages.Add(test.name, err)
 		})
 	}
 }
 
 func TestLoadRefusesTensors(t *testing.T) {
 	float := onnxtest.Varint(protoType, int64(onnx.Float))
+	messages := golden.New(t)
 	tests := []struct {
 		name string
 		file []byte
 		is   error
-		says string
 	}{
-		{"10^9 elements, no data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e9), float), onnx.ErrInvalid, "declares 1000000000 elements"},
-		{"10^18 elements", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e9), onnxtest.Varint(protoDims, 1e9), float), onnx.ErrLimit, "elements"},
-		{"dimension beyond int32", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e18), float), onnx.ErrInvalid, "dimension"},
-		{"negative dimension", onnxtest.TensorModel(onnxtest.Varint(protoDims, -1), float), onnx.ErrInvalid, "dimension -1"},
-		{"too little raw data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 2), float, onnxtest.BytesField(protoRaw, make([]byte, 4))), onnx.ErrInvalid, "raw_data holds 4 bytes"},
-		{"data given twice", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoRaw, make([]byte, 4)), onnxtest.BytesField(protoFloats, make([]byte, 4))), onnx.ErrInvalid, "given twice"},
-		{"wrong list", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoInt64s, []byte{1})), onnx.ErrInvalid, "float elements in field 7"},
-		{"external data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoExternal, nil)), onnx.ErrUnsupported, "external_data"},
-		{"external location", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.Varint(protoLocation, 1)), onnx.ErrUnsupported, "data_location"},
-		{"float16", onnxtest.TensorModel(onnxtest.Varint(protoType, 10)), onnx.ErrUnsupported, "float16"},
-		{"strings in raw data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 0), onnxtest.Varint(protoType, int64(onnx.String)), onnxtest.BytesField(protoRaw, nil)), onnx.ErrInvalid, "strings in raw_data"},
+		{"10^9 elements, no data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e9), float), onnx.ErrInvalid},
+		{"10^18 elements", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e9), onnxtest.Varint(protoDims, 1e9), float), onnx.ErrLimit},
+		{"dimension beyond int32", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1e18), float), onnx.ErrInvalid},
+		{"negative dimension", onnxtest.TensorModel(onnxtest.Varint(protoDims, -1), float), onnx.ErrInvalid},
+		{"too little raw data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 2), float, onnxtest.BytesField(protoRaw, make([]byte, 4))), onnx.ErrInvalid},
+		{"data given twice", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoRaw, make([]byte, 4)), onnxtest.BytesField(protoFloats, make([]byte, 4))), onnx.ErrInvalid},
+		{"wrong list", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoInt64s, []byte{1})), onnx.ErrInvalid},
+		{"external data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.BytesField(protoExternal, nil)), onnx.ErrUnsupported},
+		{"external location", onnxtest.TensorModel(onnxtest.Varint(protoDims, 1), float, onnxtest.Varint(protoLocation, 1)), onnx.ErrUnsupported},
+		{"float16", onnxtest.TensorModel(onnxtest.Varint(protoType, 10)), onnx.ErrUnsupported},
+		{"strings in raw data", onnxtest.TensorModel(onnxtest.Varint(protoDims, 0), onnxtest.Varint(protoType, int64(onnx.String)), onnxtest.BytesField(protoRaw, nil)), onnx.ErrInvalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := onnx.Load(bytes.NewReader(test.file), onnx.Limits{})
 			require.ErrorIs(t, err, test.is)
-			require.ErrorContains(t, err, test.says)
-			require.ErrorContains(t, err, `tensor "c"`)
+			messages.Add(test.name, err)
 		})
 	}
 }
 
 func TestLoadLimits(t *testing.T) {
+	messages := golden.New(t)
 	data := onnxtest.Iris().Marshal()
 	_, err := onnx.Load(bytes.NewReader(data), onnx.Limits{Bytes: 100})
 	require.ErrorIs(t, err, onnx.ErrLimit)
+	messages.Add("bytes", err)
 	_, err = onnx.Load(strings.NewReader(string(data)), onnx.Limits{Nodes: 3})
 	require.ErrorIs(t, err, onnx.ErrLimit)
-	require.ErrorContains(t, err, "more than 3 nodes")
+	messages.Add("nodes", err)
 	_, err = onnx.Load(bytes.NewReader(data), onnx.Limits{Memory: 1000})
 	require.ErrorIs(t, err, onnx.ErrLimit)
+	messages.Add("memory", err)
 	_, err = onnx.Load(strings.NewReader(""), onnx.Limits{})
 	require.ErrorIs(t, err, onnx.ErrInvalid)
+	messages.Add("empty file", err)
 
 	// Two bytes of the file ask for a whole Node each.
 	bomb := append(onnxtest.Varint(protoIRVersion, 8), onnxtest.BytesField(protoGraph, bytes.Repeat([]byte{0x0a, 0}, 1_000_000))...)

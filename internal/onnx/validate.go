@@ -10,7 +10,7 @@ import (
 // call it on a model that was built in memory.
 func (m *Model) Validate() error {
 	if m.IRVersion < 1 {
-		return Invalid("no IR version")
+		return Invalid("the model has no IR version")
 	}
 	if m.Graph == nil {
 		return Invalid("the model has no graph")
@@ -169,6 +169,9 @@ func (g *Graph) NodeLabel(i int) string {
 	n := &g.Nodes[i]
 	if n.Name != "" {
 		return "node \"" + n.Name + "\" (" + n.Operator + ")"
+	}
+	if n.Operator == "" { // in a file that breaks off before it
+		return "node " + strconv.Itoa(i)
 	}
 	return "node " + strconv.Itoa(i) + " (" + n.Operator + ")"
 }

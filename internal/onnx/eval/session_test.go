@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
 
@@ -26,7 +28,6 @@ func TestLoadTruncated(t *testing.T) {
 			// the operator sets at its end.
 			_, err = NewSession(m)
 		}
-		require.Error(t, err, "cut after %d bytes", n)
 		require.True(t, onnxtest.IsModelFault(err), "cut after %d bytes: %v", n, err)
 	}
 }
@@ -56,13 +57,13 @@ func TestUnknownOperatorIsNamed(t *testing.T) {
 	m.Graph.Nodes[2].Operator, m.Graph.Nodes[2].Domain = "Quantum", "org.example"
 	_, err := NewSession(m)
 	require.ErrorIs(t, err, onnx.ErrUnsupported)
-	require.ErrorContains(t, err, "Conv (version 15)")
-	require.ErrorContains(t, err, "org.example.Quantum (operator set not imported)")
-	require.Len(t, MissingOperators(m), 2)
+	require.Equal(t, []string{"Conv (version 15)", "org.example.Quantum (operator set not imported)"}, MissingOperators(m))
+	golden.New(t).Add("two operators", err)
 }
 
 // TestAbsentInputs leaves out one of the inputs that an operator folds or joins.
 func TestAbsentInputs(t *testing.T) {
+	messages := golden.New(t)
 	for _, operator := range []string{"Concat", "Max", "Sum"} {
 		m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 15}}, Graph: &onnx.Graph{
 			Inputs:  []onnx.ValueInfo{{Name: "x", Type: onnx.TensorType(onnx.Float, onnx.Fixed(2))}},
@@ -71,12 +72,14 @@ func TestAbsentInputs(t *testing.T) {
 		}}
 		_, err := NewSession(m)
 		require.ErrorIs(t, err, onnx.ErrInvalid, operator)
+		messages.Add(operator, err)
 	}
 }
 
 // TestRunsStayWithinMemory asks for 10^9 elements in the ways that a few bytes
 // can: when a model is compiled, since its constants are folded, and when it runs.
 func TestRunsStayWithinMemory(t *testing.T) {
+	messages := golden.New(t)
 	ints := func(name string, v ...int64) *onnx.Tensor { return onnx.NamedTensor(name, []int{len(v)}, v) }
 	scalar := func(name string, v int64) *onnx.Tensor { return onnx.NamedTensor(name, nil, []int64{v}) }
 	empty := onnx.Node{Operator: "ConstantOfShape", Inputs: []string{"empty"}, Outputs: []string{"e"}}
@@ -110,7 +113,8 @@ func TestRunsStayWithinMemory(t *testing.T) {
 			err := do()
 			runtime.ReadMemStats(&after)
 			require.ErrorIs(t, err, onnx.ErrLimit)
-			require.ErrorContains(t, err, nodes[len(nodes)-1].Operator)
+			_, name, _ := strings.Cut(t.Name(), "/")
+			messages.Add(name, err)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(limit+1<<20))
 		}
 		t.Run(name+" folded", func(t *testing.T) {

@@ -76,14 +76,14 @@ func (f *forest) check() error {
 				continue // Two branches may share a leaf.
 			}
 			if reached[i] {
-				return onnx.Invalid("tree %d has a cycle, or a node with two parents (node %d of all)", t, i)
+				return onnx.Invalid("tree %d has a cycle, or a node with two parents (node %d of the ensemble)", t, i)
 			}
 			reached[i] = true
 			if n.feature < 0 {
-				return onnx.Invalid("node %d of all asks for feature %d", i, n.feature)
+				return onnx.Invalid("node %d of the ensemble asks for feature %d", i, n.feature)
 			}
 			if math.IsNaN(n.value) && n.mode != branchMember {
-				return onnx.Invalid("node %d of all has the threshold NaN", i)
+				return onnx.Invalid("node %d of the ensemble has the threshold NaN", i)
 			}
 			f.features = max(f.features, int(n.feature)+1)
 			stack = append(stack, n.yes, n.no)

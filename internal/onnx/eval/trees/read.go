@@ -181,7 +181,7 @@ func (raw *rawForest) nodes(f *forest, index *nodeIndex) error {
 		n := &f.nodes[i]
 		var ok bool
 		if n.mode, ok = modeNamed(raw.modes[i]); !ok {
-			return onnx.Invalid("attribute \"nodes_modes\": %.40q is no mode", raw.modes[i])
+			return onnx.Invalid("attribute \"nodes_modes\": %.40q is not a mode", raw.modes[i])
 		}
 		if n.mode == branchLeaf {
 			n.yes = leaves
@@ -190,7 +190,7 @@ func (raw *rawForest) nodes(f *forest, index *nodeIndex) error {
 		}
 		feature := raw.features.At(i)
 		if feature < 0 || feature > math.MaxInt32-1 {
-			return onnx.Invalid("attribute \"nodes_featureids\": %d", feature)
+			return onnx.Invalid("attribute \"nodes_featureids\": %d is not a feature", feature)
 		}
 		n.feature = int32(feature)
 		n.value = raw.values.At(i)

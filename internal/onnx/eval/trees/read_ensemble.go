@@ -82,10 +82,10 @@ func (raw *rawEnsemble) branches(f *forest, modes []uint8, splits []float64) err
 	next := int32(0)
 	for i, mode := range modes {
 		if mode > uint8(branchMember) {
-			return onnx.Invalid("attribute \"nodes_modes\": %d is no mode", mode)
+			return onnx.Invalid("attribute \"nodes_modes\": %d is not a mode", mode)
 		}
 		if raw.features[i] < 0 || raw.features[i] > math.MaxInt32-1 {
-			return onnx.Invalid("attribute \"nodes_featureids\": %d", raw.features[i])
+			return onnx.Invalid("attribute \"nodes_featureids\": %d is not a feature", raw.features[i])
 		}
 		n := treeNode{
 			mode: branchMode(mode), feature: int32(raw.features[i]), value: splits[i],
