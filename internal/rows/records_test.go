@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func readRecords(text string) (records [][]string, err error) {
@@ -54,6 +56,7 @@ func TestRecords(t *testing.T) {
 }
 
 func TestRecordsFaults(t *testing.T) {
+	messages := golden.New(t)
 	for name, c := range map[string]struct {
 		text         string
 		line, column int
@@ -69,6 +72,7 @@ func TestRecordsFaults(t *testing.T) {
 			require.ErrorAs(t, err, &fault)
 			require.ErrorIs(t, err, ErrSyntax)
 			assert.Equal(t, [2]int{c.line, c.column}, [2]int{fault.Line, fault.Column})
+			messages.Add(name, err)
 		})
 	}
 	_, err := readRecords("a\n\"" + strings.Repeat("1,x\n", 5<<20))
@@ -170,6 +174,7 @@ func TestCSV(t *testing.T) {
 }
 
 func TestCSVFaults(t *testing.T) {
+	messages := golden.New(t)
 	columns := []Column{{"a", Number}, {"b", Text}}
 	for name, c := range map[string]struct {
 		text         string
@@ -194,6 +199,7 @@ func TestCSVFaults(t *testing.T) {
 			require.ErrorAs(t, err, &fault)
 			require.ErrorIs(t, err, c.err)
 			assert.Equal(t, [2]int{c.line, c.column}, [2]int{fault.Line, fault.Column})
+			messages.Add(name, err)
 		})
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/scoring"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // compile makes a model of nodes, as another producer would.
@@ -123,48 +125,75 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// requireFault takes an error of the type, the kind and the place that want has;
+// of a nil want only the message is known.
+func requireFault(t *testing.T, want, err error) {
+	t.Helper()
+	switch want := want.(type) {
+	case nil:
+		require.Error(t, err)
+	case *rows.JSONError:
+		var got *rows.JSONError
+		require.ErrorAs(t, err, &got)
+		require.Equal(t, []any{want.Reason, want.Place}, []any{got.Reason, got.Place}, "%v", err)
+	case *rows.Error:
+		var got *rows.Error
+		require.ErrorAs(t, err, &got)
+		require.ErrorIs(t, err, want.Err)
+		require.Equal(t, []any{want.Line, want.Column, want.Name}, []any{got.Line, got.Column, got.Name}, "%v", err)
+	case *model.InputError:
+		var got *model.InputError
+		require.ErrorAs(t, err, &got)
+		require.Equal(t, []any{want.Fault, want.Column, want.Name}, []any{got.Fault, got.Column, got.Name}, "%v", err)
+	default:
+		require.ErrorIs(t, err, want)
+	}
+}
+
 // Rows before the one at fault are written; the fault names its row.
 func TestScoreFaults(t *testing.T) {
+	messages := golden.New(t)
 	csv, raw := scoring.Options{Format: scoring.CSV}, scoring.Options{Raw: true}
 	for name, c := range map[string]struct {
 		model   *model.Model
 		in      string
 		options scoring.Options
-		fault   string
+		want    error // see requireFault
 		written int
 	}{
-		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, "row 2: 1 values given, 2 wanted", 1},
-		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, "row 1: 3 values given, 2 wanted", 0},
-		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, `row 1: column "f1" is missing`, 0},
-		"a name twice":       {sum(t), `{"f0":1,"f0":1}`, scoring.Options{}, `row 1: a key comes twice`, 0},
-		"text":               {sum(t), `[1,"2"]`, scoring.Options{}, `row 1: feature "f1": a number is expected, not a string`, 0},
-		"nested":             {sum(t), `[1,[2]]`, scoring.Options{}, "row 1: [1]: a number is expected, not an array", 0},
-		"no row":             {sum(t), "[[1,2],3]", scoring.Options{}, "row 2: a row is an array or an object", 1},
-		"cut off in a row":   {sum(t), "[1,2]\n[1", scoring.Options{}, "row 2: the input ends in the middle of it", 1},
-		"cut off in a text":  {sum(t), "[1,2]\n\"ab", scoring.Options{}, "row 2: ", 1},
-		"array not closed":   {sum(t), "[[1,2]", scoring.Options{}, "row 2: the input ends in the middle of it", 1},
-		"something after":    {sum(t), "[[1,2]] 3", scoring.Options{}, "there is something after the array of rows", 1},
-		"malformed, later":   {sum(t), "[[1,2],\n[1,02]]", scoring.Options{}, "row 2: malformed JSON at byte 13", 1},
-		"a comma is missing": {sum(t), "[[1,2][1,2]]", scoring.Options{}, "row 2: malformed JSON at byte 7", 1},
-		"malformed":          {sum(t), "[1,2}", scoring.Options{}, "row 1: malformed JSON at byte", 0},
-		"not UTF-8":          {mixed(t), "[1,\"a\xff\",2]", raw, "byte 6: the text is not UTF-8", 0},
-		"fraction":           {mixed(t), `[1,"a",2.5]`, raw, `feature "n": a whole number is expected, not a fraction`, 0},
-		"missing whole":      {mixed(t), `[1,"a",null]`, raw, `feature "n": a whole number is expected, not null`, 0},
-		"number for text":    {mixed(t), `[1,2,3]`, raw, `feature "city": text is expected, not a number`, 0},
-		"not for serving":    {mixed(t), `[1,"a",3]`, scoring.Options{}, "--raw writes its outputs as they are", 0},
-		"CSV without header": {sum(t), "1,2\n3,4\n", csv, "line 1: a header with the names", 0},
-		"CSV lacks a column": {sum(t), "f0,x,y\n1,2,3\n", csv, `the header does not name the column: "f1"`, 0},
-		"CSV column twice":   {sum(t), "f0,f1,f1\n1,2,3\n", csv, `a column comes twice: "f1"`, 0},
-		"CSV is empty":       {sum(t), "", csv, "line 1: a header with the names", 0},
-		"CSV text":           {sum(t), "f0,f1\n1,2\n1,x\n", csv, `row 2: line 3, column 2: a number is expected, not text: "f1"`, 1},
-		"CSV quotes":         {sum(t), "f0,f1\n1,2\n\"\n", csv, "row 2: line 3, column 1: a quoted field", 1},
-		"CSV ragged":         {sum(t), "f0,f1\n1,2\n1\n", csv, "row 2: line 3: there are more or fewer fields", 1},
+		"too few":            {sum(t), "[1,2]\n[1]", scoring.Options{}, &rows.JSONError{Reason: rows.WrongWidth}, 1},
+		"too many":           {sum(t), "[[1,2,3]]", scoring.Options{}, &rows.JSONError{Reason: rows.WrongWidth}, 0},
+		"a name is missing":  {sum(t), `{"f0":1}`, scoring.Options{}, &rows.JSONError{Reason: rows.MissingKey}, 0},
+		"a name twice":       {sum(t), `{"f0":1,"f0":1}`, scoring.Options{}, &rows.JSONError{Reason: rows.Malformed}, 0},
+		"text":               {sum(t), `[1,"2"]`, scoring.Options{}, &model.InputError{Fault: model.WrongKind, Column: 1, Name: "f1"}, 0},
+		"nested":             {sum(t), `[1,[2]]`, scoring.Options{}, &rows.JSONError{Reason: rows.WrongType, Place: "[1]"}, 0},
+		"no row":             {sum(t), "[[1,2],3]", scoring.Options{}, rows.ErrNoRow, 1},
+		"cut off in a row":   {sum(t), "[1,2]\n[1", scoring.Options{}, nil, 1},
+		"cut off in a text":  {sum(t), "[1,2]\n\"ab", scoring.Options{}, rows.ErrNoRow, 1},
+		"array not closed":   {sum(t), "[[1,2]", scoring.Options{}, nil, 1},
+		"something after":    {sum(t), "[[1,2]] 3", scoring.Options{}, rows.ErrAfter, 1},
+		"malformed, later":   {sum(t), "[[1,2],\n[1,02]]", scoring.Options{}, &rows.JSONError{Reason: rows.Malformed}, 1},
+		"a comma is missing": {sum(t), "[[1,2][1,2]]", scoring.Options{}, &rows.JSONError{Reason: rows.Malformed}, 1},
+		"malformed":          {sum(t), "[1,2}", scoring.Options{}, &rows.JSONError{Reason: rows.Malformed}, 0},
+		"not UTF-8":          {mixed(t), "[1,\"a\xff\",2]", raw, rows.ErrEncoding, 0},
+		"fraction":           {mixed(t), `[1,"a",2.5]`, raw, &model.InputError{Fault: model.WrongKind, Column: 2, Name: "n"}, 0},
+		"missing whole":      {mixed(t), `[1,"a",null]`, raw, &model.InputError{Fault: model.MissingValue, Column: 2, Name: "n"}, 0},
+		"number for text":    {mixed(t), `[1,2,3]`, raw, &model.InputError{Fault: model.WrongKind, Column: 1, Name: "city"}, 0},
+		"not for serving":    {mixed(t), `[1,"a",3]`, scoring.Options{}, onnx.ErrUnsupported, 0},
+		"CSV without header": {sum(t), "1,2\n3,4\n", csv, &rows.Error{Line: 1, Name: "f0", Err: rows.ErrHeader}, 0},
+		"CSV lacks a column": {sum(t), "f0,x,y\n1,2,3\n", csv, &rows.Error{Line: 1, Name: "f1", Err: rows.ErrMissingColumn}, 0},
+		"CSV column twice":   {sum(t), "f0,f1,f1\n1,2,3\n", csv, &rows.Error{Line: 1, Name: "f1", Err: rows.ErrRepeated}, 0},
+		"CSV is empty":       {sum(t), "", csv, &rows.Error{Line: 1, Err: rows.ErrHeader}, 0},
+		"CSV text":           {sum(t), "f0,f1\n1,2\n1,x\n", csv, &rows.Error{Line: 3, Column: 2, Name: "f1", Err: rows.ErrNotNumber}, 1},
+		"CSV quotes":         {sum(t), "f0,f1\n1,2\n\"\n", csv, &rows.Error{Line: 3, Column: 1, Err: rows.ErrSyntax}, 1},
+		"CSV ragged":         {sum(t), "f0,f1\n1,2\n1\n", csv, &rows.Error{Line: 3, Err: rows.ErrWidth}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := score(t, c.model, c.in, c.options)
-			require.ErrorContains(t, err, c.fault)
+			requireFault(t, c.want, err)
 			require.NotContains(t, err.Error(), "\n")
 			require.Equal(t, c.written, strings.Count(out, "\n"), out)
+			messages.Add(name, err)
 		})
 	}
 }
@@ -234,7 +263,8 @@ func TestCheck(t *testing.T) {
 
 	r, err = scoring.Check(model.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
 	require.NoError(t, err)
-	require.ErrorContains(t, r.Example.Err, "input example: row 1: 3 values given, 2 wanted")
+	requireFault(t, &rows.JSONError{Reason: rows.WrongWidth}, r.Example.Err)
+	golden.New(t).Add("input example", r.Example.Err)
 
 	strange := onnx.Node{Operator: "LSTM", Inputs: []string{"x"}, Outputs: []string{"y"}}
 	r, err = scoring.Check(model.Files{ONNX: file(in, out, strange)})
