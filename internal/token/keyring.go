@@ -78,14 +78,14 @@ func OpenKeyring(cfg KeyConfig) (ring *Keyring, created bool, err error) {
 }
 
 func openSecret(cfg KeyConfig) (ring *Keyring, created bool, err error) {
-	secret, origin := cfg.Secret, "SECRET_KEY"
+	secret, origin, remedy := cfg.Secret, "SECRET_KEY", "write 32 random bytes or more"
 	if secret == "" {
 		path := filepath.Join(cfg.StateDir, KeyFile)
 		secret, created, err = credential.LoadOrCreate(path, credential.NewKey)
 		if err != nil {
 			return nil, false, fmt.Errorf("signing key: %w", err)
 		}
-		origin = path
+		origin, remedy = path, "put its backup back, or remove it to have a new key made (every token then ends)"
 	}
 	var old [][]byte
 	if cfg.PreviousSecret != "" {
@@ -93,7 +93,7 @@ func openSecret(cfg KeyConfig) (ring *Keyring, created bool, err error) {
 	}
 	ring, err = NewKeyring([]byte(secret), old...)
 	if err != nil {
-		return nil, false, fmt.Errorf("signing key of %s: %w", origin, err)
+		return nil, false, fmt.Errorf("signing key of %s: %w; %s", origin, err, remedy)
 	}
 	return ring, created, nil
 }
