@@ -16,27 +16,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/credential"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func TestCheckKeyRefuses(t *testing.T) {
-	tests := []struct{ name, key, want string }{
-		{"empty", "", "has 0 bytes where 32"},
-		{"31 bytes", "b3Vd9zQ1rKfWm7TnXy5LhGp2JcEaU8s", "has 31 bytes where 32"},
-		{"one sign", strings.Repeat("a", 64), "too regular"},
-		{"a repeated word", strings.Repeat("petal", 10), "too regular"},
-		{"repeated, cut short", strings.Repeat("0123456789abcdefXYZ", 3)[:45], "too regular"},
-		{"few signs", "abababbaabbabbaabbabababbbabaabbabab", "too regular"},
-		{"the alphabet", "abcdefghijklmnopqrstuvwxyz0123456789", "too regular"},
-		{"placeholder", "please-CHANGE-me-in-production-0123456", "placeholder"},
-		{"another placeholder", "my_very_long_Secret_Key_for_signing_1", "placeholder"},
+	messages := golden.New(t)
+	tests := []struct{ name, key string }{
+		{"empty", ""},
+		{"31 bytes", "b3Vd9zQ1rKfWm7TnXy5LhGp2JcEaU8s"},
+		{"one sign", strings.Repeat("a", 64)},
+		{"a repeated word", strings.Repeat("petal", 10)},
+		{"repeated, cut short", strings.Repeat("0123456789abcdefXYZ", 3)[:45]},
+		{"few signs", "abababbaabbabbaabbabababbbabaabbabab"},
+		{"the alphabet", "abcdefghijklmnopqrstuvwxyz0123456789"},
+		{"placeholder", "please-CHANGE-me-in-production-0123456"},
+		{"another placeholder", "my_very_long_Secret_Key_for_signing_1"},
 		// FastAPI's OAuth2 tutorial; the test holds what the code keeps hashed.
-		{"published", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "published"},
+		{"published", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := credential.CheckKey([]byte(tt.key))
 			require.ErrorIs(t, err, credential.ErrWeakKey)
-			require.ErrorContains(t, err, tt.want)
+			messages.Add(tt.name, err)
 			if tt.key != "" {
 				require.NotContains(t, err.Error(), tt.key)
 			}
@@ -79,6 +81,13 @@ func TestCheckPassword(t *testing.T) {
 	err := credential.CheckPassword("rosalind", "rosalind")
 	require.ErrorIs(t, err, credential.ErrPassword, "the name of the user")
 	require.NotContains(t, err.Error(), "rosalind")
+
+	messages := golden.New(t)
+	for name, password := range map[string]string{
+		"short": "7 signs", "long": strings.Repeat("long enough ", 100), "not UTF-8": "not \xff text", "common": "password",
+	} {
+		messages.Add(name, credential.CheckPassword(password, "alice"))
+	}
 }
 
 func TestCheckUsername(t *testing.T) {
@@ -88,6 +97,7 @@ func TestCheckUsername(t *testing.T) {
 	for _, name := range []string{"", " ", "-a", ".a", "a b", "a/b", "a\n", "é", "a\x00", strings.Repeat("a", 65)} {
 		require.ErrorIs(t, credential.CheckUsername(name), credential.ErrUsername, "%q", name)
 	}
+	golden.New(t).Add("a user name", credential.CheckUsername("a b"))
 }
 
 func TestGenerated(t *testing.T) {
@@ -151,14 +161,21 @@ func TestReadFile(t *testing.T) {
 	require.ErrorIs(t, credential.CreateFile(path, "other"), os.ErrExist)
 	require.NoError(t, os.WriteFile(path, []byte("\n"), 0o600))
 	_, err = credential.ReadFile(path)
-	require.ErrorContains(t, err, "is empty; remove it")
+	require.ErrorContains(t, err, path)
+	golden.New(t).Add("an empty file", named(err, path))
 
 	_, _, err = credential.LoadOrCreate(filepath.Join(t.TempDir(), "missing", "secret"), credential.NewKey)
-	require.Error(t, err)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// named is an error for the golden file, with FILE in place of a temporary path.
+func named(err error, path string) error {
+	return errors.New(strings.ReplaceAll(err.Error(), path, "FILE"))
 }
 
 // What stands in a secret's place and is no file of few bytes is refused at once.
 func TestReadFileRefusesWhatIsNoFile(t *testing.T) {
+	messages := golden.New(t)
 	for name, put := range map[string]func(string) error{
 		"fifo":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"zero":   func(path string) error { return os.Symlink("/dev/zero", path) },
@@ -178,6 +195,7 @@ func TestReadFileRefusesWhatIsNoFile(t *testing.T) {
 			select {
 			case err := <-done:
 				require.ErrorIs(t, err, credential.ErrNoFile)
+				messages.Add(name, named(err, path))
 			case <-time.After(20 * time.Second):
 				require.Fail(t, "it does not end")
 			}

@@ -48,7 +48,7 @@ func ReadFile(path string) (string, error) {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
-		return "", fmt.Errorf("read secret: %w: %s is no regular file of at most %d bytes; remove it to have a new one made", ErrNoFile, path, maxFileBytes)
+		return "", fmt.Errorf("read secret: %w: %s is not a regular file of at most %d bytes; remove it to have a new one made", ErrNoFile, path, maxFileBytes)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
