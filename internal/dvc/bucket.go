@@ -37,9 +37,10 @@ func newBucket(name, location string, keys map[string]string, getenv func(string
 	if err != nil || at.Host == "" {
 		return nil, fmt.Errorf("url %q is not of the form s3://bucket/path", location)
 	}
-	endpoint, err := url.Parse(cmp.Or(keys["endpointurl"], getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL"), s3Endpoint))
+	address := cmp.Or(keys["endpointurl"], getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL"), s3Endpoint)
+	endpoint, err := url.Parse(address)
 	if err != nil || endpoint.Host == "" {
-		return nil, fmt.Errorf("endpointurl %q is no http(s) address", cmp.Or(keys["endpointurl"], getenv("AWS_ENDPOINT_URL")))
+		return nil, fmt.Errorf("endpointurl %q is not an http(s) address", address)
 	}
 	secure := endpoint.Scheme == "https"
 	if text := keys["use_ssl"]; text != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // The real DVC pushes, Petal pulls, from a real S3 server.
@@ -68,16 +69,12 @@ func TestPullFromABucket(t *testing.T) {
 }
 
 func TestBucketConfiguration(t *testing.T) {
-	for name, test := range map[string]struct {
-		url, key, value, fault string
-	}{
-		"no bucket":      {"s3://", "", "", "s3://bucket/path"},
-		"no address":     {"s3://data", "endpointurl", "localhost", "endpointurl"},
-		"neither yes no": {"s3://data", "use_ssl", "maybe", "use_ssl"},
+	messages := golden.New(t)
+	for name, keys := range map[string]string{
+		"no bucket":      "url = s3://",
+		"no address":     "url = s3://data\nendpointurl = localhost",
+		"neither yes no": "url = s3://data\nuse_ssl = maybe",
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := newBucket("remote", test.url, map[string]string{test.key: test.value}, func(string) string { return "" })
-			require.ErrorContains(t, err, test.fault)
-		})
+		messages.Add(name, requireBadRemote(t, keys))
 	}
 }

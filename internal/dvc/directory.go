@@ -47,13 +47,13 @@ func parseListing(data []byte, most int) ([]listedFile, error) {
 			return broken(err)
 		}
 		if !hexMD5.MatchString(file.MD5) {
-			return nil, refuse(fmt.Sprintf("the listing of the directory has %q for an MD5", file.MD5), remedy)
+			return nil, refuse(fmt.Sprintf("the listing of the directory has %q, which is not an MD5 of 32 lower-case hex digits", file.MD5), remedy)
 		}
 		if err := checkPath(file.Path); err != nil {
 			return nil, fmt.Errorf("the listing of the directory: %w", err)
 		}
 		if name := path.Clean(file.Path); name != file.Path || known[name] {
-			return nil, refuse(fmt.Sprintf("the listing of the directory has %q twice or oddly written", file.Path), remedy)
+			return nil, refuse(fmt.Sprintf("the listing of the directory has the path %q twice, or not in its shortest form", file.Path), remedy)
 		}
 		if len(files) == most {
 			return nil, refuse(fmt.Sprintf("the listing of the directory has more than %d files", most), remedy)

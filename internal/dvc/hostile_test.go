@@ -6,12 +6,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // A link in the repository that leads out of it is followed neither for reading nor
@@ -241,9 +244,12 @@ func TestServerWithoutEnd(t *testing.T) {
 	}))
 	defer endless.Close()
 	defer endless.CloseClientConnections()
+	messages := golden.New(t)
 	c := newCheckout(t)
 	require.NoError(t, os.WriteFile(filepath.Join(c.dir, ".dvc", "config"), []byte("[core]\nremote = web\n['remote \"web\"']\nurl = "+endless.URL+"\n"), 0o600))
 	_, err := c.pull(t)
-	require.ErrorContains(t, err, fmt.Sprintf("is larger than %d bytes", 3858+overlong))
+	require.ErrorContains(t, err, c.target)
+	require.ErrorContains(t, err, strconv.Itoa(3858+overlong), "the bound")
+	messages.Add("no end", lasting(err, c.dir, "DIR"))
 	require.NoFileExists(t, c.target)
 }

@@ -1,6 +1,7 @@
 package dvc
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 const irisMD5 = "013d0da08d6506664ce640459139176b"
@@ -53,61 +56,69 @@ func TestParsePointer(t *testing.T) {
 
 func TestParsePointerRefuses(t *testing.T) {
 	replace := func(old, replacement string) string { return strings.Replace(pointer, old, replacement, 1) }
-	cases := map[string]struct{ content, want string }{
-		"empty":              {"", "is not a .dvc file"},
-		"no outputs":         {"outs: []\n", "tracks 0 outputs, not one"},
-		"two outputs":        {pointer + strings.TrimPrefix(pointer, "outs:\n"), "tracks 2 outputs, not one"},
-		"no YAML":            {"outs: [", "is not a .dvc file"},
-		"a list":             {"- a\n", "is not a .dvc file"},
-		"unknown key":        {pointer + "  shape: round\n", "is not a .dvc file"},
-		"repeated key":       {pointer + "  size: 1\n", "is not a .dvc file"},
-		"files of a file":    {pointer + "  nfiles: 2\n", `has 2 files ("nfiles") below the MD5`},
-		"negative files":     {replace(irisMD5, irisMD5+".dir") + "  nfiles: -2\n", "has -2 files"},
-		"written by DVC 2":   {replace("  hash: md5\n", ""), "run dvc cache migrate --dvc-files with DVC 3"},
-		"other hash":         {replace("hash: md5", "hash: sha256"), `has the unknown hash "sha256"`},
-		"no digest":          {replace("- md5: "+irisMD5+"\n ", "-"), `has no "md5"`},
-		"short digest":       {replace(irisMD5, irisMD5[1:]), "is not an MD5 of 32 lower-case hex digits"},
-		"upper-case digest":  {replace(irisMD5, strings.ToUpper(irisMD5)), "is not an MD5"},
-		"digest with a path": {replace(irisMD5, "../../../../../../../etc/passwd_"), "is not an MD5"},
-		"negative size":      {replace("3858", "-1"), "has the size -1"},
-		"size is text":       {replace("3858", "big"), "is not a .dvc file"},
-		"other folder":       {pointer + "wdir: ..\n", `"wdir" is not supported`},
-		"no path":            {replace("  path: iris.csv\n", ""), `has no "path"`},
-		"path above":         {replace("iris.csv", "../iris.csv"), "leads out of its folder"},
-		"path above, hidden": {replace("iris.csv", "a/../../iris.csv"), "leads out of its folder"},
-		"path absolute":      {replace("iris.csv", "/etc/passwd"), "leads out of its folder"},
-		"path to Git":        {replace("iris.csv", ".git/hooks/pre-commit"), "leads out of its folder"},
-		"path backslash":     {replace("iris.csv", `..\iris.csv`), "leads out of its folder"},
-		"path is the folder": {replace("iris.csv", "."), "leads out of its folder"},
-		"path has a zero":    {replace("iris.csv", `"a\0b"`), "leads out of its folder"},
-		"path on a drive":    {replace("iris.csv", `"C:iris.csv"`), "leads out of its folder"},
-		"too large":          {pointer + strings.Repeat("#", maxPointerBytes), "too large"},
-	}
-	for name, c := range cases {
+	messages := golden.New(t)
+	for name, content := range map[string]string{
+		"empty":              "",
+		"no outputs":         "outs: []\n",
+		"two outputs":        pointer + strings.TrimPrefix(pointer, "outs:\n"),
+		"no YAML":            "outs: [",
+		"a list":             "- a\n",
+		"unknown key":        pointer + "  shape: round\n",
+		"repeated key":       pointer + "  size: 1\n",
+		"files of a file":    pointer + "  nfiles: 2\n",
+		"negative files":     replace(irisMD5, irisMD5+".dir") + "  nfiles: -2\n",
+		"written by DVC 2":   replace("  hash: md5\n", ""),
+		"other hash":         replace("hash: md5", "hash: sha256"),
+		"no digest":          replace("- md5: "+irisMD5+"\n ", "-"),
+		"short digest":       replace(irisMD5, irisMD5[1:]),
+		"upper-case digest":  replace(irisMD5, strings.ToUpper(irisMD5)),
+		"digest with a path": replace(irisMD5, "../../../../../../../etc/passwd_"),
+		"negative size":      replace("3858", "-1"),
+		"size is text":       replace("3858", "big"),
+		"other folder":       pointer + "wdir: ..\n",
+		"no path":            replace("  path: iris.csv\n", ""),
+		"path above":         replace("iris.csv", "../iris.csv"),
+		"path above, hidden": replace("iris.csv", "a/../../iris.csv"),
+		"path absolute":      replace("iris.csv", "/etc/passwd"),
+		"path to Git":        replace("iris.csv", ".git/hooks/pre-commit"),
+		"path backslash":     replace("iris.csv", `..\iris.csv`),
+		"path is the folder": replace("iris.csv", "."),
+		"path has a zero":    replace("iris.csv", `"a\0b"`),
+		"path on a drive":    replace("iris.csv", `"C:iris.csv"`),
+		"too large":          pointer + strings.Repeat("#", maxPointerBytes),
+	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ParsePointer([]byte(c.content))
+			_, err := ParsePointer([]byte(content))
 			require.ErrorIs(t, err, ErrPointer)
-			require.ErrorContains(t, err, c.want)
+			var fault *pointerError
+			require.ErrorAs(t, err, &fault)
+			assert.NotEmpty(t, fault.remedy)
 			assert.NotContains(t, err.Error(), "\n")
+			messages.Add(name, err)
 		})
 	}
 }
 
 func TestReadPointerNamesTheFile(t *testing.T) {
+	messages := golden.New(t)
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".dvc"), 0o750))
 	repo, err := Open(dir, Options{Getenv: environment(dir)})
 	require.NoError(t, err)
 	path := filepath.Join(dir, "iris.csv.dvc")
 	_, err = repo.ReadPointer(path)
-	require.EqualError(t, err, path+": cannot be read: no such file or directory; name an existing .dvc file")
+	requireFault(t, err, ErrPointer, path)
+	messages.Add("no file", lasting(err, dir, "DIR"))
 	require.NoError(t, os.WriteFile(path, []byte("outs: []"), 0o600))
 	_, err = repo.ReadPointer(path)
-	require.EqualError(t, err, path+": tracks 0 outputs, not one; track the file alone by dvc add")
+	require.ErrorIs(t, err, ErrPointer)
+	require.ErrorContains(t, err, path)
+	messages.Add("no outputs", lasting(err, dir, "DIR"))
 }
 
 // What waits for a writer is refused, wherever it stands.
 func TestNamedPipes(t *testing.T) {
+	messages := golden.New(t)
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".dvc"), 0o750))
 	repo, err := Open(dir, Options{Getenv: environment(dir)})
@@ -115,20 +126,27 @@ func TestNamedPipes(t *testing.T) {
 	pipe := filepath.Join(dir, "iris.csv.dvc")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err = repo.ReadPointer(pipe)
-	require.EqualError(t, err, pipe+": cannot be read: not a regular file; name an existing .dvc file")
+	requireFault(t, err, ErrPointer, pipe)
+	messages.Add("pointer", lasting(err, dir, "DIR"))
 	config := filepath.Join(dir, ".dvc", "config")
 	require.NoError(t, syscall.Mkfifo(config, 0o600))
 	_, err = Open(dir, Options{Getenv: environment(dir)})
-	require.EqualError(t, err, config+": cannot be read: not a regular file; make it readable or remove it")
+	requireFault(t, err, ErrConfig, config)
+	messages.Add("configuration", lasting(err, dir, "DIR"))
 
 	c := newCheckout(t)
 	require.NoError(t, os.Remove(c.object))
 	require.NoError(t, syscall.Mkfifo(c.object, 0o600))
 	_, err = c.pull(t)
-	require.ErrorContains(t, err, ": not a regular file")
+	var fault *fs.PathError
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, c.object, fault.Path)
+	messages.Add("object", lasting(err, c.dir, "DIR"))
 	require.NoError(t, syscall.Mkfifo(c.target, 0o600))
 	_, err = c.pull(t)
-	require.ErrorContains(t, err, ": not a regular file")
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, c.target, fault.Path)
+	messages.Add("target", lasting(err, c.dir, "DIR"))
 }
 
 func FuzzParsePointer(f *testing.F) {

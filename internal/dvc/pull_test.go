@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // checkout is a clone of a small repository: a pointer to iris, the object in a
@@ -103,6 +105,7 @@ func TestPullFromRemoteThenCacheThenPlace(t *testing.T) {
 }
 
 func TestPullRefusesACorruptObject(t *testing.T) {
+	messages := golden.New(t)
 	cases := map[string]struct {
 		spoil func([]byte) []byte
 		found string
@@ -118,12 +121,9 @@ func TestPullRefusesACorruptObject(t *testing.T) {
 			require.NoError(t, os.WriteFile(c.object, test.spoil(bytes.Clone(c.content)), 0o600))
 			before := c.files(t)
 			_, err := c.pull(t)
-			require.ErrorIs(t, err, ErrCorrupt)
-			require.ErrorContains(t, err, c.target+": the object in remote \"storage\"")
-			require.ErrorContains(t, err, "expected MD5 "+irisMD5+" (3858 bytes), found ")
+			requireFault(t, err, ErrCorrupt, c.target)
 			require.ErrorContains(t, err, test.found)
-			require.ErrorContains(t, err, "; delete the object there and restore it by dvc push")
-			assert.NotContains(t, err.Error(), "\n")
+			messages.Add(name, lasting(err, c.dir, "DIR"))
 			assert.Equal(t, before, c.files(t), "nothing is left behind")
 		})
 	}
@@ -145,11 +145,12 @@ func TestPullDoesNotTrustTheCache(t *testing.T) {
 }
 
 func TestPullKeepsUnrecordedWork(t *testing.T) {
+	messages := golden.New(t)
 	c := newCheckout(t)
 	writeFile(t, c.dir, "data/iris.csv", "my,own,work\n")
 	_, err := c.pull(t)
-	require.ErrorIs(t, err, ErrModified)
-	require.ErrorContains(t, err, "data/iris.csv: has changes that DVC does not know: expected MD5 "+irisMD5+", found fe38c7175fd356e3f95bd9e3caead280; record them by dvc add")
+	requireFault(t, err, ErrModified, c.target)
+	messages.Add("modified", lasting(err, c.dir, "DIR"))
 	kept, err := os.ReadFile(c.target)
 	require.NoError(t, err)
 	assert.Equal(t, "my,own,work\n", string(kept))
@@ -162,12 +163,12 @@ func TestPullKeepsUnrecordedWork(t *testing.T) {
 }
 
 func TestPullMissingObject(t *testing.T) {
+	messages := golden.New(t)
 	c := newCheckout(t)
 	require.NoError(t, os.Remove(c.object))
 	_, err := c.pull(t)
-	require.ErrorIs(t, err, ErrMissing)
-	require.EqualError(t, err, c.target+": MD5 "+irisMD5+` is neither in the cache nor in remote "storage" (`+
-		filepath.Join(c.dir, "store")+"); run dvc push on the machine that added it")
+	requireFault(t, err, ErrMissing, c.target)
+	messages.Add("missing", lasting(err, c.dir, "DIR"))
 }
 
 // The cache spares a download, and no more: a training works without it.
@@ -183,24 +184,31 @@ func TestPullWithoutUsableCache(t *testing.T) {
 }
 
 func TestPullChecksThePlace(t *testing.T) {
+	messages := golden.New(t)
 	c := newCheckout(t)
 	require.NoError(t, os.Mkdir(c.target, 0o750))
 	_, err := c.pull(t)
-	require.ErrorContains(t, err, "iris.csv: not a regular file")
+	var fault *fs.PathError
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, c.target, fault.Path)
+	messages.Add("a folder", lasting(err, c.dir, "DIR"))
 	require.NoError(t, os.Remove(c.target))
 
 	repo, err := Open(c.dir, Options{Getenv: environment(c.dir)})
 	require.NoError(t, err)
 	elsewhere := writeFile(t, t.TempDir(), "iris.csv.dvc", pointer)
 	_, err = repo.Pull(t.Context(), elsewhere)
-	require.ErrorIs(t, err, ErrPointer)
-	require.ErrorContains(t, err, "is not in the DVC repository")
+	requireFault(t, err, ErrPointer, elsewhere)
+	messages.Add("elsewhere", lasting(err, c.dir, "DIR", filepath.Dir(elsewhere), "ELSEWHERE"))
 
-	_, err = Open(t.TempDir(), Options{Getenv: environment(c.dir)})
-	require.ErrorIs(t, err, ErrNoRepo)
+	none := t.TempDir()
+	_, err = Open(none, Options{Getenv: environment(c.dir)})
+	requireFault(t, err, ErrNoRepo, none)
+	messages.Add("no repository", lasting(err, none, "DIR"))
 }
 
 func TestPullIsBounded(t *testing.T) {
+	messages := golden.New(t)
 	c := newCheckout(t)
 	unsized := strings.Replace(pointer, "  size: 3858\n", "", 1)
 	require.NoError(t, os.WriteFile(c.pointer, []byte(unsized), 0o600))
@@ -208,12 +216,14 @@ func TestPullIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	before := c.files(t)
 	_, err = repo.Pull(t.Context(), c.pointer)
-	require.ErrorContains(t, err, "is larger than 1000 bytes")
+	require.ErrorContains(t, err, c.target)
+	messages.Add("too large", lasting(err, c.dir, "DIR"))
 	assert.Equal(t, before, c.files(t))
 }
 
 // TestPullOfAWrongSize must not advise to delete an object that is intact.
 func TestPullOfAWrongSize(t *testing.T) {
+	messages := golden.New(t)
 	for _, size := range []string{"1", "999999999999999"} {
 		c := newCheckout(t)
 		require.NoError(t, os.WriteFile(c.pointer, []byte(strings.Replace(pointer, "3858", size, 1)), 0o600))
@@ -221,8 +231,8 @@ func TestPullOfAWrongSize(t *testing.T) {
 		require.NoError(t, err)
 		before := c.files(t)
 		_, err = repo.Pull(t.Context(), c.pointer)
-		require.ErrorIs(t, err, ErrPointer)
-		require.ErrorContains(t, err, "has "+size+" bytes by its .dvc file, while the object of that MD5 in ")
+		requireFault(t, err, ErrPointer, c.target)
+		messages.Add(size+" bytes", lasting(err, c.dir, "DIR"))
 		require.NotContains(t, err.Error(), "delete")
 		assert.Equal(t, before, c.files(t))
 	}

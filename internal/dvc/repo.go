@@ -103,7 +103,7 @@ func findRoot(dir string) (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", &Error{File: dir, Problem: "there is no .dvc folder here or above", Remedy: "run dvc init, or remove the .dvc file to use the data as they are", Kind: ErrNoRepo}
+			return "", &Error{File: dir, Problem: "there is no .dvc folder here or above", Remedy: "run dvc init, or remove the .dvc file to use the data as it is", Kind: ErrNoRepo}
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (r *Repo) place(ctx context.Context, p Pointer, target place) (from string,
 	}
 	size, err = persist(ctx, r.pause, func() (int64, error) { return r.install(ctx, remote, p, target, 0o666) })
 	switch {
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrPointer): // they name the file
 		return "", 0, err
 	case errors.Is(err, os.ErrNotExist):
 		return "", 0, &Error{
