@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // serve starts a server that answers as told. What a real server answers is
@@ -50,27 +52,28 @@ func answer(status int, contentType, body string) http.HandlerFunc {
 }
 
 func TestErrorAnswers(t *testing.T) {
+	messages := golden.New(t)
 	for _, test := range []struct {
 		name         string
 		status       int
 		mediaType    string
 		body         string
 		kind         Kind
-		code, holds  string
+		code         string
 		wantsRetries bool
 	}{
-		{"not found", 404, "application/json", `{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Run 'x' not found","sqlstate":"KAM00","error_class":"X"}`, NotFound, codeNotFound, "Run 'x' not found", false},
-		{"invalid", 400, "application/json", `{"error_code":"INVALID_PARAMETER_VALUE","message":"bad\nvalue"}`, Invalid, "INVALID_PARAMETER_VALUE", "bad value", false},
-		{"unknown route", 404, "text/html", `<!doctype html><title>404</title>`, Unavailable, "", "MLFLOW_TRACKING_URI", false},
-		{"detail", 400, "application/json", `{"detail":"is a directory"}`, Invalid, "", "is a directory", false},
-		{"odd detail", 422, "application/json", `{"detail":[{"loc":1}]}`, Invalid, "", "Unprocessable", false},
-		{"host refused", 403, "text/plain", `Invalid Host header - possible DNS rebinding attack detected`, Invalid, "", "--allowed-hosts", false},
-		{"no credentials", 401, "text/plain", ``, Invalid, "", "MLFLOW_TRACKING_USERNAME", false},
-		{"server error", 500, "text/html", `<h1>Internal</h1>`, Unavailable, "", "an HTML page", true},
-		{"gateway", 502, "text/plain", `bad gateway`, Unavailable, "", "bad gateway", true},
-		{"too many", 429, "application/json", `{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"slow down"}`, Unavailable, "REQUEST_LIMIT_EXCEEDED", "slow down", true},
-		{"long", 400, "text/plain", strings.Repeat("é", 5000), Invalid, "", "é", false},
-		{"wrong success", 200, "text/html", `<html>login</html>`, Unavailable, "", "not MLflow's", true},
+		{"not found", 404, "application/json", `{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Run 'x' not found","sqlstate":"KAM00","error_class":"X"}`, NotFound, codeNotFound, false},
+		{"invalid", 400, "application/json", `{"error_code":"INVALID_PARAMETER_VALUE","message":"bad\nvalue"}`, Invalid, "INVALID_PARAMETER_VALUE", false},
+		{"unknown route", 404, "text/html", `<!doctype html><title>404</title>`, Unavailable, "", false},
+		{"detail", 400, "application/json", `{"detail":"is a directory"}`, Invalid, "", false},
+		{"odd detail", 422, "application/json", `{"detail":[{"loc":1}]}`, Invalid, "", false},
+		{"host refused", 403, "text/plain", `Invalid Host header - possible DNS rebinding attack detected`, Invalid, "", false},
+		{"no credentials", 401, "text/plain", ``, Invalid, "", false},
+		{"server error", 500, "text/html", `<h1>Internal</h1>`, Unavailable, "", true},
+		{"gateway", 502, "text/plain", `bad gateway`, Unavailable, "", true},
+		{"too many", 429, "application/json", `{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"slow down"}`, Unavailable, "REQUEST_LIMIT_EXCEEDED", true},
+		{"long", 400, "text/plain", strings.Repeat("é", 5000), Invalid, "", false},
+		{"wrong success", 200, "text/html", `<html>login</html>`, Unavailable, "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, calls := serve(t, answer(test.status, test.mediaType, test.body))
@@ -79,8 +82,12 @@ func TestErrorAnswers(t *testing.T) {
 			require.ErrorAs(t, err, &e)
 			require.Equal(t, test.kind, e.Kind)
 			require.Equal(t, test.code, e.Code)
-			require.ErrorContains(t, err, test.holds)
-			require.ErrorContains(t, err, c.Server()+": GET mlflow/runs/get")
+			if test.status != http.StatusOK { // which is not what is wrong
+				require.Equal(t, test.status, e.Status)
+			}
+			require.Equal(t, c.Server(), e.Server)
+			require.Equal(t, "GET mlflow/runs/get", e.Call)
+			messages.Add(test.name, errors.New(strings.ReplaceAll(err.Error(), e.Server, "SERVER")))
 			require.NotContains(t, err.Error(), "\n")
 			require.Less(t, len(err.Error()), 1500)
 			require.Equal(t, test.wantsRetries, calls.Load() > 1, "%d calls", calls.Load())
@@ -109,7 +116,7 @@ func TestRetries(t *testing.T) {
 	t.Run("a run is not made twice", func(t *testing.T) {
 		c, calls := serve(t, failing(1, 500))
 		_, err := c.CreateRun(t.Context(), NewRun{})
-		require.Error(t, err)
+		requireStatus(t, err, http.StatusInternalServerError)
 		require.EqualValues(t, 1, calls.Load())
 	})
 	t.Run("what was not carried out is made again", func(t *testing.T) {
@@ -133,13 +140,13 @@ func TestRetries(t *testing.T) {
 		server := httptest.NewServer(failing(1, 500))
 		defer server.Close()
 		_, err := client(t, Options{TrackingURI: server.URL, RetryFor: -1}).GetRun(t.Context(), "r")
-		require.Error(t, err)
+		requireStatus(t, err, http.StatusInternalServerError)
 	})
 	t.Run("time is bounded", func(t *testing.T) {
 		c, _ := serve(t, answer(500, "text/plain", ""))
 		start := time.Now()
 		_, err := c.GetRun(t.Context(), "r")
-		require.Error(t, err)
+		requireStatus(t, err, http.StatusInternalServerError)
 		require.Less(t, time.Since(start), 3*time.Second)
 	})
 	t.Run("a server that says nothing", func(t *testing.T) {
@@ -150,7 +157,8 @@ func TestRetries(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, Unavailable, e.Kind)
 		_, _, err = c.OpenArtifact(t.Context(), "mlflow-artifacts:/1", "f")
-		require.Error(t, err)
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, Unavailable, e.Kind)
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		c, _ := serve(t, answer(500, "text/plain", "broken"))
@@ -160,6 +168,14 @@ func TestRetries(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "broken", "says what it was waiting for")
 	})
+}
+
+// requireStatus asks for the server's answer of that status.
+func requireStatus(t *testing.T, err error, status int) {
+	t.Helper()
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, status, e.Status)
 }
 
 // silent accepts connections and never answers.
@@ -179,11 +195,12 @@ func TestWaitIsLoggedInSeconds(t *testing.T) {
 	t.Cleanup(server.Close)
 	c := client(t, Options{TrackingURI: server.URL, RetryFor: time.Second, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	_, err := c.GetRun(t.Context(), "r")
-	require.Error(t, err)
+	requireStatus(t, err, http.StatusServiceUnavailable)
 	require.Regexp(t, `"seconds":0\.\d+`, log.String())
 }
 
 func TestUnreachable(t *testing.T) {
+	messages := golden.New(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
@@ -193,7 +210,9 @@ func TestUnreachable(t *testing.T) {
 	var e *Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, Unavailable, e.Kind)
-	require.ErrorContains(t, err, "MLflow at http://"+address+": GET mlflow/runs/get: ")
+	require.Equal(t, "http://"+address, e.Server)
+	require.Equal(t, "GET mlflow/runs/get", e.Call)
+	messages.Add("no server", errors.New(strings.ReplaceAll(err.Error(), address, "HOST")))
 	require.NotContains(t, err.Error(), "correct-horse")
 	require.Equal(t, 1, strings.Count(err.Error(), "http://"), "the address is named once")
 }
@@ -230,7 +249,7 @@ func TestCredentials(t *testing.T) {
 				Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			})
 			_, err := c.GetRun(t.Context(), "r")
-			require.Error(t, err)
+			requireStatus(t, err, http.StatusBadRequest)
 			require.Equal(t, test.want, got)
 			if test.user != "" {
 				require.NotContains(t, err.Error()+log.String(), test.user)
@@ -242,11 +261,16 @@ func TestCredentials(t *testing.T) {
 }
 
 func TestRedirectsOfWritesAreRefused(t *testing.T) {
+	messages := golden.New(t)
 	c, calls := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://elsewhere.invalid/", http.StatusMovedPermanently)
 	})
 	err := c.LogTags(t.Context(), "r", map[string]string{"a": "b"})
-	require.ErrorContains(t, err, "MLFLOW_TRACKING_URI")
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, c.Server(), e.Server)
+	require.Equal(t, "POST mlflow/runs/log-batch", e.Call)
+	messages.Add("redirect", errors.New(strings.ReplaceAll(err.Error(), e.Server, "SERVER")))
 	require.Positive(t, calls.Load())
 }
 
@@ -339,7 +363,8 @@ func TestListingIsDistrusted(t *testing.T) {
 
 	c, _ = serve(t, answer(200, "application/json", `{"files":[{"path":"again","is_dir":true}]}`))
 	_, err = c.ListArtifacts(t.Context(), "mlflow-artifacts:/1")
-	require.Error(t, err, "a folder in itself, without end")
+	require.ErrorAs(t, err, &e, "a folder in itself, without end")
+	require.Equal(t, Unavailable, e.Kind)
 	for _, uri := range []string{"s3://bucket/x", "/local/path", "mlflow-artifacts:/../x", "mlflow-artifacts:/", "file:///etc"} {
 		require.False(t, Proxied(uri), uri)
 		_, err := c.ListArtifacts(t.Context(), uri)
