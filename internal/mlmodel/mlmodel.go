@@ -164,7 +164,7 @@ func Parse(data []byte) (*Model, error) {
 
 func parse(data []byte) (*Model, error) {
 	if len(data) > maxModelFile {
-		return nil, fmt.Errorf("larger than %d bytes", maxModelFile)
+		return nil, fmt.Errorf("is larger than %d bytes", maxModelFile)
 	}
 	var y modelYAML
 	if err := yaml.Load(data, &y); err != nil {
@@ -231,7 +231,7 @@ func parseTime(s string) (time.Time, error) {
 	// A fraction in the value is accepted where the layout has none.
 	t, err := time.Parse(time.DateTime, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not of the form %s", s, timeLayout)
+		return time.Time{}, fmt.Errorf("%q is not a time such as %s", s, timeLayout)
 	}
 	return t, nil
 }
