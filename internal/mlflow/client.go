@@ -70,7 +70,7 @@ func NewClient(o Options) (*Client, error) {
 	base, err := url.Parse(o.TrackingURI)
 	if err != nil {
 		// The parser's message would repeat the address, password and all.
-		return nil, errors.New("the MLflow tracking URI is not a valid URL")
+		return nil, errors.New("the MLflow tracking URI is not a valid URL: write it as http://host:port")
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("the MLflow tracking URI %q must begin with http:// or https:// and name a host", base.Redacted())

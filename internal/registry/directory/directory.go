@@ -72,7 +72,7 @@ var _ registry.Registry = (*Store)(nil)
 // a registry that nobody has written to yet is an empty one.
 func Open(o Options) (*Store, error) {
 	if o.Root == "" {
-		return nil, fmt.Errorf("%w: the registry's folder is not named", registry.ErrInvalid)
+		return nil, fmt.Errorf("%w: the registry's folder is not named: set artifact_location in mlflow.yaml", registry.ErrInvalid)
 	}
 	root, err := filepath.Abs(o.Root)
 	if err != nil {
@@ -203,7 +203,10 @@ func openFile(root *os.Root, path string) (*os.File, error) {
 		return nil, openError(root, path, err)
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+		err = readError("look at "+f.Name(), err)
+	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%w: %s is not a file", registry.ErrInvalid, f.Name())
 	}
 	if err != nil {

@@ -53,7 +53,7 @@ func (s *Store) readIndex() (*index, error) {
 		return nil, damaged(path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: read the registry's index: %w", registry.ErrUnavailable, err)
+		return nil, fmt.Errorf("read the registry's index: %w", err)
 	}
 	ix := &index{}
 	if err := json.Unmarshal(data, ix); err != nil {

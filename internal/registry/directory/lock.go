@@ -33,7 +33,7 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 		case <-time.After(5 * time.Millisecond):
 			continue
 		case <-deadline.C:
-			err = fmt.Errorf("another process has held it for %s", wait)
+			err = fmt.Errorf("another process has held it for %s: wait until it ends, or end it", wait)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}

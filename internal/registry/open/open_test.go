@@ -17,32 +17,34 @@ import (
 	"github.com/petal-ml/petal/internal/registry/mlflowregistry"
 	"github.com/petal-ml/petal/internal/registry/open"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func TestOpenChooses(t *testing.T) {
+	messages := golden.New(t)
 	const password = "correct-horse"
 	for _, test := range []struct {
 		name   string
 		config open.Config
 		want   registry.Registry
-		err    string
+		fails  bool
 	}{
 		{name: "directory", config: open.Config{ArtifactLocation: "./mlruns"}, want: &directory.Store{}},
 		{name: "file URI", config: open.Config{ArtifactLocation: "file:///tmp/mlruns"}, want: &directory.Store{}},
 		{name: "server", config: open.Config{TrackingURI: "http://localhost:5000", ArtifactLocation: "./mlruns"}, want: &mlflowregistry.Store{}},
 		{name: "https with a path", config: open.Config{TrackingURI: "https://host/mlflow"}, want: &mlflowregistry.Store{}},
-		{name: "no folder", config: open.Config{}, err: "folder is not named"},
-		{name: "file with a host", config: open.Config{ArtifactLocation: "file://mlruns/x"}, err: "file:///path"},
-		{name: "bucket without a server", config: open.Config{ArtifactLocation: "s3://bucket/x"}, err: "set MLFLOW_TRACKING_URI"},
-		{name: "scheme", config: open.Config{TrackingURI: "ftp://petal:" + password + "@host"}, err: "must begin with http:// or https://"},
-		{name: "malformed", config: open.Config{TrackingURI: "http://petal:" + password + "@host:port"}, err: "not a valid URL"},
-		{name: "no host", config: open.Config{TrackingURI: "http:///mlflow"}, err: "name a host"},
+		{name: "no folder", config: open.Config{}, fails: true},
+		{name: "file with a host", config: open.Config{ArtifactLocation: "file://mlruns/x"}, fails: true},
+		{name: "bucket without a server", config: open.Config{ArtifactLocation: "s3://bucket/x"}, fails: true},
+		{name: "scheme", config: open.Config{TrackingURI: "ftp://petal:" + password + "@host"}, fails: true},
+		{name: "malformed", config: open.Config{TrackingURI: "http://petal:" + password + "@host:port"}, fails: true},
+		{name: "no host", config: open.Config{TrackingURI: "http:///mlflow"}, fails: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := open.Open(test.config)
-			if test.err != "" {
+			if test.fails {
 				require.ErrorIs(t, err, registry.ErrInvalid)
-				require.ErrorContains(t, err, test.err)
+				messages.Add(test.name, err)
 				require.NotContains(t, err.Error(), password)
 				return
 			}
