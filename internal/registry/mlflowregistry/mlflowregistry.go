@@ -331,7 +331,7 @@ func (s *Store) checkVersion(ctx context.Context) error {
 	case errors.As(err, &e) && e.Status == 0: // there was no answer at all
 		return err
 	case number > 0 && number < 3:
-		return fmt.Errorf("%w: training needs MLflow 3, the server at %s runs %s", registry.ErrInvalid, s.client.Server(), version)
+		return fmt.Errorf("%w: training needs MLflow 3, the server at %s runs %s: update it", registry.ErrInvalid, s.client.Server(), version)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package mlflowregistry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/tests/conformance/registrytest"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // TestServer runs everything against one real MLflow server, whose start takes
@@ -237,10 +239,13 @@ func testSwallowedStatus(t *testing.T, server *testenv.MLflowServer) {
 	p := newProxy(t, server.URL)
 	run := start(t, open(t, p.URL))
 	p.replace("runs/update", "FINISHED", "DONE")
-	require.ErrorContains(t, run.Finish(t.Context(), registry.Finished), "sent status FINISHED, found RUNNING")
+	err := run.Finish(t.Context(), registry.Finished)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, "sent status FINISHED, found RUNNING")
 
 	p.replace("logged-models/m-", "LOGGED_MODEL_READY", "READY")
-	_, err := run.LogModel(t.Context(), onnxFile)
+	_, err = run.LogModel(t.Context(), onnxFile)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
 	require.ErrorContains(t, err, "sent status LOGGED_MODEL_READY, found LOGGED_MODEL_")
 
 	p.replace("/requirements.txt", "mlflow", "flow")
@@ -282,7 +287,9 @@ func testAliasMoved(t *testing.T, server *testenv.MLflowServer) {
 	register(t, s, "moved")
 	register(t, s, "moved")
 	p.replace("registered-models/alias", `"version":"2"`, `"version":"1"`)
-	require.ErrorContains(t, s.SetAlias(t.Context(), "moved", "champion", "2"), "was set to version 2 and points at 1")
+	err := s.SetAlias(t.Context(), "moved", "champion", "2")
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, "was set to version 2 and points at 1")
 }
 
 func testExperiments(t *testing.T, server *testenv.MLflowServer) {
@@ -495,21 +502,26 @@ func testKill(t *testing.T, server *testenv.MLflowServer) {
 
 // What the user can do stands behind the faults of a server alone.
 func TestTranslate(t *testing.T) {
-	const remedy = "see that the server that MLFLOW_TRACKING_URI names is up"
+	const remedy = "MLFLOW_TRACKING_URI"
+	messages := golden.New(t)
 	down := translate(&mlflow.Error{Kind: mlflow.Unavailable, Message: "down"})
 	require.ErrorIs(t, down, registry.ErrUnavailable)
 	require.ErrorContains(t, down, remedy)
-	absent := translate(&mlflow.Error{Kind: mlflow.NotFound})
+	messages.Add("unavailable", down)
+	absent := translate(&mlflow.Error{Kind: mlflow.NotFound, Message: "no such run"})
 	require.ErrorIs(t, absent, registry.ErrNotFound)
 	require.NotContains(t, absent.Error(), remedy)
-	refused := translate(&mlflow.Error{Kind: mlflow.Invalid})
+	messages.Add("not found", absent)
+	refused := translate(&mlflow.Error{Kind: mlflow.Invalid, Message: "no such metric"})
 	require.ErrorIs(t, refused, registry.ErrInvalid)
 	require.NotContains(t, refused.Error(), remedy)
+	messages.Add("invalid", refused)
 	require.Equal(t, context.Canceled, translate(context.Canceled))
 }
 
 // Training needs logged models, which came with MLflow 3.
 func TestOldServersAreRefused(t *testing.T) {
+	messages := golden.New(t)
 	for version, refused := range map[string]bool{"2.22.0": true, "2.15.1": true, "": false, "<html>": false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/version" {
@@ -521,9 +533,10 @@ func TestOldServersAreRefused(t *testing.T) {
 		s := openAs(t, Options{Client: mlflow.Options{TrackingURI: server.URL}, Experiment: "x"})
 		_, err := s.StartRun(t.Context(), registry.RunSpec{Name: "r"})
 		server.Close()
-		require.Error(t, err)
-		require.Equal(t, refused, strings.Contains(err.Error(), "training needs MLflow 3"), err)
+		require.ErrorContains(t, err, server.URL)
 		require.Equal(t, refused, errors.Is(err, registry.ErrInvalid), err)
+		require.Equal(t, !refused, errors.Is(err, registry.ErrUnavailable), err)
+		messages.Add(cmp.Or(version, "no version"), errors.New(strings.ReplaceAll(err.Error(), server.URL, "URL")))
 	}
 }
 
