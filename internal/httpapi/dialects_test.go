@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
@@ -63,8 +65,25 @@ func TestInvocations(t *testing.T) {
 	assert.Equal(t, 503, f.do(t, http.MethodGet, "/ping", "").status)
 }
 
+// An invocationError is an answer of /invocations that refuses.
+type invocationError struct {
+	Code    string `json:"error_code"`
+	Message string
+}
+
+func (e invocationError) Error() string { return e.Message }
+
+func invocationsError(t *testing.T, a answer) invocationError {
+	t.Helper()
+	require.Equal(t, "application/json", a.header.Get("Content-Type"))
+	var e invocationError
+	require.NoError(t, json.Unmarshal([]byte(a.body), &e))
+	return e
+}
+
 func TestInvocationsRefused(t *testing.T) {
 	f := newFixture(t)
+	messages := golden.New(t)
 	for _, row := range []struct {
 		name, contentType, body string
 		status                  int
@@ -90,6 +109,7 @@ func TestInvocationsRefused(t *testing.T) {
 		{"no known column", "application/json", `{"inputs":{"zzz":[1]}}`, 400, "INVALID_PARAMETER_VALUE"},
 		{"a column twice", "application/json", `{"dataframe_split":{"columns":["sepal_length","sepal_length"],"data":[]}}`, 400, "BAD_REQUEST"},
 		{"CSV without a header", "text/csv", "5.1,3.5,1.4,0.2\n", 400, "INVALID_PARAMETER_VALUE"},
+		{"CSV, a column is missing", "text/csv", "sepal_length,sepal_width,petal_length,zzz\n1,2,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, ragged", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,2,3\n", 400, "BAD_REQUEST"},
 		{"CSV, an empty cell", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n1,,3,4\n", 400, "INVALID_PARAMETER_VALUE"},
 		{"CSV, a bare quote", "text/csv", "sepal_length,sepal_width,petal_length,petal_width\n\"", 400, "BAD_REQUEST"},
@@ -104,14 +124,10 @@ func TestInvocationsRefused(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			got := f.post(t, "/invocations", row.contentType, row.body)
 			require.Equal(t, row.status, got.status, got.body)
-			require.Equal(t, "application/json", got.header.Get("Content-Type"))
-			var e struct {
-				Code    string `json:"error_code"`
-				Message string
-			}
-			require.NoError(t, json.Unmarshal([]byte(got.body), &e))
+			e := invocationsError(t, got)
 			assert.Equal(t, row.code, e.Code, got.body)
 			assert.NotEmpty(t, e.Message)
+			messages.Add(row.name, e)
 			assert.NotContains(t, got.body, "zzz", "the answer repeats what was sent")
 		})
 	}
@@ -159,16 +175,20 @@ func TestInference(t *testing.T) {
 		})
 	}
 	for path, want := range map[string]string{
-		"/v2/health/live":         `{"live":true}`,
-		"/v2/health/ready":        `{"ready":true}`,
-		"/v2/models/iris/ready":   `{"name":"iris","ready":true}`,
-		"/v2/models/iris":         `{"name":"iris","versions":["7"],"platform":"onnx","inputs":[{"name":"features","datatype":"FP32","shape":[-1,4]}],"outputs":[{"name":"label","datatype":"BYTES","shape":[-1]},{"name":"probabilities","datatype":"FP32","shape":[-1,3]}]}`,
-		"/v2/models/tulips":       `{"error":"this server has no such model or version; it serves iris, version 7"}`,
-		"/v2/models/iris/zzz":     `{"error":"there is nothing at this path; GET / lists what there is"}`,
-		"/v2/models/iris/infer":   `{"error":"this path does not take this method; see the Allow header"}`,
-		"/v2/models/iris/version": `{"error":"there is nothing at this path; GET / lists what there is"}`,
+		"/v2/health/live":       `{"live":true}`,
+		"/v2/health/ready":      `{"ready":true}`,
+		"/v2/models/iris/ready": `{"name":"iris","ready":true}`,
+		"/v2/models/iris":       `{"name":"iris","versions":["7"],"platform":"onnx","inputs":[{"name":"features","datatype":"FP32","shape":[-1,4]}],"outputs":[{"name":"label","datatype":"BYTES","shape":[-1]},{"name":"probabilities","datatype":"FP32","shape":[-1,3]}]}`,
 	} {
 		assert.JSONEq(t, want, f.do(t, http.MethodGet, path, "", "Authorization", "Bearer "+f.token).body, path)
+	}
+	messages := golden.New(t)
+	for path, status := range map[string]int{
+		"/v2/models/tulips": 404, "/v2/models/iris/zzz": 404, "/v2/models/iris/infer": 405, "/v2/models/iris/version": 404,
+	} {
+		got := f.do(t, http.MethodGet, path, "", "Authorization", "Bearer "+f.token)
+		assert.Equal(t, status, got.status, path)
+		messages.Add(path, inferenceError(t, got))
 	}
 	no := f.do(t, http.MethodGet, "/v2/models/iris", "")
 	assert.Equal(t, 401, no.status)
@@ -217,47 +237,59 @@ func TestInferenceBinary(t *testing.T) {
 	}
 }
 
+// inferenceError is what an answer of the Open Inference Protocol says that refuses.
+func inferenceError(t *testing.T, a answer) error {
+	t.Helper()
+	var e map[string]string
+	require.NoError(t, json.Unmarshal([]byte(a.body), &e))
+	require.Len(t, e, 1)
+	require.NotEmpty(t, e["error"])
+	return errors.New(e["error"])
+}
+
 func TestInferenceRefused(t *testing.T) {
 	f := newFixture(t)
+	messages := golden.New(t)
 	tensor := func(s string) string {
 		return `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32",` + s + `}]}`
 	}
-	for _, row := range []struct{ name, body, length string }{
-		{"broken", `{`, ""},
-		{"empty", ``, ""},
-		{"no inputs", `{}`, ""},
-		{"no data", tensor(`"x":1`), ""},
-		{"too few values", tensor(`"data":[1,2,3]`), ""},
-		{"null", tensor(`"data":[1,2,3,null]`), ""},
-		{"text", tensor(`"data":[1,2,3,"zzz"]`), ""},
-		{"out of range", tensor(`"data":[1,2,3,1e39]`), ""},
-		{"another width", `{"inputs":[{"name":"features","shape":[1,5],"datatype":"FP32","data":[1,2,3,4,5]}]}`, ""},
-		{"a huge shape", `{"inputs":[{"name":"features","shape":[2147483647,4],"datatype":"FP32","data":[1]}]}`, ""},
-		{"a negative shape", `{"inputs":[{"name":"features","shape":[-1,4],"datatype":"FP32","data":[1]}]}`, ""},
-		{"another name", `{"inputs":[{"name":"zzz","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`, ""},
-		{"another type", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"BYTES","data":[1,2,3,4]}]}`, ""},
-		{"a feature is missing", `{"inputs":[{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, ""},
-		{"a column twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, ""},
-		{"an unknown output", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"zzz"}]}`, ""},
-		{"an output twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"label"},{"name":"label"}]}`, ""},
-		{"binary data that end early", tensor(`"parameters":{"binary_data_size":16}`) + "abcd", "95"},
-		{"binary data of another size", tensor(`"parameters":{"binary_data_size":15}`) + strings.Repeat("a", 15), "95"},
-		{"binary data that nobody claims", tensor(`"data":[1,2,3,4]`) + "aaaa", "73"},
-		{"a length beyond the body", tensor(`"data":[1,2,3,4]`), "9999"},
-		{"a length that is none", tensor(`"data":[1,2,3,4]`), "zzz"},
-		{"not a number", tensor(`"parameters":{"binary_data_size":16}`) + strings.Repeat("\xff", 16), "95"},
+	for _, row := range []struct{ name, body, tail, length string }{
+		{"broken", `{`, "", ""},
+		{"empty", ``, "", ""},
+		{"no inputs", `{}`, "", ""},
+		{"no data", tensor(`"x":1`), "", ""},
+		{"too few values", tensor(`"data":[1,2,3]`), "", ""},
+		{"null", tensor(`"data":[1,2,3,null]`), "", ""},
+		{"text", tensor(`"data":[1,2,3,"zzz"]`), "", ""},
+		{"out of range", tensor(`"data":[1,2,3,1e39]`), "", ""},
+		{"another width", `{"inputs":[{"name":"features","shape":[1,5],"datatype":"FP32","data":[1,2,3,4,5]}]}`, "", ""},
+		{"a huge shape", `{"inputs":[{"name":"features","shape":[2147483647,4],"datatype":"FP32","data":[1]}]}`, "", ""},
+		{"a negative shape", `{"inputs":[{"name":"features","shape":[-1,4],"datatype":"FP32","data":[1]}]}`, "", ""},
+		{"another name", `{"inputs":[{"name":"zzz","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`, "", ""},
+		{"another type", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"BYTES","data":[1,2,3,4]}]}`, "", ""},
+		{"a feature is missing", `{"inputs":[{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, "", ""},
+		{"a column twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"sepal_width","shape":[1],"datatype":"FP32","data":[1]}]}`, "", ""},
+		{"an unknown output", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"zzz"}]}`, "", ""},
+		{"an output twice", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"label"},{"name":"label"}]}`, "", ""},
+		{"binary data that end early", tensor(`"parameters":{"binary_data_size":16}`), "abcd", ""},
+		{"binary data of another size", tensor(`"parameters":{"binary_data_size":15}`), strings.Repeat("a", 15), ""},
+		{"binary data that nobody claims", tensor(`"data":[1,2,3,4]`), "aaaa", ""},
+		{"a length beyond the body", tensor(`"data":[1,2,3,4]`), "", "9999"},
+		{"a length that is none", tensor(`"data":[1,2,3,4]`), "", "zzz"},
+		{"not a number", tensor(`"parameters":{"binary_data_size":16}`), strings.Repeat("\xff", 16), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			headers := []string{"Authorization", "Bearer " + f.token, "Content-Type", "application/json"}
-			if row.length != "" {
-				headers = append(headers, "Inference-Header-Content-Length", row.length)
+			length := row.length
+			if row.tail != "" {
+				length = strconv.Itoa(len(row.body))
 			}
-			got := f.do(t, http.MethodPost, "/v2/models/iris/infer", row.body, headers...)
+			if length != "" {
+				headers = append(headers, "Inference-Header-Content-Length", length)
+			}
+			got := f.do(t, http.MethodPost, "/v2/models/iris/infer", row.body+row.tail, headers...)
 			require.Equal(t, 400, got.status, got.body)
-			var e map[string]string
-			require.NoError(t, json.Unmarshal([]byte(got.body), &e))
-			require.Len(t, e, 1)
-			assert.NotEmpty(t, e["error"])
+			messages.Add(row.name, inferenceError(t, got))
 			assert.NotContains(t, got.body, "zzz")
 		})
 	}

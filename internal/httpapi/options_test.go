@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
@@ -48,9 +49,14 @@ func TestOptions(t *testing.T) {
 		assert.InDelta(t, 9.8497, got.Predictions[1].Explanation.Baseline, 1e-6, "of the class that was predicted")
 		assert.Equal(t, f.predict(t, row).body, ask("?explain=false", row).body)
 	})
-	for _, query := range []string{"?top_k=0", "?top_k=zzz", "?top_k=1&top_k=2", "?top_k=99999999999", "?explain=zzz", "?explain=true&explain=true", "?explain=%zz"} {
+	messages := golden.New(t)
+	for query, location := range map[string]string{
+		"?top_k=0": "query.top_k", "?top_k=zzz": "query.top_k", "?top_k=1&top_k=2": "query.top_k", "?top_k=99999999999": "query.top_k",
+		"?explain=zzz": "query.explain", "?explain=true&explain=true": "query.explain", "?explain=%zz": "query",
+	} {
 		p := requireProblem(t, ask(query, row), 422)
-		assert.Contains(t, p["detail"], "query", query)
+		requireFault(t, p, location)
+		messages.Add(query, detail(p))
 		assert.NotContains(t, p["detail"], "zzz")
 	}
 	f.models.Store(load(t, servingtest.Constant(t, 1), "2"))

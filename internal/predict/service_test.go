@@ -17,6 +17,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
@@ -140,6 +141,7 @@ func TestRowsTakeMemory(t *testing.T) {
 
 // An input error names row, column and how the row was given.
 func TestInputErrors(t *testing.T) {
+	messages := golden.New(t)
 	s, _ := newService(t, 0)
 	live := open(t, servingtest.Iris(t))
 	names := []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}
@@ -160,6 +162,7 @@ func TestInputErrors(t *testing.T) {
 			var in *InputError
 			require.ErrorAs(t, batch.Add(&row.row), &in)
 			require.NotEmpty(t, in.Message)
+			messages.Add(row.name, in)
 			in.Message = ""
 			assert.Equal(t, row.want, *in)
 		})

@@ -56,8 +56,10 @@ func csvFault(err error) error {
 	switch {
 	case errors.Is(err, rows.ErrNotNumber):
 		reason = predict.WrongType
-	case errors.Is(err, rows.ErrMissingColumn), errors.Is(err, rows.ErrHeader) && fault.Name != "":
-		reason, message = predict.MissingKey, fmt.Sprintf("%s: %q", message, fault.Name)
+	case errors.Is(err, rows.ErrMissingColumn):
+		reason, message = predict.MissingKey, fmt.Sprintf("%s %q", message, fault.Name)
+	case errors.Is(err, rows.ErrHeader) && fault.Name != "":
+		reason, message = predict.MissingKey, fmt.Sprintf("%s, such as %q", message, fault.Name)
 	}
 	return problem.Invalid(reason, place, message)
 }
