@@ -9,6 +9,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/dummy"
+	"github.com/petal-ml/petal/internal/learn/emit"
 	"github.com/petal-ml/petal/internal/learn/ensemble"
 	"github.com/petal-ml/petal/internal/learn/linear"
 	"github.com/petal-ml/petal/internal/learn/naivebayes"
@@ -66,7 +67,7 @@ func TestAllClassifiersKeepTheContract(t *testing.T) {
 			_, err = c.PredictProba(mat.NewDense(1, 3, nil))
 			require.ErrorIs(t, err, learn.ErrShape)
 			_, err = learn.ToONNX(c, 2, onnx.Labels{Strings: []string{"a", "b"}})
-			require.Error(t, err)
+			require.ErrorIs(t, err, emit.ErrLabels)
 			model, err := learn.ToONNX(c, 2, onnx.Labels{Strings: []string{"a", "b", "c"}})
 			require.NoError(t, err)
 			require.Equal(t, "label", model.Outputs()[0].Name)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func TestTrainTestSplitKeepsTheShares(t *testing.T) {
@@ -46,22 +48,24 @@ func TestStratifiedKFoldUsesEachRowOnce(t *testing.T) {
 }
 
 func TestSplitsThatCannotBe(t *testing.T) {
+	messages := golden.New(t)
 	for _, c := range []struct {
 		name string
 		do   func() error
-		says string
+		at   string
 	}{
 		{"share of zero", func() error { _, err := TrainTestSplit([]int{0, 0, 1, 1}, 0, 1); return err }, "test share 0"},
 		{"share of one", func() error { _, err := TrainTestSplit([]int{0, 0, 1, 1}, 1, 1); return err }, "test share 1"},
-		{"class of one row", func() error { _, err := TrainTestSplit([]int{0, 0, 1}, 0.5, 1); return err }, "class 1 has 1 row"},
-		{"test set too small", func() error { _, err := TrainTestSplit([]int{0, 0, 0, 1, 1, 1}, 0.1, 1); return err }, "1 test rows cannot hold all 2 classes"},
-		{"one fold", func() error { _, err := StratifiedKFold([]int{0, 0, 1, 1}, 1, 1); return err }, "1 folds"},
-		{"more folds than rows in any class", func() error { _, err := StratifiedKFold([]int{0, 0, 1, 1}, 3, 1); return err }, "no class has more than 2 rows"},
+		{"class of one row", func() error { _, err := TrainTestSplit([]int{0, 0, 1}, 0.5, 1); return err }, "class 1"},
+		{"test set too small", func() error { _, err := TrainTestSplit([]int{0, 0, 0, 1, 1, 1}, 0.1, 1); return err }, ""},
+		{"one fold", func() error { _, err := StratifiedKFold([]int{0, 0, 1, 1}, 1, 1); return err }, ""},
+		{"more folds than rows in any class", func() error { _, err := StratifiedKFold([]int{0, 0, 1, 1}, 3, 1); return err }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.do()
 			require.ErrorIs(t, err, ErrSplit)
-			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, c.at)
+			messages.Add(c.name, err)
 		})
 	}
 }
