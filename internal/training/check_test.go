@@ -2,10 +2,17 @@ package training
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/internal/dataset"
+	"github.com/petal-ml/petal/internal/promotion"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func TestCheckIris(t *testing.T) {
@@ -41,15 +48,17 @@ func TestCheckFindsWhatToLookAt(t *testing.T) {
 	assert.Equal(t, 11, p.Features[2].Missing)
 	warnings := p.Warnings()
 	require.Len(t, warnings, 6)
-	assert.Equal(t, "column same is always 7", warnings[0])
-	assert.Equal(t, "column hole is always 3", warnings[1])
-	assert.Equal(t, "column none holds no value at all", warnings[2])
+	messages := golden.New(t)
+	for i, warning := range warnings {
+		messages.Add(fmt.Sprintf("warning %d", i+1), errors.New(warning))
+	}
 	text, err := json.Marshal(p)
 	require.NoError(t, err)
 	assert.Contains(t, string(text), `"name":"none","missing":21,"distinct":0,"constant":true,"min":null`)
 
 	small, err := b.trainer.Check(t.Context(), b.request(t, "small.csv", "a,species\n1,x\n2,x\n3,y\n"))
-	require.ErrorContains(t, err, `class "y" has a single row`)
+	requireFault(t, &dataset.Error{File: filepath.Join(b.dir, "small.csv"), Column: "species"}, err)
+	messages.Add("a class of one row", without(b.dir, err))
 	require.NotNil(t, small, "the profile is shown all the same")
 }
 
@@ -97,9 +106,12 @@ func TestCompareVersions(t *testing.T) {
 	assert.False(t, back.Worse())
 
 	_, err = b.trainer.Compare(t.Context(), req, "1", "9")
-	require.ErrorContains(t, err, "version 9: does not exist of model iris")
+	requireFault(t, &InputError{Where: "version 9"}, err)
+	messages := golden.New(t)
+	messages.Add("no such version", err)
 	few := b.request(t, "few.csv", noisy(60, 9))
 	_, err = b.trainer.Compare(t.Context(), few, "1", "2")
-	require.ErrorContains(t, err, "only 12 of its 12 hold-out rows were in the training of neither version, fewer than 20")
-	require.True(t, IsInput(err))
+	requireFault(t, &InputError{Where: filepath.Join(b.dir, "few.csv")}, err)
+	require.ErrorIs(t, err, promotion.ErrIncomparable)
+	messages.Add("too few rows", without(b.dir, err))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // TestDataThatChange: what is read must be what was hashed.
@@ -31,7 +32,8 @@ func TestDataThatChange(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("a,y\n1,z\n2,x\n"), 0o600))
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
 	_, err = found.read(t.Context(), params, false)
-	require.EqualError(t, err, path+": changed while it was read; train again once nobody writes to it")
+	requireFault(t, &InputError{Where: path}, err)
+	golden.New(t).Add("changed", without(filepath.Dir(path), err))
 }
 
 // TestTooLargeDataAreNotHashed: a file over the limit is refused before its first
@@ -84,7 +86,8 @@ func TestDataInADirectory(t *testing.T) {
 		require.Equal(t, 2, d.Rows())
 	}
 	_, err := locate(t.Context(), filepath.Join(dir, "set.dvc"), dvc.Options{})
-	require.ErrorContains(t, err, "tracks a directory; name a file in it, such as "+filepath.Join(dir, "set", "FILE.csv"))
+	requireFault(t, &dvc.Error{File: filepath.Join(dir, "set.dvc"), Kind: dvc.ErrPointer}, err)
+	golden.New(t).Add("the directory itself", without(dir, err))
 }
 
 func TestPointerOf(t *testing.T) {

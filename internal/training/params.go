@@ -105,13 +105,20 @@ func ParseParams(text []byte) (Params, error) {
 	return p, nil
 }
 
+// yamlWords says in our words what the YAML library says in Go's.
+var yamlWords = strings.NewReplacer(
+	" not found in type training.Params", " is not known", " not found in type training.Spec", " is not known",
+	"cannot construct ", "cannot use ", "!!seq", "a list", "!!map", "a mapping", "!!str", "the text",
+	"!!float", "the number", "!!int", "the number", "!!bool", "the value", "!!null", "the value",
+	" into training.Params", "; a mapping of keys is expected", " into training.Spec", "; a mapping of keys is expected",
+	" into map[string][]interface {}", "; a mapping of lists is expected", " into map[string]interface {}", "; a mapping is expected",
+	" into []interface {}", "; a list is expected", " into []string", "; a list of names is expected",
+	" into []training.Spec", "; a list of candidates is expected", " into string", "; a text is expected",
+	" into float64", "; a number is expected", " into int64", "; a whole number is expected", " into int", "; a whole number is expected",
+)
+
 func notParams(problem string) error {
-	problem = strings.TrimPrefix(problem, "yaml: construct errors: ")
-	problem = strings.NewReplacer(
-		" not found in type training.Params", " is not known",
-		" not found in type training.Spec", " is not known",
-		"cannot construct ", "cannot use ", "training.", "",
-	).Replace(problem)
+	problem = yamlWords.Replace(strings.TrimPrefix(problem, "yaml: construct errors: "))
 	return &InputError{
 		Where: "parameters", Problem: strings.Join(strings.Fields(problem), " "),
 		Remedy: "the keys are data, label, drop, test_size, random_state, n_splits, scoring and candidates (each with estimator, params, and param_grid or param_distributions with n_iter)",

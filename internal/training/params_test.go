@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func validParams() Params {
@@ -49,22 +51,30 @@ func TestParseParamsDefaults(t *testing.T) {
 }
 
 func TestParseParamsRefuses(t *testing.T) {
-	cases := map[string]struct{ text, want string }{
-		"unknown key":              {"data: a\nlable: b\n", "parameters: line 2: field lable is not known; the keys are data, label"},
-		"unknown key of candidate": {"candidates:\n- estimater: x\n", "line 2: field estimater is not known"},
-		"repeated key":             {"data: a\ndata: b\n", `line 2: mapping key "data" already defined at line 1`},
-		"wrong type":               {"test_size: big\n", "line 1: cannot use !!str `big` into float64"},
-		"fraction for a number":    {"n_splits: 1.5\n", "line 1: cannot use !!float `1.5` into int"},
-		"a list":                   {"- 1\n", "line 1: cannot use !!seq into Params"},
-		"not YAML":                 {"data: [\n", "did not find expected node content"},
-		"two documents":            {"data: a\n---\ndata: b\n", "there are several documents"},
-		"too long":                 {strings.Repeat("#", maxParamsBytes+1), "are longer than"},
+	cases := map[string]struct{ text, line string }{
+		"unknown key":              {"data: a\nlable: b\n", "line 2"},
+		"unknown key of candidate": {"candidates:\n- estimater: x\n", "line 2"},
+		"repeated key":             {"data: a\ndata: b\n", "line 2"},
+		"wrong type":               {"test_size: big\n", "line 1"},
+		"fraction for a number":    {"n_splits: 1.5\n", "line 1"},
+		"a list":                   {"- 1\n", "line 1"},
+		"a number for a list":      {"drop: 3\n", "line 1"},
+		"text for candidates":      {"\ncandidates: best\n", "line 2"},
+		"a number for parameters":  {"candidates:\n- params: 3\n", "line 2"},
+		"a value for a grid":       {"candidates:\n- param_grid: {C: 3}\n", "line 2"},
+		"not YAML":                 {"data: [\n", ""},
+		"two documents":            {"data: a\n---\ndata: b\n", ""},
+		"too long":                 {strings.Repeat("#", maxParamsBytes+1), ""},
 	}
+	messages := golden.New(t)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseParams([]byte(c.text))
-			require.True(t, IsInput(err))
-			require.ErrorContains(t, err, c.want)
+			fault := new(InputError)
+			require.ErrorAs(t, err, &fault)
+			assert.Equal(t, "parameters", fault.Where)
+			assert.Contains(t, fault.Problem, c.line)
+			messages.Add(name, err)
 			assert.NotContains(t, err.Error(), "\n")
 		})
 	}
@@ -72,10 +82,12 @@ func TestParseParamsRefuses(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "params.yaml")
 	_, err := ReadParams(missing)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.EqualError(t, err, missing+": cannot be read: no such file or directory; name a file by --params; see params.yaml in the repository of Petal")
+	requireFault(t, &InputError{Where: missing}, err)
+	messages.Add("no such file", without(filepath.Dir(missing), err))
 	require.NoError(t, os.WriteFile(missing, []byte("a: b"), 0o600))
 	_, err = ReadParams(missing)
-	require.ErrorContains(t, err, missing+": parameters: line 1: field a is not known")
+	requireFault(t, &InputError{Where: "parameters"}, err)
+	messages.Add("a file of an unknown key", without(filepath.Dir(missing), err))
 }
 
 func TestValidate(t *testing.T) {
@@ -83,50 +95,52 @@ func TestValidate(t *testing.T) {
 		return func(p *Params) { p.Candidates = []Spec{{Estimator: estimator, Params: params}} }
 	}
 	search := func(spec Spec) func(*Params) { return func(p *Params) { p.Candidates = []Spec{spec} } }
-	const names = "LogisticRegression, GaussianNB, KNeighborsClassifier, RandomForestClassifier, ExtraTreesClassifier, HistGradientBoostingClassifier, DummyClassifier"
-	const distributions = "; write a list of values, {uniform: [0, 1]}, {loguniform: [0.01, 100]} or {randint: [1, 10]}"
 	cases := map[string]struct {
 		mutate func(*Params)
-		want   string
+		where  string
 	}{
-		"data":                {func(p *Params) { p.Data = "" }, "params.yaml: data: is missing; name a CSV file, here or by --data"},
-		"label":               {func(p *Params) { p.Label = "" }, "params.yaml: label: is missing; name the column to predict, here or by --label"},
-		"drop":                {func(p *Params) { p.Drop = []string{""} }, "params.yaml: drop: has an empty name; name columns"},
-		"test_size 0":         {func(p *Params) { p.TestSize = 0 }, "params.yaml: test_size: 0 is not between 0 and 1; write a share of the rows such as 0.2"},
-		"test_size 1":         {func(p *Params) { p.TestSize = 1 }, "params.yaml: test_size: 1 is not between 0 and 1; write a share of the rows such as 0.2"},
-		"random_state":        {func(p *Params) { p.RandomState = -1 }, "params.yaml: random_state: -1 is out of range; write a whole number from 0 to 4294967295"},
-		"random_state, big":   {func(p *Params) { p.RandomState = 1 << 32 }, "params.yaml: random_state: 4294967296 is out of range; write a whole number from 0 to 4294967295"},
-		"n_splits":            {func(p *Params) { p.NSplits = 1 }, "params.yaml: n_splits: 1 is less than 2; write a number of folds such as 5"},
-		"scoring":             {func(p *Params) { p.Scoring = "accuracy" }, `params.yaml: scoring: "accuracy" is not known; write neg_log_loss`},
-		"no candidates":       {func(p *Params) { p.Candidates = nil }, "params.yaml: candidates: there is none; add one, such as - estimator: LogisticRegression"},
-		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator: is missing; write one of " + names},
-		"unknown estimator":   {candidate("Oracle", nil), `params.yaml: candidate 1: estimator: "Oracle" is not known; write one of ` + names},
-		"unknown parameter":   {candidate("LogisticRegression", map[string]any{"c": 1}), "params.yaml: candidate 1: LogisticRegression: c: is not a parameter of it; choose from C, max_iter, tol"},
-		"parameter is text":   {candidate("LogisticRegression", map[string]any{"C": "big"}), `params.yaml: candidate 1: LogisticRegression: C: "big" cannot be used; write a finite number above 0`},
-		"parameter too low":   {candidate("LogisticRegression", map[string]any{"C": 0}), "params.yaml: candidate 1: LogisticRegression: C: 0 cannot be used; write a finite number above 0"},
-		"parameter not whole": {candidate("LogisticRegression", map[string]any{"max_iter": 1.5}), "params.yaml: candidate 1: LogisticRegression: max_iter: 1.5 cannot be used; write a whole number of at least 1"},
-		"choice":              {candidate("DummyClassifier", map[string]any{"strategy": "uniform"}), `params.yaml: candidate 1: DummyClassifier: strategy: "uniform" cannot be used; write prior`},
-		"depth":               {candidate("RandomForestClassifier", map[string]any{"max_depth": 0}), "params.yaml: candidate 1: RandomForestClassifier: max_depth: 0 cannot be used; write a whole number of at least 1, or null"},
-		"features":            {candidate("ExtraTreesClassifier", map[string]any{"max_features": "log2"}), `params.yaml: candidate 1: ExtraTreesClassifier: max_features: "log2" cannot be used; write a whole number of at least 1, or sqrt`},
-		"early stopping":      {candidate("HistGradientBoostingClassifier", map[string]any{"early_stopping": "maybe"}), `params.yaml: candidate 1: HistGradientBoostingClassifier: early_stopping: "maybe" cannot be used; write auto or true or false`},
-		"both searches":       {search(Spec{Estimator: "GaussianNB", ParamGrid: map[string][]any{}, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB: has both param_grid and param_distributions; leave one out"},
-		"n_iter alone":        {search(Spec{Estimator: "GaussianNB", NIter: 3}), "params.yaml: candidate 1: GaussianNB: n_iter: counts random candidates, and there are no param_distributions; leave it out"},
-		"n_iter":              {search(Spec{Estimator: "GaussianNB", NIter: -3, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB: n_iter: -3 is out of range; write a number from 1 to 1000"},
-		"searched and fixed":  {search(Spec{Estimator: "LogisticRegression", Params: map[string]any{"C": 1}, ParamGrid: map[string][]any{"C": {1}}}), "params.yaml: candidate 1: LogisticRegression: C: is both fixed and searched; leave one out"},
-		"an empty grid":       {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {}}}), "params.yaml: candidate 1: LogisticRegression: param_grid: C: 0 values make 0 candidates; list values that make 1 to 1000"},
-		"no distribution":     {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": 3}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: 3 is no distribution" + distributions},
-		"an upside-down one":  {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"uniform": []any{3, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: [3 1] is not two rising numbers" + distributions},
-		"logarithm of 0":      {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"loguniform": []any{0, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C: map[loguniform:[0 1]] is no distribution" + distributions},
-		"a value of the grid": {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {1, -1}}}), "params.yaml: candidate 1: LogisticRegression: C: -1 cannot be used; write a finite number above 0"},
+		"data":                {func(p *Params) { p.Data = "" }, "params.yaml: data"},
+		"label":               {func(p *Params) { p.Label = "" }, "params.yaml: label"},
+		"drop":                {func(p *Params) { p.Drop = []string{""} }, "params.yaml: drop"},
+		"test_size 0":         {func(p *Params) { p.TestSize = 0 }, "params.yaml: test_size"},
+		"test_size 1":         {func(p *Params) { p.TestSize = 1 }, "params.yaml: test_size"},
+		"random_state":        {func(p *Params) { p.RandomState = -1 }, "params.yaml: random_state"},
+		"random_state, big":   {func(p *Params) { p.RandomState = 1 << 32 }, "params.yaml: random_state"},
+		"n_splits":            {func(p *Params) { p.NSplits = 1 }, "params.yaml: n_splits"},
+		"scoring":             {func(p *Params) { p.Scoring = "accuracy" }, "params.yaml: scoring"},
+		"no candidates":       {func(p *Params) { p.Candidates = nil }, "params.yaml: candidates"},
+		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator"},
+		"unknown estimator":   {candidate("Oracle", nil), "params.yaml: candidate 1: estimator"},
+		"unknown parameter":   {candidate("LogisticRegression", map[string]any{"c": 1}), "params.yaml: candidate 1: LogisticRegression: c"},
+		"parameter is text":   {candidate("LogisticRegression", map[string]any{"C": "big"}), "params.yaml: candidate 1: LogisticRegression: C"},
+		"parameter too low":   {candidate("LogisticRegression", map[string]any{"C": 0}), "params.yaml: candidate 1: LogisticRegression: C"},
+		"parameter not whole": {candidate("LogisticRegression", map[string]any{"max_iter": 1.5}), "params.yaml: candidate 1: LogisticRegression: max_iter"},
+		"choice":              {candidate("DummyClassifier", map[string]any{"strategy": "uniform"}), "params.yaml: candidate 1: DummyClassifier: strategy"},
+		"depth":               {candidate("RandomForestClassifier", map[string]any{"max_depth": 0}), "params.yaml: candidate 1: RandomForestClassifier: max_depth"},
+		"features":            {candidate("ExtraTreesClassifier", map[string]any{"max_features": "log2"}), "params.yaml: candidate 1: ExtraTreesClassifier: max_features"},
+		"early stopping":      {candidate("HistGradientBoostingClassifier", map[string]any{"early_stopping": "maybe"}), "params.yaml: candidate 1: HistGradientBoostingClassifier: early_stopping"},
+		"both searches":       {search(Spec{Estimator: "GaussianNB", ParamGrid: map[string][]any{}, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB"},
+		"n_iter alone":        {search(Spec{Estimator: "GaussianNB", NIter: 3}), "params.yaml: candidate 1: GaussianNB: n_iter"},
+		"n_iter":              {search(Spec{Estimator: "GaussianNB", NIter: -3, ParamDistributions: map[string]any{}}), "params.yaml: candidate 1: GaussianNB: n_iter"},
+		"searched and fixed":  {search(Spec{Estimator: "LogisticRegression", Params: map[string]any{"C": 1}, ParamGrid: map[string][]any{"C": {1}}}), "params.yaml: candidate 1: LogisticRegression: C"},
+		"an empty grid":       {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {}}}), "params.yaml: candidate 1: LogisticRegression: param_grid: C"},
+		"no distribution":     {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": 3}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C"},
+		"an upside-down one":  {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"uniform": []any{3, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C"},
+		"logarithm of 0":      {search(Spec{Estimator: "LogisticRegression", ParamDistributions: map[string]any{"C": map[string]any{"loguniform": []any{0, 1}}}}), "params.yaml: candidate 1: LogisticRegression: param_distributions: C"},
+		"a value of the grid": {search(Spec{Estimator: "LogisticRegression", ParamGrid: map[string][]any{"C": {1, -1}}}), "params.yaml: candidate 1: LogisticRegression: C"},
 	}
+	messages := golden.New(t)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := validParams()
 			require.NoError(t, p.Validate("params.yaml"))
 			c.mutate(&p)
 			err := p.Validate("params.yaml")
-			require.EqualError(t, err, c.want)
-			require.True(t, IsInput(err))
+			fault := new(InputError)
+			require.ErrorAs(t, err, &fault)
+			require.True(t, strings.HasSuffix(c.where, fault.Where), fault.Where)
+			require.True(t, strings.HasPrefix(err.Error(), c.where+": "), "%v", err)
+			messages.Add(name, err)
 		})
 	}
 

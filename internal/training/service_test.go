@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // away is a registry that cannot be reached until it is told otherwise.
@@ -58,7 +59,8 @@ func TestServiceWaitsForTheRegistry(t *testing.T) {
 	metrics := b.trainer.cfg.Metrics
 	req := b.irisRequest(t)
 	s := &Service{Trainer: b.trainer, Load: func() (Request, error) { return req, nil }}
-	require.EqualError(t, s.Ready(), "the registry has not answered yet")
+	messages := golden.New(t)
+	messages.Add("not ready", s.Ready())
 	start(t, s)
 
 	failures := metrics.runs.WithLabelValues("failure")
@@ -104,7 +106,9 @@ func TestServiceFollowsTheSchedule(t *testing.T) {
 
 func TestServiceRefusesAScheduleThatIsNone(t *testing.T) {
 	bad := &Service{Schedule: "every night", Logger: slog.New(slog.DiscardHandler)}
-	require.ErrorContains(t, bad.Run(t.Context()), `"every night"`)
+	err := bad.Run(t.Context())
+	require.Error(t, err)
+	golden.New(t).Add("every night", err)
 }
 
 // The schedule is in UTC wherever the machine stands, and what falls into a long
@@ -126,7 +130,7 @@ func TestFollow(t *testing.T) {
 		})
 		day := 24 * time.Hour
 		require.Equal(t, []time.Duration{3 * time.Hour, day + 3*time.Hour, 3*day + 3*time.Hour, 4*day + 3*time.Hour}, runs)
-		require.Error(t, ctx.Err())
+		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
 	})
 }
 
