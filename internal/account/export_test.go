@@ -1,5 +1,8 @@
 package account
 
+// ErrHash is for tests that ask for the kind of an error.
+var ErrHash = errHash
+
 // HashCheaply makes a service hash at a hundredth of the usual costs, for tests
 // of everything but these costs.
 func HashCheaply(s *Service) {

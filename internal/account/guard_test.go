@@ -18,6 +18,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/credential"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 // flakyStore is a store that can be taken away, and counts what it is asked.
@@ -326,7 +327,8 @@ func TestGuardNeedsADatabase(t *testing.T) {
 	h := newHouse(t)
 	require.NoError(t, h.store.Close())
 	_, err := account.StartGuard(t.Context(), account.GuardConfig{Store: h.store})
-	require.ErrorContains(t, err, "read what is granted")
+	require.Error(t, err)
+	golden.New(t).Add("a closed database", err)
 }
 
 // TestGuardAudits leaves a trace of what other processes change.

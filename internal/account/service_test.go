@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/credential"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 const (
@@ -312,12 +314,15 @@ func TestAudit(t *testing.T) {
 	require.NoError(t, err)
 	_, err = h.Authenticate(ctx, "ada", goodPassword, client)
 	require.NoError(t, err)
-	for range 11 {
+	for range 10 {
 		_, err = h.Authenticate(ctx, "ada", otherPassword, client)
-		require.Error(t, err)
+		require.ErrorIs(t, err, account.ErrCredentials)
 	}
+	_, err = h.Authenticate(ctx, "ada", otherPassword, client)
+	var throttled *account.ThrottledError
+	require.ErrorAs(t, err, &throttled)
 	_, err = h.Authenticate(ctx, otherPassword, goodPassword, client) // the password in the field of the name
-	require.Error(t, err)
+	require.ErrorIs(t, err, account.ErrCredentials)
 	require.NoError(t, h.SetPassword(ctx, "ada", otherPassword))
 	require.NoError(t, h.SetDisabled(ctx, "ada", true))
 
@@ -389,7 +394,8 @@ func TestDamagedHash(t *testing.T) {
 	ctx := t.Context()
 	_, err := h.Add(ctx, "ada", goodPassword, nil)
 	require.NoError(t, err)
-	for _, hash := range []string{
+	messages := golden.New(t)
+	for i, hash := range []string{
 		"", "x", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$", "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		"$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		"$argon2id$v=19$m=19456,t=0,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -397,7 +403,9 @@ func TestDamagedHash(t *testing.T) {
 		_, err = h.store.UpdateUser(ctx, "ada", func(u *account.User) error { u.PasswordHash = hash; return nil })
 		require.NoError(t, err)
 		_, err = h.Authenticate(ctx, "ada", goodPassword, client)
-		require.ErrorContains(t, err, `user "ada": the stored password hash is damaged`)
+		require.ErrorIs(t, err, account.ErrHash)
+		require.ErrorContains(t, err, `user "ada"`)
+		messages.Add(fmt.Sprintf("hash %d", i), err)
 	}
 }
 
@@ -530,9 +538,13 @@ func TestBootstrapAtOnce(t *testing.T) {
 }
 
 func TestBootstrapFails(t *testing.T) {
-	h := openHouse(t, filepath.Join(t.TempDir(), "users.db"), filepath.Join(t.TempDir(), "missing"))
+	missing := filepath.Join(t.TempDir(), "missing")
+	h := openHouse(t, filepath.Join(t.TempDir(), "users.db"), missing)
 	_, err := h.Bootstrap(t.Context(), "student", "")
-	require.ErrorContains(t, err, "create first user")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, missing)
+	message := regexp.MustCompile(regexp.QuoteMeta(missing)+`/\S+:`).ReplaceAllString(err.Error(), "FILE:")
+	golden.New(t).Add("no folder for the password", errors.New(message))
 	users, err := h.List(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, users, "no user without a password that somebody can read")

@@ -69,7 +69,7 @@ func TestBackupRefuses(t *testing.T) {
 	require.Equal(t, "precious", string(content))
 	require.ErrorIs(t, backup(sqlstore.SQLite, filepath.Join(dir, "missing.db"), filepath.Join(dir, "new")), os.ErrNotExist)
 	require.NoFileExists(t, filepath.Join(dir, "missing.db"))
-	require.ErrorContains(t, backup(sqlstore.SQLite, garbage, filepath.Join(dir, "new")), "not a database")
+	requireNoDatabase(t, backup(sqlstore.SQLite, garbage, filepath.Join(dir, "new")))
 	require.ErrorIs(t, backup(sqlstore.SQLite, source, filepath.Join(dir, "nowhere", "new")), os.ErrNotExist)
 	require.ErrorIs(t, backup(sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1/accounts", filepath.Join(dir, "new")), sqlstore.ErrBackup)
 	require.NoFileExists(t, filepath.Join(dir, "new"))

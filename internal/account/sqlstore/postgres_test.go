@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/account"
@@ -39,7 +40,9 @@ func TestPostgreSQL(t *testing.T) {
 		require.NoError(t, err)
 		source.User = url.UserPassword("petal", "hunter2")
 		_, err = sqlstore.Open(t.Context(), sqlstore.PostgreSQL, source.String())
-		require.ErrorContains(t, err, "password authentication failed")
+		var refused *pgconn.PgError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "28P01", refused.Code, "invalid_password: %v", err)
 		require.NotContains(t, err.Error(), "hunter2")
 	})
 }

@@ -34,7 +34,7 @@ func openSQLite(path string) (*sql.DB, dialect, error) {
 		if _, statErr := os.Stat(filepath.Dir(path)); errors.Is(statErr, os.ErrNotExist) {
 			return nil, nil, fmt.Errorf("the directory of %q does not exist; create it or change DATABASE_URL", path)
 		}
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w; name a file by DATABASE_URL that this program may read and write", err)
 	}
 	if err := errors.Join(closeToOthers(f, path), f.Close()); err != nil {
 		return nil, nil, err
@@ -97,7 +97,7 @@ func (d sqliteDialect) prepare(ctx context.Context, db *sql.DB) (versions Versio
 	}
 	defer func() { err = errors.Join(err, held.Rollback()) }()
 	if err := db.PingContext(ctx); err != nil {
-		return Versions{}, err
+		return Versions{}, fmt.Errorf("%q: %w", d.path, err)
 	}
 	return migrateUp(ctx, db, goose.DialectSQLite3)
 }

@@ -1,16 +1,19 @@
 package process
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/settings"
+	"github.com/petal-ml/petal/tests/testenv/golden"
 )
 
 func TestLocalURL(t *testing.T) {
@@ -32,13 +35,16 @@ func TestListen(t *testing.T) {
 	l, err := Listen(t.Context(), "127.0.0.1:0", "SOME_ADDRESS")
 	require.NoError(t, err)
 	_, err = Listen(t.Context(), settings.Address(l.Addr().String()), "SOME_ADDRESS")
-	require.ErrorContains(t, err, "the port is in use")
 	require.ErrorContains(t, err, "SOME_ADDRESS")
+	messages := golden.New(t)
+	messages.Add("in use", without(l.Addr().String(), err))
 	require.NoError(t, l.Close())
 	_, err = Listen(t.Context(), "192.0.2.7:0", "SOME_ADDRESS")
 	require.ErrorContains(t, err, "SOME_ADDRESS")
 	var cause *net.OpError
 	require.ErrorAs(t, err, &cause)
+	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
+	messages.Add("not of this machine", err)
 }
 
 func TestCheckHealth(t *testing.T) {
@@ -55,7 +61,17 @@ func TestCheckHealth(t *testing.T) {
 	require.NoError(t, CheckHealth(t.Context(), address(plain), false, "/ready"))
 	require.NoError(t, CheckHealth(t.Context(), address(secure), true, "/ready"))
 	status = http.StatusServiceUnavailable
-	require.ErrorContains(t, CheckHealth(t.Context(), address(plain), false, "/ready"), "503")
+	err := CheckHealth(t.Context(), address(plain), false, "/ready")
+	require.ErrorContains(t, err, plain.URL+"/ready")
+	messages := golden.New(t)
+	messages.Add("not ready", without(string(address(plain)), err))
 	plain.Close()
-	require.Error(t, CheckHealth(t.Context(), address(plain), false, "/ready"))
+	err = CheckHealth(t.Context(), address(plain), false, "/ready")
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	messages.Add("stopped", without(string(address(plain)), err))
+}
+
+// without is err with a name in the place of an address that differs in each run.
+func without(address string, err error) error {
+	return errors.New(strings.ReplaceAll(err.Error(), address, "ADDRESS"))
 }
