@@ -26,6 +26,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, share *predic
 	}
 	source := io.Reader(http.MaxBytesReader(w, r.Body, limit))
 	if share != nil {
+		if err := share.Reserve(max(r.ContentLength, 0)); err != nil {
+			return nil, err
+		}
 		source = share.Reader(source)
 	}
 	var body bytes.Buffer
