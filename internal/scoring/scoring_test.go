@@ -129,7 +129,7 @@ func TestScore(t *testing.T) {
 // of a nil want only the message is known.
 func requireFault(t *testing.T, want, err error) {
 	t.Helper()
-	switch want := want.(type) {
+	switch want := want.(type) { //nolint:errorlint // it is written in the table, and never wrapped
 	case nil:
 		require.Error(t, err)
 	case *rows.JSONError:

@@ -78,7 +78,8 @@ func OpenKeyring(cfg KeyConfig) (ring *Keyring, created bool, err error) {
 }
 
 func openSecret(cfg KeyConfig) (ring *Keyring, created bool, err error) {
-	secret, origin, remedy := cfg.Secret, "SECRET_KEY", "write 32 random bytes or more"
+	secret, origin := cfg.Secret, "SECRET_KEY"
+	remedy := "write 32 random bytes or more"
 	if secret == "" {
 		path := filepath.Join(cfg.StateDir, KeyFile)
 		secret, created, err = credential.LoadOrCreate(path, credential.NewKey)

@@ -112,8 +112,8 @@ func checkLeftOut(t *testing.T, passed int, leftOut map[string]string) {
 	}
 	page, err := os.ReadFile(path)
 	require.NoError(t, err)
-	// Not Equal, which would print 50 kB twice.
-	require.True(t, b.String() == string(page), "%s is not what this run makes: run with -update, and look at what git diff says", path)
+	same := b.String() == string(page) // Equal would print 50 kB twice
+	require.True(t, same, "%s is not what this run makes: run with -update, and look at what git diff says", path)
 }
 
 // A missingOperatorError is a case about another operator.
