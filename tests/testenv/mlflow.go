@@ -33,7 +33,7 @@ type MLflowServer struct {
 
 // mlflowStart bounds the server's start, which imports half of Python on a
 // machine that may be busy.
-const mlflowStart = 2 * time.Minute
+const mlflowStart = 6 * time.Minute
 
 // StartMLflow starts a server and waits until it answers.
 func StartMLflow(t testing.TB, o MLflowOptions) *MLflowServer {
