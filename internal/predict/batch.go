@@ -168,7 +168,7 @@ func (b *Batch) order(names []string, row []float64, cells []model.Cell) error {
 	}
 	for j, ok := range b.given {
 		if !ok {
-			return &InputError{Reason: MissingKey, Row: b.n, Column: j, Feature: b.features[j].Name, ByName: true, Message: "this feature is missing"}
+			return &InputError{Reason: rows.MissingKey, Row: b.n, Column: j, Feature: b.features[j].Name, ByName: true, Message: "this feature is missing"}
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // Errors that are not about the input.
@@ -28,26 +29,21 @@ func (e *NotFoundError) Error() string {
 }
 
 // A Reason is why an input was refused; it is a label of
-// model_rejected_inputs_total.
-type Reason string
+// model_rejected_inputs_total. Package rows has those that a text may have.
+type Reason = rows.Reason
 
-// The reasons.
+// The reasons that need a model.
 const (
-	Malformed    Reason = "malformed"
-	UnknownKey   Reason = "unknown_key"
-	MissingKey   Reason = "missing_key"
-	WrongType    Reason = "wrong_type"
-	MissingValue Reason = "missing_value"
-	OutOfRange   Reason = "out_of_range"
-	WrongWidth   Reason = "wrong_width"
-	NotFinite    Reason = "not_finite"
+	UnknownKey Reason = "unknown_key"
+	NotFinite  Reason = "not_finite"
 	// Unexplained is no fault of the row: the model cannot be explained.
 	Unexplained Reason = "unexplained"
 	Refused     Reason = "refused" // by the graph, such as a category that it does not know
 )
 
 var reasons = []Reason{
-	Malformed, UnknownKey, MissingKey, WrongType, MissingValue, OutOfRange, WrongWidth, NotFinite, Unexplained, Refused,
+	rows.Malformed, UnknownKey, rows.MissingKey, rows.WrongType, rows.MissingValue, rows.OutOfRange, rows.WrongWidth,
+	NotFinite, Unexplained, Refused,
 }
 
 // An InputError says which value or row does not fit the model, and why. The
@@ -76,8 +72,8 @@ func (e *InputError) Error() string {
 
 // faultReasons are the reasons of the model's faults.
 var faultReasons = map[model.Fault]Reason{
-	model.WrongWidth: WrongWidth, model.MissingValue: MissingValue, model.WrongKind: WrongType,
-	model.OutOfRange: OutOfRange, model.Refused: Refused,
+	model.WrongWidth: rows.WrongWidth, model.MissingValue: rows.MissingValue, model.WrongKind: rows.WrongType,
+	model.OutOfRange: rows.OutOfRange, model.Refused: Refused,
 }
 
 // inputError turns what the model says of a row into an [*InputError]. Errors

@@ -150,10 +150,10 @@ func TestInputErrors(t *testing.T) {
 		row  rows.Row
 		want InputError
 	}{
-		{"width", rows.Row{Values: []float64{1}}, InputError{Reason: WrongWidth, Row: 1, Column: -1}},
-		{"kind", rows.Row{Values: []float64{1, 0, 1, 1}, Cells: []model.Cell{{}, {Kind: model.Text}, {}, {}}}, InputError{Reason: WrongType, Row: 1, Column: 1, Feature: "sepal_width"}},
+		{"width", rows.Row{Values: []float64{1}}, InputError{Reason: rows.WrongWidth, Row: 1, Column: -1}},
+		{"kind", rows.Row{Values: []float64{1, 0, 1, 1}, Cells: []model.Cell{{}, {Kind: model.Text}, {}, {}}}, InputError{Reason: rows.WrongType, Row: 1, Column: 1, Feature: "sepal_width"}},
 		{"unknown name", rows.Row{Names: []string{"x"}, Values: []float64{1}}, InputError{Reason: UnknownKey, Row: 1, Column: -1, ByName: true}},
-		{"missing name", rows.Row{Names: names[:3], Values: []float64{1, 1, 1}}, InputError{Reason: MissingKey, Row: 1, Column: 3, Feature: "petal_width", ByName: true}},
+		{"missing name", rows.Row{Names: names[:3], Values: []float64{1, 1, 1}}, InputError{Reason: rows.MissingKey, Row: 1, Column: 3, Feature: "petal_width", ByName: true}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			batch := s.NewBatch(live)

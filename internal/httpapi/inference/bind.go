@@ -9,6 +9,7 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // A binding says which columns of the model each tensor of a request has.
@@ -31,7 +32,7 @@ func (req *request) bind(b *predict.Batch, tail []byte) (binding, error) {
 			err = b.Resize(n)
 		}
 		if err == nil && n != b.Len() {
-			err = problem.Invalid(predict.WrongWidth, at+".shape", "the tensors have different numbers of rows")
+			err = problem.Invalid(rows.WrongWidth, at+".shape", "the tensors have different numbers of rows")
 		}
 		if err == nil {
 			tail, err = t.place(at, tail, b, in)
@@ -41,7 +42,7 @@ func (req *request) bind(b *predict.Batch, tail []byte) (binding, error) {
 		}
 	}
 	if len(tail) > 0 {
-		return nil, problem.Invalid(predict.Malformed, "body", "there is binary data that no tensor claims")
+		return nil, problem.Invalid(rows.Malformed, "body", "there is binary data that no tensor claims")
 	}
 	return found, nil
 }
@@ -70,7 +71,7 @@ func (bound binding) located(err error) error {
 func (req *request) checkSizes(there int) error {
 	for i, t := range req.inputs {
 		if there -= max(t.binarySize, 0); there < 0 {
-			return problem.Invalid(predict.Malformed, fmt.Sprintf("inputs[%d]", i), "the binary data end too early")
+			return problem.Invalid(rows.Malformed, fmt.Sprintf("inputs[%d]", i), "the binary data end too early")
 		}
 	}
 	return nil
@@ -90,7 +91,7 @@ func (req *request) find(b *predict.Batch) (binding, error) {
 		}
 		for c := in.First; c < in.First+in.Width; c++ {
 			if placed[c] {
-				return nil, problem.Invalid(predict.Malformed, at, "a column is given twice")
+				return nil, problem.Invalid(rows.Malformed, at, "a column is given twice")
 			}
 			placed[c] = true
 		}
@@ -98,7 +99,7 @@ func (req *request) find(b *predict.Batch) (binding, error) {
 	}
 	for c, ok := range placed {
 		if !ok {
-			return nil, problem.Invalid(predict.MissingKey, "inputs", "there is no tensor for the feature "+features[c].Name)
+			return nil, problem.Invalid(rows.MissingKey, "inputs", "there is no tensor for the feature "+features[c].Name)
 		}
 	}
 	return found, nil
@@ -123,36 +124,36 @@ func findInput(b *predict.Batch, inputs []model.Input, name string) (model.Input
 // rowsOf checks the shape and that as many values are there, before anything of
 // that size is made.
 func (t *inputTensor) rowsOf(at string, in model.Input) (int, error) {
-	rows, ok := 0, false
+	count, ok := 0, false
 	switch {
 	case len(t.shape) == 2 && t.shape[1] == in.Width:
-		rows, ok = t.shape[0], true
+		count, ok = t.shape[0], true
 	case len(t.shape) == 1 && in.Width == 1:
-		rows, ok = t.shape[0], true
+		count, ok = t.shape[0], true
 	}
 	if !ok {
 		want := fmt.Sprintf("[n,%d]", in.Width)
 		if in.Width == 1 {
 			want = "[n] or [n,1]"
 		}
-		return 0, problem.Invalid(predict.WrongWidth, at+".shape", "the shape must be "+want)
+		return 0, problem.Invalid(rows.WrongWidth, at+".shape", "the shape must be "+want)
 	}
-	n, given := rows*in.Width, len(t.values)+len(t.texts)
+	n, given := count*in.Width, len(t.values)+len(t.texts)
 	switch {
 	case !fitsType(t.datatype, in.Element):
-		return 0, problem.Invalid(predict.WrongType, at+".datatype", expectedTypes(in.Element))
+		return 0, problem.Invalid(rows.WrongType, at+".datatype", expectedTypes(in.Element))
 	case t.binarySize >= 0 && t.hasValues:
-		return 0, problem.Invalid(predict.Malformed, at, "the data are given twice, in JSON and in binary")
+		return 0, problem.Invalid(rows.Malformed, at, "the data are given twice, in JSON and in binary")
 	case t.binarySize >= 0 && t.datatype == typeBytes && t.binarySize/4 < n, // each text has its length before it
 		t.binarySize >= 0 && t.datatype != typeBytes && t.binarySize != n*sizes[t.datatype]:
-		return 0, problem.Invalid(predict.WrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
+		return 0, problem.Invalid(rows.WrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
 	case t.binarySize < 0 && given != n:
-		return 0, problem.Invalid(predict.WrongWidth, at+".data", fmt.Sprintf("the shape has %d values, the data have %d", n, given))
+		return 0, problem.Invalid(rows.WrongWidth, at+".data", fmt.Sprintf("the shape has %d values, the data have %d", n, given))
 	case t.kinds[model.Text] && (t.datatype != typeBytes || len(t.values) > 0), t.kinds[model.Number] && t.datatype == typeBytes,
 		t.kinds[model.Boolean] && t.datatype != typeBool:
-		return 0, problem.Invalid(predict.WrongType, at+".data", "the values are not what the datatype says")
+		return 0, problem.Invalid(rows.WrongType, at+".data", "the values are not what the datatype says")
 	}
-	return rows, nil
+	return count, nil
 }
 
 // place puts the values into their columns. It returns the rest of the binary
@@ -192,18 +193,18 @@ func (t *inputTensor) readTexts(at string, data []byte, n int, b *predict.Batch)
 	t.texts = make([]string, 0, n)
 	for range n {
 		if len(data) < 4 {
-			return problem.Invalid(predict.Malformed, at, "the binary data end in the middle of a text")
+			return problem.Invalid(rows.Malformed, at, "the binary data end in the middle of a text")
 		}
 		size := binary.LittleEndian.Uint32(data)
 		data = data[4:]
 		if uint64(size) > uint64(len(data)) || !utf8.Valid(data[:size]) {
-			return problem.Invalid(predict.Malformed, at, "the binary data hold a text that ends beyond them, or is not UTF-8")
+			return problem.Invalid(rows.Malformed, at, "the binary data hold a text that ends beyond them, or is not UTF-8")
 		}
 		t.texts = append(t.texts, string(data[:size]))
 		data = data[size:]
 	}
 	if len(data) > 0 {
-		return problem.Invalid(predict.WrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
+		return problem.Invalid(rows.WrongWidth, at+".parameters.binary_data_size", "the size does not fit the shape")
 	}
 	return nil
 }

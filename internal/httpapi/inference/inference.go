@@ -16,6 +16,7 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/route"
 	"github.com/petal-ml/petal/internal/httpapi/web"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/version"
 )
@@ -239,7 +240,7 @@ func split(r *http.Request, body []byte) (head, tail []byte, err error) {
 	}
 	n, err := strconv.Atoi(declared[0])
 	if err != nil || len(declared) > 1 || n < 0 || n > len(body) {
-		return nil, nil, problem.Invalid(predict.Malformed, "header "+lengthHeader, "a number of bytes within the body is expected")
+		return nil, nil, problem.Invalid(rows.Malformed, "header "+lengthHeader, "a number of bytes within the body is expected")
 	}
 	return body[:n], body[n:], nil
 }

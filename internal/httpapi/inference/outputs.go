@@ -10,6 +10,7 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/answer"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
 )
 
@@ -59,7 +60,7 @@ func choose(req *request, model *serving.Live) ([]wantedOutput, error) {
 	for i, choice := range req.outputs {
 		at := func() string { return fmt.Sprintf("outputs[%d].name", i) }
 		if slices.ContainsFunc(wanted, func(w wantedOutput) bool { return w.name == choice.name }) {
-			return nil, problem.Invalid(predict.Malformed, at(), "an output is asked for twice")
+			return nil, problem.Invalid(rows.Malformed, at(), "an output is asked for twice")
 		}
 		found := slices.IndexFunc(outputs, func(o output) bool { return o.name == choice.name })
 		if found < 0 {

@@ -68,7 +68,7 @@ func decode(data []byte, share *predict.Share) (*request, error) {
 		})
 	})
 	if err == nil && len(req.inputs) == 0 {
-		err = problem.Invalid(predict.MissingKey, "inputs", "at least one tensor is expected")
+		err = problem.Invalid(rows.MissingKey, "inputs", "at least one tensor is expected")
 	}
 	return req, err
 }
@@ -92,7 +92,7 @@ func (r *reader) object(at string, member func(key string) error) error {
 func (r *reader) list(at string, item func(at string) error) error {
 	return r.List(at, "an array", func(i int) error {
 		if i == maxTensors {
-			return problem.Invalid(predict.Malformed, at, "there are too many")
+			return problem.Invalid(rows.Malformed, at, "there are too many")
 		}
 		return item(fmt.Sprintf("%s[%d]", at, i))
 	})

@@ -16,7 +16,7 @@ import (
 // missing value.
 func decodeCSV(data []byte, into *predict.Batch) error {
 	if !utf8.Valid(data) {
-		return problem.Invalid(predict.Malformed, "body", "the body is not valid UTF-8")
+		return problem.Invalid(rows.Malformed, "body", "the body is not valid UTF-8")
 	}
 	names, columns := into.Model.Info().Names(), into.Model.Info().Columns()
 	table, err := rows.NewCSV(bytes.NewReader(data), columns, rows.CSVOptions{MaxColumns: rows.MaxMembers})
@@ -47,19 +47,19 @@ func decodeCSV(data []byte, into *predict.Batch) error {
 func csvFault(err error) error {
 	fault := new(rows.Error)
 	if !errors.As(err, &fault) {
-		return problem.Invalid(predict.Malformed, "body", "the body is no CSV")
+		return problem.Invalid(rows.Malformed, "body", "the body is no CSV")
 	}
-	reason, place, message := predict.Malformed, fmt.Sprintf("line %d", fault.Line), fault.Err.Error()
+	reason, place, message := rows.Malformed, fmt.Sprintf("line %d", fault.Line), fault.Err.Error()
 	if fault.Column > 0 {
 		place += fmt.Sprintf(", column %d", fault.Column)
 	}
 	switch {
 	case errors.Is(err, rows.ErrNotNumber):
-		reason = predict.WrongType
+		reason = rows.WrongType
 	case errors.Is(err, rows.ErrMissingColumn):
-		reason, message = predict.MissingKey, fmt.Sprintf("%s %q", message, fault.Name)
+		reason, message = rows.MissingKey, fmt.Sprintf("%s %q", message, fault.Name)
 	case errors.Is(err, rows.ErrHeader) && fault.Name != "":
-		reason, message = predict.MissingKey, fmt.Sprintf("%s, such as %q", message, fault.Name)
+		reason, message = rows.MissingKey, fmt.Sprintf("%s, such as %q", message, fault.Name)
 	}
 	return problem.Invalid(reason, place, message)
 }

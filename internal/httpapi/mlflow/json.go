@@ -29,7 +29,7 @@ func decodeJSON(data []byte, into *predict.Batch) error {
 		pos, given := members[name]
 		switch {
 		case given && form != "":
-			return problem.Invalid(predict.Malformed, "body", `give exactly one of "dataframe_split", "dataframe_records", "instances" and "inputs"`)
+			return problem.Invalid(rows.Malformed, "body", `give exactly one of "dataframe_split", "dataframe_records", "instances" and "inputs"`)
 		case given:
 			form, start = name, pos
 		}
@@ -39,7 +39,7 @@ func decodeJSON(data []byte, into *predict.Batch) error {
 	d.Seek(start)
 	switch at := "body." + form; {
 	case form == "":
-		return problem.Invalid(predict.Malformed, "body", `one of "dataframe_split", "dataframe_records", "instances" and "inputs" is missing`)
+		return problem.Invalid(rows.Malformed, "body", `one of "dataframe_split", "dataframe_records", "instances" and "inputs" is missing`)
 	case form == "dataframe_split":
 		return d.split(at)
 	case form == "inputs" && d.Peek() == '{':
@@ -98,7 +98,7 @@ func (d *reader) split(at string) error {
 	}
 	pos, given := members["data"]
 	if !given {
-		return problem.Invalid(predict.MissingKey, at+".data", "the rows are missing")
+		return problem.Invalid(rows.MissingKey, at+".data", "the rows are missing")
 	}
 	d.Seek(pos)
 	at += ".data"
@@ -122,7 +122,7 @@ func (d *reader) names(at string) ([]string, error) {
 			return d.Malformed("a name is not written as JSON writes strings")
 		}
 		if seen[name] {
-			return problem.Invalid(predict.Malformed, at, "a column comes twice")
+			return problem.Invalid(rows.Malformed, at, "a column comes twice")
 		}
 		seen[name] = true
 		names = append(names, name)
@@ -152,7 +152,7 @@ func (d *reader) columns(at string) error {
 		}
 		column, err := d.column(at+"."+key, kindAt(d.batch, index))
 		if err == nil && len(all) > 0 && len(column.Values) != len(all[0].Values) {
-			err = problem.Invalid(predict.WrongWidth, at+"."+key, "the columns are not equally long")
+			err = problem.Invalid(rows.WrongWidth, at+"."+key, "the columns are not equally long")
 		}
 		names, all = append(names, key), append(all, column)
 		return err
@@ -163,7 +163,7 @@ func (d *reader) columns(at string) error {
 	case len(all) > 0:
 		return d.transpose(names, all)
 	case len(d.batch.Model.Info().Features) > 0:
-		return problem.Invalid(predict.MissingKey, at, "there is no column that the model knows")
+		return problem.Invalid(rows.MissingKey, at, "there is no column that the model knows")
 	}
 	return nil
 }

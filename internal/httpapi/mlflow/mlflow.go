@@ -13,6 +13,7 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/route"
 	"github.com/petal-ml/petal/internal/httpapi/web"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/version"
 )
@@ -74,7 +75,7 @@ func writeProblem(w http.ResponseWriter, p *problem.Problem, _ string) {
 // code is the error code of a problem, in MLflow's vocabulary.
 func code(p *problem.Problem) string {
 	switch p.Rejected {
-	case predict.MissingKey, predict.WrongWidth, predict.MissingValue, predict.OutOfRange, predict.WrongType, predict.NotFinite, predict.Refused:
+	case rows.MissingKey, rows.WrongWidth, rows.MissingValue, rows.OutOfRange, rows.WrongType, predict.NotFinite, predict.Refused:
 		return "INVALID_PARAMETER_VALUE"
 	}
 	switch {

@@ -41,7 +41,7 @@ func decodePredict(data []byte, into sink) (many bool, err error) {
 			case key != "features" && key != "instances":
 				return problem.Invalid(predict.UnknownKey, "body", `unknown key; the keys known here are "features" and "instances", in lower case`)
 			case seen:
-				return problem.Invalid(predict.Malformed, "body", `give "features" (one row) or "instances" (many), not both and not twice`)
+				return problem.Invalid(rows.Malformed, "body", `give "features" (one row) or "instances" (many), not both and not twice`)
 			}
 			seen, many = true, key == "instances"
 			if !many {
@@ -51,7 +51,7 @@ func decodePredict(data []byte, into sink) (many bool, err error) {
 		})
 	})
 	if err == nil && !seen {
-		err = problem.Invalid(predict.MissingKey, "body", `"features" (one row) or "instances" (many) is missing`)
+		err = problem.Invalid(rows.MissingKey, "body", `"features" (one row) or "instances" (many) is missing`)
 	}
 	return many, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/httpapi/web"
 	"github.com/petal-ml/petal/internal/predict"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // predict is POST /predict.
@@ -88,18 +89,18 @@ func readOptions(r *http.Request) (options, error) {
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return o, problem.Invalid(predict.Malformed, "query", "the query of the URL is malformed")
+		return o, problem.Invalid(rows.Malformed, "query", "the query of the URL is malformed")
 	}
 	if values, given := query[paramTopK]; given {
 		n, err := strconv.ParseInt(values[0], 10, 32)
 		if err != nil || n < 1 || len(values) > 1 {
-			return o, problem.Invalid(predict.Malformed, "query."+paramTopK, "a whole number from 1 on is expected, once")
+			return o, problem.Invalid(rows.Malformed, "query."+paramTopK, "a whole number from 1 on is expected, once")
 		}
 		o.topK = int(n)
 	}
 	if values, given := query[paramExplain]; given {
 		if len(values) > 1 || values[0] != "true" && values[0] != "false" {
-			return o, problem.Invalid(predict.Malformed, "query."+paramExplain, "true or false is expected, once")
+			return o, problem.Invalid(rows.Malformed, "query."+paramExplain, "true or false is expected, once")
 		}
 		o.explain = values[0] == "true"
 	}

@@ -117,7 +117,7 @@ func Of(err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &body):
-		return Invalid(predict.Reason(body.Reason), body.Place, body.Message)
+		return Invalid(body.Reason, body.Place, body.Message)
 	case errors.As(err, &denied):
 		return ofAccess(denied)
 	case errors.As(err, &missing):
