@@ -52,7 +52,7 @@ func (c *checkout) pull(t *testing.T) (Pulled, error) {
 	t.Helper()
 	repo, err := Open(filepath.Dir(c.pointer), Options{Getenv: environment(c.dir), Logger: slog.New(slog.NewTextHandler(c.log, nil))})
 	require.NoError(t, err)
-	require.Equal(t, c.dir, repo.Root())
+	require.Equal(t, c.dir, repo.root)
 	return repo.Pull(t.Context(), c.pointer)
 }
 

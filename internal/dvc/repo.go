@@ -108,9 +108,6 @@ func findRoot(dir string) (string, error) {
 	}
 }
 
-// Root is the folder of the repository, absolute.
-func (r *Repo) Root() string { return r.root }
-
 // Pull puts the file that a pointer tracks in its place, verified: as it stands
 // there already, from the cache, or from the remote. A file in place with other
 // content is replaced only where the cache has that content, so that no work is

@@ -156,9 +156,33 @@ func (d *Decoder) NumberText() ([]byte, bool) {
 
 // Array reads an array and calls item at the start of each element.
 func (d *Decoder) Array(item func(i int) error) error {
-	d.pos++ // [
+	return d.list(']', "an array goes on with a comma or ends with a bracket", item)
+}
+
+// Object reads an object and calls member at the start of each value. A key
+// that comes twice is an error at this location.
+func (d *Decoder) Object(at string, member func(key string) error) error {
+	seen := map[string]struct{}{}
+	return d.list('}', "an object goes on with a comma or ends with a brace", func(int) error {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
+		if _, twice := seen[key]; twice {
+			return Invalid(Malformed, at, "a key comes twice")
+		} else if len(seen) == MaxMembers {
+			return Invalid(Malformed, at, "there are too many keys")
+		}
+		seen[key] = struct{}{}
+		return member(key)
+	})
+}
+
+// list reads items between commas, from the opening bracket to the end.
+func (d *Decoder) list(end byte, otherwise string, item func(i int) error) error {
+	d.pos++
 	d.SkipSpace()
-	if d.Peek() == ']' {
+	if d.Peek() == end {
 		d.pos++
 		return nil
 	}
@@ -171,49 +195,11 @@ func (d *Decoder) Array(item func(i int) error) error {
 		case ',':
 			d.pos++
 			d.SkipSpace()
-		case ']':
+		case end:
 			d.pos++
 			return nil
 		default:
-			return d.Malformed("an array goes on with a comma or ends with a bracket")
-		}
-	}
-}
-
-// Object reads an object and calls member at the start of each value. A key
-// that comes twice is an error at this location.
-func (d *Decoder) Object(at string, member func(key string) error) error {
-	d.pos++ // {
-	d.SkipSpace()
-	if d.Peek() == '}' {
-		d.pos++
-		return nil
-	}
-	seen := map[string]struct{}{}
-	for {
-		key, err := d.key()
-		if err != nil {
-			return err
-		}
-		if _, twice := seen[key]; twice {
-			return Invalid(Malformed, at, "a key comes twice")
-		} else if len(seen) == MaxMembers {
-			return Invalid(Malformed, at, "there are too many keys")
-		}
-		seen[key] = struct{}{}
-		if err := member(key); err != nil {
-			return err
-		}
-		d.SkipSpace()
-		switch d.Peek() {
-		case ',':
-			d.pos++
-			d.SkipSpace()
-		case '}':
-			d.pos++
-			return nil
-		default:
-			return d.Malformed("an object goes on with a comma or ends with a brace")
+			return d.Malformed(otherwise)
 		}
 	}
 }

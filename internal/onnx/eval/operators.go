@@ -11,17 +11,6 @@ import (
 	"github.com/petal-ml/petal/internal/onnx/eval/operators"
 )
 
-// SupportedOperators lists what [NewSession] can run, as "domain.Name" (the
-// default domain is left out), sorted.
-func SupportedOperators() []string {
-	var names []string
-	for key := range operators.Table() {
-		names = append(names, compile.Qualified(key.Domain, key.Name))
-	}
-	slices.Sort(names)
-	return names
-}
-
 // An OperatorCount says how often a model uses an operator.
 type OperatorCount struct {
 	Domain    string

@@ -275,15 +275,9 @@ func compileUnsqueeze(n *compile.Node) (kernel.Kernel, error) {
 // insertOnes inserts a dimension at each of the places given, which are sorted
 // and count in the result.
 func insertOnes[D any](shape []D, places []int, one D) []D {
-	out := make([]D, 0, len(shape)+len(places))
-	rest := shape
-	for i := range len(shape) + len(places) {
-		if slices.Contains(places, i) {
-			out = append(out, one)
-			continue
-		}
-		out = append(out, rest[0])
-		rest = rest[1:]
+	out := slices.Clone(shape)
+	for _, at := range places {
+		out = slices.Insert(out, at, one)
 	}
 	return out
 }
