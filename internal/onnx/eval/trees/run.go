@@ -1,8 +1,10 @@
 package trees
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
 )
@@ -84,7 +86,8 @@ func (m *Model) finishSums(sums []float32, s *scratch[float32], scores []float32
 }
 
 // parallel splits rows over the processors where the work is worth it. work is
-// the number of trees that all rows walk together.
+// the number of trees that all rows walk together. A panic of a share is one of the
+// caller, who may recover: in a goroutine of its own it would end the process.
 func parallel(rows, work int, do func(lo, hi int)) {
 	const share = 50_000 // tree walks that are worth a goroutine: about a millisecond
 	workers := min(runtime.GOMAXPROCS(0), work/share, rows/blockRows)
@@ -93,8 +96,19 @@ func parallel(rows, work int, do func(lo, hi int)) {
 		return
 	}
 	var wg sync.WaitGroup
+	var fault atomic.Value
 	for w := range workers {
-		wg.Go(func() { do(rows*w/workers, rows*(w+1)/workers) })
+		wg.Go(func() {
+			defer func() {
+				if r := recover(); r != nil {
+					fault.CompareAndSwap(nil, fmt.Sprint(r)) // one type of value
+				}
+			}()
+			do(rows*w/workers, rows*(w+1)/workers)
+		})
 	}
 	wg.Wait()
+	if r := fault.Load(); r != nil {
+		panic(r)
+	}
 }
