@@ -12,6 +12,9 @@ var (
 	ErrInvalid = errors.New("invalid model")
 	// ErrLimit means that a file or a run asks for more than [Limits] allow.
 	ErrLimit = errors.New("over the limit")
+	// ErrBusy means that other runs have the memory that [Limits] allow to all: the
+	// same run may succeed later.
+	ErrBusy = errors.New("no memory left just now")
 	// ErrUnsupported means that a model is well-formed but needs something that
 	// this package does not have, such as an operator.
 	ErrUnsupported = errors.New("unsupported")
@@ -39,9 +42,13 @@ func Unsupported(format string, args ...any) error {
 type Limits struct {
 	// Bytes is the largest file. Default: 512 MiB.
 	Bytes int64
-	// Memory is the most that a decoded model may take, in bytes, and the most
-	// that the values of one run may take beside the inputs. Default: 1 GiB.
+	// Memory is the most that a decoded model may take, in bytes, and the most that
+	// the values of all runs under way may take beside the inputs. Default: 1 GiB.
 	Memory int64
+	// Work is the most steps that the constants of a graph may take to compute:
+	// elements that are read and made, multiplications of a product of matrices.
+	// Default: 2³⁰, about a second.
+	Work int64
 	// Nodes is the largest number of nodes, subgraphs included. Default: 100,000.
 	Nodes int
 	// Depth is how deep subgraphs and types may nest. Default: 8.
@@ -55,6 +62,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Memory <= 0 {
 		l.Memory = 1 << 30
+	}
+	if l.Work <= 0 {
+		l.Work = 1 << 30
 	}
 	if l.Nodes <= 0 {
 		l.Nodes = 100_000

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/rows"
 )
 
@@ -76,13 +77,18 @@ var faultReasons = map[model.Fault]Reason{
 	model.OutOfRange: rows.OutOfRange, model.Refused: Refused,
 }
 
-// inputError turns what the model says of a row into an [*InputError]. Errors
-// that are not about the input stay as they are.
+// inputError turns what the model says of a row into an [*InputError], and what it
+// says of memory into [ErrTooLarge] or [ErrOverloaded]. Errors that are not about the
+// input stay as they are.
 func inputError(err error, row int, byName bool) error {
 	var in *model.InputError
 	switch {
 	case errors.Is(err, model.ErrNotFinite):
 		return &InputError{Reason: NotFinite, Row: row, Column: -1, Message: err.Error()}
+	case errors.Is(err, onnx.ErrLimit): // the graph makes more of the rows than they have bytes
+		return ErrTooLarge
+	case errors.Is(err, onnx.ErrBusy):
+		return ErrOverloaded
 	case errors.As(err, &in):
 		return &InputError{Reason: faultReasons[in.Fault], Row: row, Column: in.Column, Feature: in.Name, ByName: byName, Message: in.Problem()}
 	default:

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -150,14 +151,43 @@ func (p *Predictor) split(x []float32, rows int) (map[string]kernel.Value, error
 }
 
 // Predict scores a batch that is given by the graph's inputs; each has as many
-// rows.
+// rows. A model that does not answer row by row is [ErrNotByRow].
 func (p *Predictor) Predict(inputs map[string]kernel.Value) (Predictions, error) {
 	outputs, err := p.session.Run(inputs)
 	if err != nil {
 		return Predictions{}, err
 	}
-	return p.read(outputs)
+	out, err := p.read(outputs)
+	if err != nil {
+		return out, err
+	}
+	return out, p.checkAnswers(out, inputs[p.session.inputs[0].Name])
 }
+
+// ErrNotByRow means that a model's outputs do not hold one answer a row, in the
+// order of the rows.
+var ErrNotByRow = errors.New("the model does not answer row by row")
+
+// checkAnswers compares the number of answers with that of the rows of an input.
+func (p *Predictor) checkAnswers(out Predictions, input kernel.Value) error {
+	t, ok := input.(*onnx.Tensor)
+	if !ok || len(t.Shape) == 0 {
+		return nil
+	}
+	rows, outputs := t.Shape[0], p.session.outputs
+	if out.Classes != nil && len(out.Classes) != rows {
+		return fmt.Errorf("%w: output %.40q holds %d labels for %d rows", ErrNotByRow, outputs[0].Name, len(out.Classes), rows)
+	}
+	if len(out.Scores) != rows*p.width {
+		return fmt.Errorf("%w: output %.40q holds %d numbers for %d rows of %d",
+			ErrNotByRow, outputs[len(outputs)-1].Name, len(out.Scores), rows, p.width)
+	}
+	return nil
+}
+
+// maxFeatures bounds the columns of a row: a name of each is kept, shown and looked
+// up, and a file of some bytes can ask for billions.
+const maxFeatures = 100_000
 
 // Features describes the columns of a row, in the order of the inputs. Inputs
 // that are no columns are refused with [ErrUnsupported].
@@ -165,6 +195,9 @@ func (s *Session) Features() ([]Feature, error) {
 	var features []Feature
 	for i, in := range s.inputs {
 		width, err := s.widthOf(i)
+		if err == nil && width > maxFeatures-len(features) {
+			err = onnx.At(onnx.ErrLimit, "input %.40q has %d columns, rows of %d at most are served", in.Name, width, maxFeatures)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("use model for predictions: %w", err)
 		}
@@ -206,11 +239,13 @@ func (s *Session) widthOf(input int) (int, error) {
 }
 
 // columnsOf finds the number of columns of a matrix by what the operators that
-// read it expect; −1 where none says.
+// read it, cast or not, expect; −1 where none says. The steps of a program stand in
+// order: whoever reads a value comes behind who makes it.
 func columnsOf(p *compile.Program, slot int) int {
+	same := map[int]bool{slot: true}
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		if len(s.Inputs) != 1 || s.Inputs[0] != slot {
+		if len(s.Inputs) != 1 || !same[s.Inputs[0]] {
 			continue
 		}
 		columns := 0
@@ -220,7 +255,7 @@ func columnsOf(p *compile.Program, slot int) int {
 		case compile.RowPart:
 			columns = part.Columns
 		case compile.CastPart:
-			columns = columnsOf(p, s.Outputs[0])
+			same[s.Outputs[0]] = true
 		}
 		if columns > 0 {
 			return columns

@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/compile"
@@ -17,18 +19,25 @@ type Session struct {
 	inputs  []onnx.ValueInfo
 	outputs []onnx.ValueInfo
 	limits  onnx.Limits
+	used    atomic.Int64 // bytes of all runs under way
 }
 
 // A SessionOption changes how [NewSession] compiles.
 type SessionOption func(*sessionOptions)
 
 type sessionOptions struct {
+	ctx     context.Context
 	limits  onnx.Limits
 	outputs []string
 }
 
-// WithLimits bounds the memory of constants and runs; the default is the zero
-// [Limits].
+// WithContext has [NewSession] end with the context. Runs do not know it.
+func WithContext(ctx context.Context) SessionOption {
+	return func(o *sessionOptions) { o.ctx = ctx }
+}
+
+// WithLimits bounds the work and the memory of constants, and the memory of all runs
+// under way; the default is the zero [onnx.Limits].
 func WithLimits(l onnx.Limits) SessionOption {
 	return func(o *sessionOptions) { o.limits = l }
 }
@@ -46,9 +55,9 @@ func WithOutputs(names ...string) SessionOption {
 //
 // A model that this package cannot run is refused with [ErrUnsupported], naming
 // every operator that is missing; one whose nodes contradict themselves with
-// [ErrInvalid].
+// [ErrInvalid]; one whose constants are too much to compute with [ErrLimit].
 func NewSession(m *onnx.Model, options ...SessionOption) (*Session, error) {
-	var o sessionOptions
+	o := sessionOptions{ctx: context.Background()}
 	for _, option := range options {
 		option(&o)
 	}
@@ -60,7 +69,8 @@ func NewSession(m *onnx.Model, options ...SessionOption) (*Session, error) {
 		return nil, fmt.Errorf("compile model: %w", err)
 	}
 	s := &Session{inputs: m.Inputs(), limits: o.limits.WithDefaults()}
-	if s.program, s.outputs, err = compile.Compile(m, operators.Table(), s.limits.Memory, outputs); err != nil {
+	budget := kernel.NewEnv(s.limits.Memory).Bounded(o.ctx, s.limits.Work)
+	if s.program, s.outputs, err = compile.Compile(m, operators.Table(), budget, outputs); err != nil {
 		return nil, fmt.Errorf("compile model: %w", err)
 	}
 	return s, nil
@@ -92,9 +102,11 @@ func (s *Session) Outputs() []onnx.ValueInfo { return slices.Clone(s.outputs) }
 // not changed; outputs may share memory with them and with constants of the
 // model, so neither may be changed afterwards.
 //
-// Inputs that do not fit are [ErrInput]; a run that takes too much memory is
-// [ErrLimit].
-func (s *Session) Run(inputs map[string]kernel.Value) ([]kernel.Value, error) {
+// Inputs that do not fit are [onnx.ErrInput]; a run that takes too much memory is
+// [onnx.ErrLimit], one that finds too much of it taken by others [onnx.ErrBusy]. A
+// fault of an operator is an error.
+func (s *Session) Run(inputs map[string]kernel.Value) (_ []kernel.Value, err error) {
+	defer recovered(&err)
 	values := make([]kernel.Value, s.program.Slots)
 	for i, in := range s.inputs {
 		v, ok := inputs[in.Name]
@@ -113,7 +125,8 @@ func (s *Session) Run(inputs map[string]kernel.Value) ([]kernel.Value, error) {
 			}
 		}
 	}
-	e := kernel.NewEnv(s.limits.Memory)
+	e := kernel.NewEnv(s.limits.Memory).Sharing(&s.used)
+	defer e.Release()
 	if err := s.program.Run(e, values); err != nil {
 		return nil, err
 	}
@@ -122,6 +135,14 @@ func (s *Session) Run(inputs map[string]kernel.Value) ([]kernel.Value, error) {
 		outputs[i] = values[slot]
 	}
 	return outputs, nil
+}
+
+// recovered makes an error of a panic: a model from anywhere that finds a fault in an
+// operator must not end the process.
+func recovered(err *error) {
+	if fault := recover(); fault != nil {
+		*err = fmt.Errorf("the model makes the evaluator fail: %v", fault)
+	}
 }
 
 // fits checks a value against a declared type.

@@ -19,10 +19,10 @@ type compiler struct {
 }
 
 // Compile compiles a model: it looks up each operator in the table, infers types
-// and shapes, evaluates what is constant within the memory given, in bytes, and
-// drops what no output needs. The outputs come back with the types inferred.
-func Compile(m *onnx.Model, table Table, memory int64, outputs []onnx.ValueInfo) (*Program, []onnx.ValueInfo, error) {
-	c := &compiler{table: table, model: m, env: kernel.NewEnv(memory)}
+// and shapes, evaluates what is constant within the budget given, and drops what no
+// output needs. The outputs come back with the types inferred.
+func Compile(m *onnx.Model, table Table, budget *kernel.Env, outputs []onnx.ValueInfo) (*Program, []onnx.ValueInfo, error) {
+	c := &compiler{table: table, model: m, env: budget}
 	p := &Program{}
 	if err := c.compileGraph(m.Graph, m.Inputs(), outputs, p); err != nil {
 		return nil, nil, err
@@ -111,6 +111,9 @@ func (c *compiler) compileNode(g *onnx.Graph, i int, p *Program) error {
 	if err := op.arity(node); err != nil {
 		return err
 	}
+	if err := c.env.Spend(1); err != nil {
+		return err
+	}
 	n := &Node{
 		Node: node, Opset: version, Outputs: make([]onnx.Type, len(node.Outputs)),
 		Env: c.env, reader: attributes.Reader{Node: node}, compile: c.compileBody,
@@ -171,6 +174,9 @@ func (c *compiler) emit(g *onnx.Graph, i int, k kernel.Kernel, n *Node, slots []
 		constant = constant && (!input.Present || input.constant != nil)
 	}
 	if constant {
+		if err := spendInputs(c.env, in); err != nil {
+			return err
+		}
 		out, err := k(c.env, in)
 		if err != nil {
 			return err
@@ -230,4 +236,5 @@ func (p *Program) finish(s *scope) {
 		}
 	}
 	p.Slots, p.Types = len(s.types), s.types
+	p.index()
 }

@@ -19,7 +19,15 @@ type Program struct {
 	CaptureSlots []int
 	constants    []constant
 	Types        []onnx.Type // by slot, as inferred
+
+	producers, consumers []int32 // by slot: a step, or one of those below
 }
+
+// What stands in place of a step.
+const (
+	noStep   = -1
+	twoSteps = -2 // or more, or one that reads the value twice
+)
 
 // A constant is a value that is known before a run.
 type constant struct {
@@ -52,6 +60,11 @@ func (p *Program) Run(e *kernel.Env, values []kernel.Value) error {
 				in = append(in, values[slot])
 			}
 		}
+		if e.IsBounded() {
+			if err := spendInputs(e, in); err != nil {
+				return fmt.Errorf("%s: %w", s.Label, err)
+			}
+		}
 		out, err := s.kernel(e, in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Label, err)
@@ -65,32 +78,58 @@ func (p *Program) Run(e *kernel.Env, values []kernel.Value) error {
 	return nil
 }
 
-// Producer returns the step that computes a slot.
-func (p *Program) Producer(slot int) *Step {
+// spendInputs counts what a kernel reads, and a step for its call. A tensor without
+// elements counts by its other dimensions, which kernels loop over all the same.
+func spendInputs(e *kernel.Env, in []kernel.Value) error {
+	steps := 1
+	for _, v := range in {
+		t, ok := v.(*onnx.Tensor)
+		if !ok {
+			continue
+		}
+		n := 1
+		for _, d := range t.Shape {
+			n *= max(d, 1)
+		}
+		steps += n
+	}
+	return e.Spend(steps)
+}
+
+// index notes which step makes each value and which one reads it.
+func (p *Program) index() {
+	p.producers = slices.Repeat([]int32{noStep}, p.Slots)
+	p.consumers = slices.Repeat([]int32{noStep}, p.Slots)
 	for i := range p.Steps {
-		if slices.Contains(p.Steps[i].Outputs, slot) {
-			return &p.Steps[i]
+		for _, slot := range p.Steps[i].Outputs {
+			if slot >= 0 {
+				p.producers[slot] = int32(i)
+			}
+		}
+		for _, slot := range p.Steps[i].Inputs {
+			switch {
+			case slot < 0:
+			case p.consumers[slot] == noStep:
+				p.consumers[slot] = int32(i)
+			default:
+				p.consumers[slot] = twoSteps
+			}
 		}
 	}
-	return nil
 }
+
+// Producer returns the step that computes a slot, nil where there is none.
+func (p *Program) Producer(slot int) *Step { return p.step(p.producers, slot) }
 
 // Consumer returns the one step that reads a slot, nil where there is none or
 // another.
-func (p *Program) Consumer(slot int) *Step {
-	var found *Step
-	for i := range p.Steps {
-		for _, in := range p.Steps[i].Inputs {
-			if in != slot {
-				continue
-			}
-			if found != nil {
-				return nil
-			}
-			found = &p.Steps[i]
-		}
+func (p *Program) Consumer(slot int) *Step { return p.step(p.consumers, slot) }
+
+func (p *Program) step(of []int32, slot int) *Step {
+	if slot < 0 || slot >= len(of) || of[slot] < 0 {
+		return nil
 	}
-	return found
+	return &p.Steps[of[slot]]
 }
 
 // ConstantAt returns the constant in a slot, or nil.

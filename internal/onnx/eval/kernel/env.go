@@ -3,6 +3,8 @@
 package kernel
 
 import (
+	"context"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/petal-ml/petal/internal/onnx"
@@ -41,18 +43,71 @@ func (k TensorKernel) Kernel(e *Env, in []Value) ([]Value, error) {
 type Env struct {
 	memory int64 // bytes that the run may still allocate
 	limit  int64
+	shared *atomic.Int64 // bytes of all runs of the session, limit at most; nil for one alone
+	work   *work         // nil where nobody counts
+}
+
+// A work bounds what a run may compute.
+type work struct {
+	left, limit int64
+	ctx         context.Context
 }
 
 // NewEnv allows a run so many bytes.
 func NewEnv(memory int64) *Env { return &Env{memory: memory, limit: memory} }
+
+// Bounded has the run end with its context, and after so many steps; see
+// [Env.Spend].
+func (e *Env) Bounded(ctx context.Context, steps int64) *Env {
+	e.work = &work{left: steps, limit: steps, ctx: ctx}
+	return e
+}
+
+// Sharing has the runs that share a counter stay within the bytes of one together.
+// [Env.Release] gives back what this one took.
+func (e *Env) Sharing(used *atomic.Int64) *Env {
+	e.shared = used
+	return e
+}
+
+// Release ends a run. What it made is the caller's from now on.
+func (e *Env) Release() {
+	if e.shared != nil {
+		e.shared.Add(e.memory - e.limit)
+		e.memory = e.limit
+	}
+}
 
 // Charge takes n things of a size off the memory that is left.
 func (e *Env) Charge(n int, size int64) error {
 	if int64(n) > e.memory/size {
 		return onnx.At(onnx.ErrLimit, "the values of the run take more than %d bytes", e.limit)
 	}
-	e.memory -= int64(n) * size
+	bytes := int64(n) * size
+	if e.shared != nil && e.shared.Add(bytes) > e.limit {
+		e.shared.Add(-bytes)
+		return onnx.At(onnx.ErrBusy, "the values of all runs together take more than %d bytes", e.limit)
+	}
+	e.memory -= bytes
 	return nil
+}
+
+// IsBounded says whether the run's work is counted.
+func (e *Env) IsBounded() bool { return e.work != nil }
+
+// Spend counts steps of work, where the run's work is counted: elements that are
+// read, and whatever a kernel does to each of them more than once. A kernel whose
+// work may be far more than its inputs and outputs have elements calls it from its
+// loops. The error is [onnx.ErrLimit], or the context's.
+func (e *Env) Spend(steps int) error {
+	w := e.work
+	if w == nil {
+		return nil
+	}
+	if w.left -= int64(steps); w.left < 0 {
+		return onnx.At(onnx.ErrLimit, "the constants take more than %d steps to compute", w.limit)
+	}
+	return w.ctx.Err()
 }
 
 // Alloc makes a tensor of zeros within the run's limit. Every kernel whose
@@ -64,6 +119,9 @@ func Alloc[T onnx.Element](e *Env, shape ...int) (*onnx.Tensor, []T, error) {
 	}
 	var zero T
 	if err := e.Charge(n, int64(unsafe.Sizeof(zero))); err != nil {
+		return nil, nil, err
+	}
+	if err := e.Spend(n); err != nil {
 		return nil, nil, err
 	}
 	data := make([]T, n)

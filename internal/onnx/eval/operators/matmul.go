@@ -112,6 +112,9 @@ func matMul[T numeric.Number](e *kernel.Env, a, b *onnx.Tensor, dot func(x, y []
 	for s := range kernel.Product(stack) {
 		left, right := x[wa.Next()*m*k:], y[wb.Next()*k*n:]
 		for i := range m {
+			if err := e.Spend(k * n); err != nil {
+				return nil, err
+			}
 			for j := range n {
 				if k == 0 {
 					continue
@@ -215,6 +218,9 @@ func cdist[T float32 | float64](e *kernel.Env, a, b *onnx.Tensor, root bool) (*o
 	}
 	x, y, k := a.Data.([]T), b.Data.([]T), a.Shape[1]
 	for i := range a.Shape[0] {
+		if err := e.Spend(k * b.Shape[0]); err != nil {
+			return nil, err
+		}
 		for j := range b.Shape[0] {
 			sum := 0.0
 			for l := range k {
