@@ -27,8 +27,12 @@ func (p *Pipeline) Name() string { return p.Classifier.Name() }
 // each step as "<step>__<parameter>", scikit-learn's spelling of nested
 // parameters.
 func (p *Pipeline) Params() map[string]any {
-	params := p.Classifier.Params()
-	for _, step := range p.Steps {
+	return withSteps(p.Classifier.Params(), p.Steps)
+}
+
+// withSteps adds the parameters of steps to those of the estimator at the end.
+func withSteps(params map[string]any, steps []Transformer) map[string]any {
+	for _, step := range steps {
 		for name, v := range step.Params() {
 			params[step.Name()+"__"+name] = v
 		}
@@ -42,16 +46,25 @@ func (p *Pipeline) Fit(ctx context.Context, x *mat.Dense, y []int, classes int, 
 	if err := CheckTraining(x, y, classes); err != nil {
 		return fmt.Errorf("fit %s: %w", p.Name(), err)
 	}
-	for i, step := range p.Steps {
-		if err := step.Fit(ctx, Rows{X: x, Through: p.Steps[:i]}); err != nil {
-			return err
-		}
+	rows, err := fitSteps(ctx, x, p.Steps)
+	if err != nil {
+		return err
 	}
-	rows := Rows{X: x, Through: p.Steps}
 	if c, ok := p.Classifier.(RowsFitter); ok {
 		return c.FitRows(ctx, rows, y, classes, opt)
 	}
 	return p.Classifier.Fit(ctx, rows.Dense(), y, classes, opt)
+}
+
+// fitSteps learns each step from what those before it give, and returns the rows
+// as they come out of the last.
+func fitSteps(ctx context.Context, x *mat.Dense, steps []Transformer) (Rows, error) {
+	for i, step := range steps {
+		if err := step.Fit(ctx, Rows{X: x, Through: steps[:i]}); err != nil {
+			return Rows{}, err
+		}
+	}
+	return Rows{X: x, Through: steps}, nil
 }
 
 // predictBlock is how many rows are transformed at a time in prediction: few
@@ -89,14 +102,22 @@ func (p *Pipeline) PredictProba(x *mat.Dense) (*mat.Dense, error) {
 
 // Emit adds the steps and the classifier to a graph.
 func (p *Pipeline) Emit(b *emit.Builder, input string) (emit.Scores, error) {
-	for _, step := range p.Steps {
+	input, err := emitSteps(b, input, p.Steps)
+	if err != nil {
+		return emit.Scores{}, err
+	}
+	return p.Classifier.Emit(b, input)
+}
+
+func emitSteps(b *emit.Builder, input string, steps []Transformer) (string, error) {
+	for _, step := range steps {
 		output, err := step.Emit(b, input)
 		if err != nil {
-			return emit.Scores{}, err
+			return "", err
 		}
 		input = output
 	}
-	return p.Classifier.Emit(b, input)
+	return input, nil
 }
 
 // ToONNX writes a fitted classifier as an ONNX model: one input "features"

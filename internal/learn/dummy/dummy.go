@@ -1,4 +1,4 @@
-// Package dummy holds the classifier that every other one has to beat.
+// Package dummy holds the estimators that every other one has to beat.
 package dummy
 
 import (

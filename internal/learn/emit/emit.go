@@ -1,9 +1,10 @@
-// Package emit builds the ONNX graph of a fitted classifier, node by node.
+// Package emit builds the ONNX graph of a fitted estimator, node by node.
 //
 // Every graph has the same inputs and outputs, which the API, MLflow and onnxruntime share:
-// the input "features" and the outputs "label" and "probabilities". The
-// operators are those that scikit-learn's own converter emits, so that whatever
-// reads its models reads these.
+// the input "features", and the outputs "label" and "probabilities" of a
+// classifier or "value" of a regressor. The operators are those that
+// scikit-learn's own converter emits, so that whatever reads its models reads
+// these.
 package emit
 
 import (
@@ -21,6 +22,7 @@ const (
 	Input         = "features"
 	Label         = "label"
 	Probabilities = "probabilities"
+	Value         = "value"
 )
 
 // The versions that every graph declares: old enough for any onnxruntime of the
@@ -63,14 +65,21 @@ func NewBuilder(features int, labels onnx.Labels) (*Builder, error) {
 	if (labels.Strings == nil) == (labels.Ints == nil) {
 		return nil, fmt.Errorf("labels must be either text or integers: %w", ErrLabels)
 	}
+	b := NewValueBuilder(features)
+	b.labels = labels
+	return b, nil
+}
+
+// NewValueBuilder starts the graph of a regressor: one input of the given number
+// of features, and no labels.
+func NewValueBuilder(features int) *Builder {
 	input := onnx.ValueInfo{Name: Input, Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(features))}
 	return &Builder{
 		graph:    &onnx.Graph{Inputs: []onnx.ValueInfo{input}},
-		labels:   labels,
 		features: features,
 		made:     map[string]int{},
 		roundoff: map[string]Roundoff{},
-	}, nil
+	}
 }
 
 // Features returns the number of columns of the graph's input.
@@ -174,12 +183,24 @@ func (b *Builder) Model(name string, s Scores) *onnx.Model {
 		Inputs: []string{s.Probabilities}, Outputs: []string{Probabilities},
 		Attributes: []onnx.Attribute{b.labelAttribute("classlabels_int64s", "classlabels_strings")},
 	}
-	b.graph.Name = name
 	b.graph.Nodes = append(b.graph.Nodes, closing, zip)
 	b.graph.Outputs = []onnx.ValueInfo{
 		{Name: Label, Type: onnx.TensorType(key, onnx.Symbolic("N"))},
 		{Name: Probabilities, Type: onnx.ProbabilityMapsType(key)},
 	}
+	return b.model(name)
+}
+
+// ValueModel closes the graph of a regressor: the value, a float tensor [N,1],
+// becomes its output.
+func (b *Builder) ValueModel(name, value string) *onnx.Model {
+	b.graph.Nodes = append(b.graph.Nodes, onnx.Node{Name: Value, Operator: "Identity", Inputs: []string{value}, Outputs: []string{Value}})
+	b.graph.Outputs = []onnx.ValueInfo{{Name: Value, Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(1))}}
+	return b.model(name)
+}
+
+func (b *Builder) model(name string) *onnx.Model {
+	b.graph.Name = name
 	return &onnx.Model{
 		IRVersion:    irVersion,
 		Opsets:       []onnx.Opset{{Domain: onnx.DomainONNX, Version: onnxVersion}, {Domain: onnx.DomainML, Version: mlVersion}},
@@ -235,13 +256,20 @@ func Float(v float64) float32 {
 // ConstantScores adds the same scores for each row, whatever its features hold: a
 // tree of one leaf, which has no condition to evaluate.
 func (b *Builder) ConstantScores(input string, scores []float64) Scores {
-	ids, zeros := make([]int64, len(scores)), make([]int64, len(scores))
+	sums := b.ConstantRow(input, scores...)
+	return Scores{Label: b.ArgMaxLabel(sums), Probabilities: sums}
+}
+
+// ConstantRow adds the same values for each row, a float tensor [N, values], and
+// returns its name.
+func (b *Builder) ConstantRow(input string, values ...float64) string {
+	ids, zeros := make([]int64, len(values)), make([]int64, len(values))
 	for k := range ids {
 		ids[k] = int64(k)
 	}
 	one := []int64{0}
-	sums := b.NodeML("TreeEnsembleRegressor", []string{input},
-		onnx.IntAttribute("n_targets", int64(len(scores))),
+	return b.NodeML("TreeEnsembleRegressor", []string{input},
+		onnx.IntAttribute("n_targets", int64(len(values))),
 		onnx.IntsAttribute("nodes_treeids", one...),
 		onnx.IntsAttribute("nodes_nodeids", one...),
 		onnx.IntsAttribute("nodes_featureids", one...),
@@ -252,6 +280,5 @@ func (b *Builder) ConstantScores(input string, scores []float64) Scores {
 		onnx.IntsAttribute("target_treeids", zeros...),
 		onnx.IntsAttribute("target_nodeids", zeros...),
 		onnx.IntsAttribute("target_ids", ids...),
-		onnx.FloatsAttribute("target_weights", Floats(scores)...))
-	return Scores{Label: b.ArgMaxLabel(sums), Probabilities: sums}
+		onnx.FloatsAttribute("target_weights", Floats(values)...))
 }

@@ -1,4 +1,4 @@
-// Package metrics judges predictions of classes. Every figure is that of
+// Package metrics judges predictions of classes, and of numbers. Every figure is that of
 // sklearn.metrics (1.9.1) on the same predictions, degenerate cases included;
 // where scikit-learn has no such figure the docstring says what it is.
 //
