@@ -1,4 +1,4 @@
-// Package linear holds the linear classifiers.
+// Package linear holds the linear classifiers and regressors.
 package linear
 
 import (
@@ -192,7 +192,7 @@ func (m *LogisticRegression) Emit(b *emit.Builder, input string) (emit.Scores, e
 	if err := b.CheckClasses(m.classes); err != nil {
 		return emit.Scores{}, err
 	}
-	coefficients, intercepts := m.rounded(b, input)
+	coefficients, intercepts := rounded(b, input, m.Coef, m.Intercept)
 	transform, multi := "SOFTMAX", int64(1)
 	if m.classes == 2 {
 		coefficients, intercepts = mirrored(coefficients), mirrored(intercepts)
@@ -207,10 +207,10 @@ func (m *LogisticRegression) Emit(b *emit.Builder, input string) (emit.Scores, e
 	return scores, nil
 }
 
-// rounded returns the coefficients and intercepts as float32, after they took in
-// what rounding did to the features.
-func (m *LogisticRegression) rounded(b *emit.Builder, input string) (coefficients, intercepts []float32) {
-	coef, intercept := mat.DenseCopyOf(m.Coef), slices.Clone(m.Intercept)
+// rounded returns coefficients (a row for each intercept) and intercepts as
+// float32, after they took in what rounding did to the features.
+func rounded(b *emit.Builder, input string, of *mat.Dense, at []float64) (coefficients, intercepts []float32) {
+	coef, intercept := mat.DenseCopyOf(of), slices.Clone(at)
 	if r, ok := b.Roundoff(input); ok {
 		for k := range intercept {
 			row := coef.RawRowView(k)
