@@ -4,8 +4,7 @@ package ensemble
 import (
 	"context"
 	"fmt"
-	"math"
-	"sync"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -15,36 +14,17 @@ import (
 	"github.com/petal-ml/petal/internal/learn/internal/trees"
 )
 
-// A Forest averages the class shares in the leaves of randomised trees. Make one
-// with [NewRandomForest] or [NewExtraTrees].
-//
-// The random forest (Breiman 2001) grows each tree on a bootstrap sample and
-// takes, at each node, the best split of a random few features by Gini impurity.
-// Extremely randomised trees (Geurts, Ernst and Wehenkel 2006) grow on all rows
-// and draw one threshold for each of those features. Both follow
-// scikit-learn 1.9.1: features as float32, thresholds at midpoints, values
-// closer than 1e-7 taken as equal. The random numbers are not scikit-learn's, so
-// it is means over seeds that agree.
-//
-// Each tree has a generator of its own, seeded by RandomState and its number.
-// NaN and infinite values are refused; progress reports each finished tree, with
-// NaN as loss.
+// A Forest averages the class shares in the leaves of randomised trees, split by
+// Gini impurity: see [Growth]. Make one with [NewRandomForest] or [NewExtraTrees].
 type Forest struct {
-	NEstimators     int    // number of trees, at least 1
-	MaxDepth        int    // 0 for no limit
-	MinSamplesSplit int    // rows that a node must have to be split, at least 2
-	MinSamplesLeaf  int    // rows that each child must have, at least 1
-	MaxFeatures     int    // features looked at in each node; 0 means ⌊√p⌋
-	RandomState     uint32 // the seed
+	Growth
+	// Smooth takes one more tree for granted, in which all classes are alike: with
+	// T trees and K classes a share p becomes (T·p + 1/K)/(T+1). So none is 0,
+	// which one row of that class would make infinitely wrong. scikit-learn's
+	// forests are not smoothed.
+	Smooth bool
 
-	name      string
-	bootstrap bool
-	random    bool // thresholds are drawn
-
-	ensemble *trees.Ensemble
-	features int
-	classes  int
-	workers  int
+	classes int
 }
 
 var _ learn.Classifier = (*Forest)(nil)
@@ -52,102 +32,52 @@ var _ learn.Classifier = (*Forest)(nil)
 // NewRandomForest returns a RandomForestClassifier of 100 trees without a limit
 // of depth.
 func NewRandomForest() *Forest {
-	return &Forest{NEstimators: 100, MinSamplesSplit: 2, MinSamplesLeaf: 1, name: "RandomForestClassifier", bootstrap: true}
+	f := &Forest{Growth: newGrowth("RandomForestClassifier")}
+	f.bootstrap = true
+	return f
 }
 
 // NewExtraTrees returns an ExtraTreesClassifier of 100 trees without a limit of
 // depth.
 func NewExtraTrees() *Forest {
-	return &Forest{NEstimators: 100, MinSamplesSplit: 2, MinSamplesLeaf: 1, name: "ExtraTreesClassifier", random: true}
+	f := &Forest{Growth: newGrowth("ExtraTreesClassifier")}
+	f.random = true
+	return f
 }
 
-// Name returns "RandomForestClassifier" or "ExtraTreesClassifier".
-func (f *Forest) Name() string { return f.name }
-
-// Params returns the parameters by scikit-learn's names.
+// Params returns the parameters by scikit-learn's names, and smooth where it is
+// set, which scikit-learn has not.
 func (f *Forest) Params() map[string]any {
-	params := map[string]any{
-		"n_estimators":      f.NEstimators,
-		"max_depth":         nil,
-		"min_samples_split": f.MinSamplesSplit,
-		"min_samples_leaf":  f.MinSamplesLeaf,
-		"max_features":      "sqrt",
-		"random_state":      int(f.RandomState),
-	}
-	if f.MaxDepth > 0 {
-		params["max_depth"] = f.MaxDepth
-	}
-	if f.MaxFeatures > 0 {
-		params["max_features"] = f.MaxFeatures
+	params := f.Growth.Params()
+	if f.Smooth {
+		params["smooth"] = true
 	}
 	return params
 }
 
 // Fit grows the trees, each on one worker.
 func (f *Forest) Fit(ctx context.Context, x *mat.Dense, y []int, classes int, opt learn.Options) error {
+	f.ensemble, f.features = nil, 0
 	if err := f.check(x, y, classes); err != nil {
 		return fmt.Errorf("fit %s: %w", f.name, err)
 	}
-	f.ensemble = nil
-	s, err := newSamples(ctx, x, y, classes, !f.random, opt.Workers)
-	if err != nil {
-		return err
-	}
-	workers := min(parallel.Workers(opt.Workers), f.NEstimators)
-	growers := make([]*grower, workers)
-	grown := make([]*trees.Tree, f.NEstimators)
-	var mu sync.Mutex
-	done := 0
-	err = parallel.DoWorker(ctx, workers, f.NEstimators, func(worker, i int) {
-		if growers[worker] == nil {
-			growers[worker] = newGrower(f, s)
-		}
-		grown[i] = growers[worker].grow(ctx, trees.NewRandom(uint64(f.RandomState), i))
-		mu.Lock()
-		defer mu.Unlock()
-		done++
-		if opt.Progress != nil && ctx.Err() == nil {
-			opt.Progress(done, math.NaN())
-		}
-	})
+	grown, err := f.grow(ctx, x, opt, func() criterion { return newGini(y, classes) })
 	if err != nil {
 		return err
 	}
 	f.ensemble = &trees.Ensemble{Trees: grown, Outputs: classes}
-	f.features, f.classes, f.workers = s.features, classes, opt.Workers
+	f.classes = classes
 	return nil
 }
 
 func (f *Forest) check(x *mat.Dense, y []int, classes int) error {
-	switch {
-	case f.NEstimators < 1:
-		return fmt.Errorf("n_estimators is %d, it must be at least 1: %w", f.NEstimators, learn.ErrParameter)
-	case f.MaxDepth < 0:
-		return fmt.Errorf("max_depth is %d, it must not be negative: %w", f.MaxDepth, learn.ErrParameter)
-	case f.MinSamplesSplit < 2:
-		return fmt.Errorf("min_samples_split is %d, it must be at least 2: %w", f.MinSamplesSplit, learn.ErrParameter)
-	case f.MinSamplesLeaf < 1:
-		return fmt.Errorf("min_samples_leaf is %d, it must be at least 1: %w", f.MinSamplesLeaf, learn.ErrParameter)
-	case f.MaxFeatures < 0:
-		return fmt.Errorf("max_features is %d, it must not be negative: %w", f.MaxFeatures, learn.ErrParameter)
-	case classes > maxClasses:
+	if classes > maxClasses {
 		return fmt.Errorf("there are %d classes, a forest takes %d at most: %w", classes, maxClasses, learn.ErrValue)
 	}
 	if err := learn.CheckTraining(x, y, classes); err != nil {
 		return err
 	}
-	if _, p := x.Dims(); f.MaxFeatures > p {
-		return fmt.Errorf("max_features is %d, there are %d features: %w", f.MaxFeatures, p, learn.ErrParameter)
-	}
-	return learn.CheckFinite(x)
-}
-
-// drawn returns how many features a node looks at.
-func (f *Forest) drawn(features int) int {
-	if f.MaxFeatures > 0 {
-		return f.MaxFeatures
-	}
-	return max(1, int(math.Sqrt(float64(features))))
+	return f.Growth.check(x)
 }
 
 // PredictProba averages the class shares of the leaves that each row falls into.
@@ -157,7 +87,7 @@ func (f *Forest) PredictProba(x *mat.Dense) (*mat.Dense, error) {
 	}
 	n, _ := x.Dims()
 	proba := mat.NewDense(n, f.classes, nil)
-	share := 1 / float64(len(f.ensemble.Trees))
+	even, share := f.smoothing()
 	err := parallel.Do(context.Background(), f.workers, n, func(i int) {
 		row := make([]float32, f.features)
 		for j, v := range x.RawRowView(i) {
@@ -166,17 +96,28 @@ func (f *Forest) PredictProba(x *mat.Dense) (*mat.Dense, error) {
 		out := proba.RawRowView(i)
 		f.ensemble.Sum(out, row)
 		for k := range out {
-			out[k] *= share
+			out[k] = (out[k] + even) * share
 		}
 	})
 	return proba, err
+}
+
+// smoothing returns what is added to each sum of shares, and what that is then
+// multiplied by to give a probability.
+func (f *Forest) smoothing() (even, share float64) {
+	n := float64(len(f.ensemble.Trees))
+	if f.Smooth {
+		return 1 / float64(f.classes), 1 / (n + 1)
+	}
+	return 0, 1 / n
 }
 
 // Emit adds a TreeEnsembleClassifier whose weights are the shares in the leaves,
 // not divided by the number of trees: the shares of pure leaves add up exactly in
 // float32, so that ties are ties. More than two classes are then normalised; two
 // have the difference of their shares as one score, d, from which comes
-// (1 ± d/trees)/2.
+// (1 ± d/trees)/2. Smoothing is one more tree: even shares in all leaves of the
+// first, and nothing in the difference of two.
 func (f *Forest) Emit(b *emit.Builder, input string) (emit.Scores, error) {
 	if f.ensemble == nil {
 		return emit.Scores{}, learn.ErrNotFitted
@@ -185,15 +126,29 @@ func (f *Forest) Emit(b *emit.Builder, input string) (emit.Scores, error) {
 		return emit.Scores{}, err
 	}
 	if f.classes > 2 {
-		scores := f.ensemble.Emit(b, input, "NONE")
+		scores := f.smoothed().Emit(b, input, "NONE")
 		scores.Probabilities = b.NodeML("Normalizer", []string{scores.Probabilities}, normL1())
 		return scores, nil
 	}
+	_, share := f.smoothing()
 	scores := f.differences().Emit(b, input, "NONE")
 	half := emit.Constant(b, "half", []int{1}, []float32{0.5})
-	trees := emit.Constant(b, "twice_trees", []int{1}, []float32{2 * float32(f.NEstimators)})
+	trees := emit.Constant(b, "twice_trees", []int{1}, []float32{float32(2 / share)})
 	scores.Probabilities = b.Node("Add", []string{b.Node("Div", []string{scores.Probabilities, trees}), half})
 	return scores, nil
+}
+
+// smoothed is the ensemble with the even shares of smoothing in its first tree.
+func (f *Forest) smoothed() *trees.Ensemble {
+	even, _ := f.smoothing()
+	if even == 0 {
+		return f.ensemble
+	}
+	first := &trees.Tree{Nodes: f.ensemble.Trees[0].Nodes, Values: slices.Clone(f.ensemble.Trees[0].Values)}
+	for i := range first.Values {
+		first.Values[i] += even
+	}
+	return &trees.Ensemble{Trees: append([]*trees.Tree{first}, f.ensemble.Trees[1:]...), Outputs: f.ensemble.Outputs}
 }
 
 // differences is the ensemble of two classes with the second's share less the

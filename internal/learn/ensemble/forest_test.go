@@ -58,22 +58,20 @@ func TestBestSplitIsTheBest(t *testing.T) {
 				y[i] = random.IntN(3)
 			}
 			y[0], y[1] = 0, 1
-			f := NewRandomForest()
-			s, err := newSamples(t.Context(), x, y, 3, true, 1)
+			s, err := newSamples(t.Context(), x, true, 1)
 			require.NoError(t, err)
-			g := newGrower(f, s)
-			g.forest = &Forest{MinSamplesSplit: 2, MinSamplesLeaf: 1, bootstrap: true}
+			g := newGrower(&NewRandomForest().Growth, s, newGini(y, 3))
 			g.random = trees.NewRandom(1, 1)
 			g.sample()
 			weights := make([]float64, n)
 			for _, i := range g.order {
-				weights[i] = float64(g.packed[i] & 0xffff)
+				weights[i] = float64(g.carried[i] & 0xffff)
 			}
 			got, ok := g.split(part{to: len(g.order)})
 			want, found := bruteSplit(x, y, weights)
 			require.Equal(t, found, ok)
 			if found {
-				require.InDelta(t, want, gini(x, y, weights, float64(got.threshold)), 1e-12)
+				require.InDelta(t, want, impurity(x, y, weights, float64(got.threshold)), 1e-12)
 			}
 		}
 	}
@@ -94,12 +92,12 @@ func bruteSplit(x *mat.Dense, y []int, weights []float64) (best float64, found b
 	values, classes = slices.Compact(values), slices.Compact(classes)
 	best = math.Inf(1)
 	for _, v := range values[:len(values)-1] {
-		best = min(best, gini(x, y, weights, v))
+		best = min(best, impurity(x, y, weights, v))
 	}
 	return best, len(values) > 1 && len(classes) > 1
 }
 
-func gini(x *mat.Dense, y []int, weights []float64, threshold float64) float64 {
+func impurity(x *mat.Dense, y []int, weights []float64, threshold float64) float64 {
 	var counts [2][3]float64
 	var sums [2]float64
 	for i, k := range y {

@@ -9,31 +9,29 @@ import (
 // A grower grows one tree at a time and keeps its scratch memory.
 type grower struct {
 	*samples
-	forest *Forest
-	drawn  int // features looked at in each node
+	forest    *Growth
+	criterion criterion
+	drawn     int // features looked at in each node
 
 	random  *trees.Random
 	tree    *trees.Tree
 	order   []uint32 // the tree's rows; a node has a range of them
-	packed  []uint32 // by row: class in the upper half, weight in the lower
+	carried []uint32 // by row: what the criterion has to know of it
 	chosen  []int    // features, those drawn first in front
 	keys    []uint64
 	scratch []uint64
 	moved   []uint32 // rows that go right, while a node is cut in two
-	total   []int64  // weight of each class in the node
-	left    []int64  // and in the rows left of a split
 }
 
-func newGrower(f *Forest, s *samples) *grower {
+func newGrower(f *Growth, s *samples, c criterion) *grower {
 	g := &grower{
-		samples: s,
-		forest:  f,
-		drawn:   f.drawn(s.features),
-		packed:  make([]uint32, s.rows),
-		chosen:  make([]int, s.features),
-		moved:   make([]uint32, s.rows),
-		total:   make([]int64, s.classes),
-		left:    make([]int64, s.classes),
+		samples:   s,
+		forest:    f,
+		criterion: c,
+		drawn:     f.drawn(s.features),
+		carried:   make([]uint32, s.rows),
+		chosen:    make([]int, s.features),
+		moved:     make([]uint32, s.rows),
 	}
 	if !f.random {
 		g.keys, g.scratch = make([]uint64, s.rows), make([]uint64, s.rows)
@@ -81,23 +79,20 @@ func (g *grower) grow(ctx context.Context, random *trees.Random) *trees.Tree {
 // sample draws the tree's rows and their weights.
 func (g *grower) sample() {
 	g.order = g.order[:0]
-	if !g.forest.bootstrap {
-		for i, k := range g.y {
-			g.packed[i] = uint32(k)<<16 | 1
-			g.order = append(g.order, uint32(i))
+	clear(g.carried)
+	for i := range g.rows {
+		if g.forest.bootstrap {
+			g.carried[g.random.IntN(g.rows)]++
+		} else {
+			g.carried[i] = 1
 		}
-		return
 	}
-	clear(g.packed)
-	for range g.rows {
-		g.packed[g.random.IntN(g.rows)]++
-	}
-	for i, weight := range g.packed {
+	for i, weight := range g.carried {
 		if weight > 0 {
-			g.packed[i] = uint32(g.y[i])<<16 | min(weight, 1<<16-1)
 			g.order = append(g.order, uint32(i))
 		}
 	}
+	g.criterion.sampled(g.carried)
 }
 
 // link appends a node and tells its parent.
@@ -114,16 +109,10 @@ func (g *grower) link(p part) int32 {
 	return node
 }
 
-// leaf makes the node a leaf with the class shares of g.total.
+// leaf makes the node a leaf with the values that the criterion has for it.
 func (g *grower) leaf(node int32) {
 	g.tree.Nodes[node] = trees.Node{Feature: trees.Leaf, Left: int32(len(g.tree.Values))}
-	var sum int64
-	for _, w := range g.total {
-		sum += w
-	}
-	for _, w := range g.total {
-		g.tree.Values = append(g.tree.Values, float64(w)/float64(sum))
-	}
+	g.tree.Values = g.criterion.leaf(g.tree.Values)
 }
 
 // A split sends rows with values up to the threshold left.
@@ -133,16 +122,12 @@ type split struct {
 	score     float64
 }
 
-// split counts the node's classes and returns its best split, if it has one.
+// split adds up the node's rows and returns its best split, if it has one.
 func (g *grower) split(p part) (best split, ok bool) {
 	rows := g.order[p.from:p.to]
-	clear(g.total)
-	for _, i := range rows {
-		w := g.packed[i]
-		g.total[w>>16] += int64(w & 0xffff)
-	}
+	pure := g.criterion.node(rows)
 	if len(rows) < g.forest.MinSamplesSplit || len(rows) < 2*g.forest.MinSamplesLeaf ||
-		g.forest.MaxDepth > 0 && p.depth >= g.forest.MaxDepth || g.pure() {
+		g.forest.MaxDepth > 0 && p.depth >= g.forest.MaxDepth || pure {
 		return split{}, false
 	}
 	best.score = -1
@@ -166,22 +151,8 @@ func (g *grower) split(p part) (best split, ok bool) {
 	return best, best.score >= 0
 }
 
-func (g *grower) pure() bool {
-	present := 0
-	for _, w := range g.total {
-		if w > 0 {
-			present++
-		}
-	}
-	return present < 2
-}
-
 // bestSplit tries every threshold of a feature and improves best. It returns
 // false where the feature is constant.
-//
-// With the class weights lₖ and rₖ on both sides, the split of lowest Gini
-// impurity is that of the largest Σlₖ²/Σlₖ + Σrₖ²/Σrₖ. The sums are kept in
-// integers, exact and quick to change row by row.
 func (g *grower) bestSplit(rows []uint32, feature int, best *split) bool {
 	c := &g.columns[feature]
 	keys := g.keys[:len(rows)]
@@ -189,37 +160,14 @@ func (g *grower) bestSplit(rows []uint32, feature int, best *split) bool {
 	for at, i := range rows {
 		rank := c.ranks[i]
 		lowest, highest = min(lowest, rank), max(highest, rank)
-		keys[at] = uint64(rank)<<32 | uint64(g.packed[i])
+		keys[at] = uint64(rank)<<32 | uint64(g.carried[i])
 	}
 	if lowest == highest || !c.apart(lowest, highest) {
 		return false
 	}
 	keys = sortKeys(keys, g.scratch[:len(rows)], c.bits)
-
-	clear(g.left)
-	var leftSum, leftSquares, rightSum, rightSquares int64
-	for _, w := range g.total {
-		rightSum += w
-		rightSquares += w * w
-	}
-	least := g.forest.MinSamplesLeaf
-	for at := 1; at < len(keys); at++ {
-		before := keys[at-1]
-		class, w := uint32(before)>>16, int64(before&0xffff)
-		l := g.left[class]
-		leftSquares += w * (2*l + w)
-		rightSquares -= w * (2*(g.total[class]-l) - w)
-		leftSum += w
-		rightSum -= w
-		g.left[class] = l + w
-		low, high := uint32(before>>32), uint32(keys[at]>>32)
-		if low == high || at < least || len(keys)-at < least {
-			continue
-		}
-		score := float64(leftSquares)/float64(leftSum) + float64(rightSquares)/float64(rightSum)
-		if score > best.score && c.apart(low, high) { // apart reads memory: only where it decides
-			*best = split{feature: feature, threshold: midpoint(c.distinct[low], c.distinct[high]), score: score}
-		}
+	if threshold, score := g.criterion.best(keys, c, g.forest.MinSamplesLeaf, best.score); score > best.score {
+		*best = split{feature: feature, threshold: threshold, score: score}
 	}
 	return true
 }
@@ -241,27 +189,10 @@ func (g *grower) randomSplit(rows []uint32, feature int, best *split) bool {
 	if threshold >= highest {
 		threshold = lowest
 	}
-	clear(g.left)
-	count := 0
-	for _, i := range rows {
-		if values[i] <= threshold {
-			w := g.packed[i]
-			g.left[w>>16] += int64(w & 0xffff)
-			count++
-		}
-	}
-	if count < g.forest.MinSamplesLeaf || len(rows)-count < g.forest.MinSamplesLeaf {
+	left, score := g.criterion.at(rows, values, threshold)
+	if left < g.forest.MinSamplesLeaf || len(rows)-left < g.forest.MinSamplesLeaf {
 		return true
 	}
-	var leftSum, leftSquares, rightSum, rightSquares int64
-	for k, l := range g.left {
-		r := g.total[k] - l
-		leftSum += l
-		leftSquares += l * l
-		rightSum += r
-		rightSquares += r * r
-	}
-	score := float64(leftSquares)/float64(leftSum) + float64(rightSquares)/float64(rightSum)
 	if score > best.score {
 		*best = split{feature: feature, threshold: threshold, score: score}
 	}

@@ -24,8 +24,6 @@ const maxClasses = 1 << 16
 type samples struct {
 	rows     int
 	features int
-	classes  int
-	y        []int
 	columns  []column
 }
 
@@ -38,9 +36,9 @@ type column struct {
 	close bool
 }
 
-func newSamples(ctx context.Context, x *mat.Dense, y []int, classes int, ranked bool, workers int) (*samples, error) {
+func newSamples(ctx context.Context, x *mat.Dense, ranked bool, workers int) (*samples, error) {
 	n, p := x.Dims()
-	s := &samples{rows: n, features: p, classes: classes, y: y, columns: make([]column, p)}
+	s := &samples{rows: n, features: p, columns: make([]column, p)}
 	err := parallel.Do(ctx, workers, p, func(j int) {
 		c := &s.columns[j]
 		c.values = make([]float32, n)

@@ -101,28 +101,14 @@ func (e *Ensemble) Sum(dst []float64, row []float32) {
 // NONE, SOFTMAX or LOGISTIC; NONE of one output v gives the scores −v and v.
 func (e *Ensemble) Emit(b *emit.Builder, input, transform string) emit.Scores {
 	a := attributes{e: e, lift: e.lift()}
-	for i, t := range e.Trees {
-		a.add(i, t)
-	}
-	list := []onnx.Attribute{
-		onnx.IntsAttribute("nodes_treeids", a.treeIDs...),
-		onnx.IntsAttribute("nodes_nodeids", a.nodeIDs...),
-		onnx.IntsAttribute("nodes_featureids", a.features...),
-		onnx.StringsAttribute("nodes_modes", a.modes...),
-		onnx.FloatsAttribute("nodes_values", a.thresholds...),
-		onnx.IntsAttribute("nodes_truenodeids", a.left...),
-		onnx.IntsAttribute("nodes_falsenodeids", a.right...),
-		onnx.IntsAttribute("nodes_missing_value_tracks_true", a.missing...),
-		onnx.IntsAttribute("class_treeids", a.classTrees...),
-		onnx.IntsAttribute("class_nodeids", a.classNodes...),
-		onnx.IntsAttribute("class_ids", a.classIDs...),
-		onnx.FloatsAttribute("class_weights", a.weights...),
-		onnx.StringAttribute("post_transform", transform),
-	}
-	if base := a.base(); base != nil {
-		list = append(list, onnx.FloatsAttribute("base_values", base...))
-	}
-	return b.ClassifierML("TreeEnsembleClassifier", input, list...)
+	return b.ClassifierML("TreeEnsembleClassifier", input, a.list("class", onnx.StringAttribute("post_transform", transform))...)
+}
+
+// EmitValue adds a TreeEnsembleRegressor and returns the name of its output, a
+// float tensor [N, outputs].
+func (e *Ensemble) EmitValue(b *emit.Builder, input string) string {
+	a := attributes{e: e}
+	return b.NodeML("TreeEnsembleRegressor", []string{input}, a.list("target", onnx.IntAttribute("n_targets", int64(e.Outputs)))...)
 }
 
 // lift is what has to be taken from the first tree, and added to the base, for
@@ -144,7 +130,7 @@ func (e *Ensemble) lift() float64 {
 	return lowest + 1
 }
 
-// attributes are the parallel arrays of a TreeEnsembleClassifier.
+// attributes are the parallel arrays of a TreeEnsembleClassifier or -Regressor.
 type attributes struct {
 	e    *Ensemble
 	lift float64
@@ -153,6 +139,33 @@ type attributes struct {
 	modes                                            []string
 	thresholds, weights                              []float32
 	classTrees, classNodes, classIDs                 []int64
+}
+
+// list makes the attributes; kind is how the operator calls what leaves count
+// for, class or target, and further is the attribute that only it has.
+func (a *attributes) list(kind string, further onnx.Attribute) []onnx.Attribute {
+	for i, t := range a.e.Trees {
+		a.add(i, t)
+	}
+	list := []onnx.Attribute{
+		onnx.IntsAttribute("nodes_treeids", a.treeIDs...),
+		onnx.IntsAttribute("nodes_nodeids", a.nodeIDs...),
+		onnx.IntsAttribute("nodes_featureids", a.features...),
+		onnx.StringsAttribute("nodes_modes", a.modes...),
+		onnx.FloatsAttribute("nodes_values", a.thresholds...),
+		onnx.IntsAttribute("nodes_truenodeids", a.left...),
+		onnx.IntsAttribute("nodes_falsenodeids", a.right...),
+		onnx.IntsAttribute("nodes_missing_value_tracks_true", a.missing...),
+		onnx.IntsAttribute(kind+"_treeids", a.classTrees...),
+		onnx.IntsAttribute(kind+"_nodeids", a.classNodes...),
+		onnx.IntsAttribute(kind+"_ids", a.classIDs...),
+		onnx.FloatsAttribute(kind+"_weights", a.weights...),
+		further,
+	}
+	if base := a.base(); base != nil {
+		list = append(list, onnx.FloatsAttribute("base_values", base...))
+	}
+	return list
 }
 
 func (a *attributes) add(tree int, t *Tree) {
