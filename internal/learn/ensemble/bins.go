@@ -71,7 +71,7 @@ func ordered(v float32) uint32 {
 	return b ^ (uint32(int32(b)>>31) | 1<<31)
 }
 
-func newBins(ctx context.Context, m *HistGradientBoosting, x *mat.Dense, train []int, workers int) (*bins, error) {
+func newBins(ctx context.Context, m *Boosting, x *mat.Dense, train []int, workers int) (*bins, error) {
 	_, p := x.Dims()
 	b := &bins{rows: len(train), features: p, words: make([][]uint32, (p+packed-1)/packed), cuts: make([]cut, p)}
 	sample := train

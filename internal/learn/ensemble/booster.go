@@ -4,30 +4,46 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/petal-ml/petal/internal/learn/internal/parallel"
 	"github.com/petal-ml/petal/internal/learn/internal/trees"
-	"github.com/petal-ml/petal/internal/learn/internal/vecmath"
 )
 
-// A booster is a fit of [HistGradientBoosting] under way.
+// A booster is a fit of [Boosting] under way.
 type booster struct {
 	*bins
-	model    *HistGradientBoosting
-	ensemble *trees.Ensemble
-	y        []int
-	workers  int
+	model     *Boosting
+	objective objective
+	ensemble  *trees.Ensemble
+	workers   int
 
 	raw   [][]float64 // by output, by row: sums of the trees so far
-	proba [][]float64 // by output, by row: probabilities from raw
-	fresh bool        // proba and loss belong to raw
-	loss  float64     // mean log-loss
+	fresh bool        // objective and loss belong to raw
+	loss  float64     // mean loss
 
 	pairs []uint64 // by row: gradient and hessian in fixed point
 	fixed fixedPoint
 	tree  *treeBuilder
+}
+
+// An objective is the loss of the rows that boosting trains on. Chunks are ranges
+// of rows from … to−1, which different goroutines take.
+type objective interface {
+	// baseline returns the raw scores of the best constant, one an output.
+	baseline() []float64
+	// update takes the raw scores (by output, by row) of a chunk, from which the
+	// derivatives follow, and returns the sum of its losses.
+	update(raw [][]float64, from, to int) float64
+	// largest returns the largest gradient and hessian of an output in a chunk.
+	largest(output, from, to int) (gradient, hessian float64)
+	// fill writes the derivatives of a chunk as pairs.
+	fill(output, from, to int, f *fixedPoint, pairs []uint64)
+	// leaf returns the value of a leaf with the given rows; ok is false where that
+	// is the Newton step.
+	leaf(raw []float64, rows []uint32) (value float64, ok bool)
 }
 
 // chunkRows is how many rows a worker takes at a time. It depends on nothing, so
@@ -36,73 +52,40 @@ const chunkRows = 1 << 14
 
 func chunksOf(n int) int { return (n + chunkRows - 1) / chunkRows }
 
-func newBooster(ctx context.Context, m *HistGradientBoosting, x *mat.Dense, y []int, classes int, train []int, workers int) (*booster, error) {
+func newBooster(ctx context.Context, m *Boosting, x *mat.Dense, o objective, train []int, workers int) (*booster, error) {
 	workers = parallel.Workers(workers)
 	binned, err := newBins(ctx, m, x, train, workers)
 	if err != nil {
 		return nil, err
 	}
-	outputs := classes
-	if classes == 2 {
-		outputs = 1
-	}
+	base := o.baseline()
 	b := &booster{
-		bins:     binned,
-		model:    m,
-		ensemble: &trees.Ensemble{Outputs: outputs, Each: true},
-		y:        make([]int, len(train)),
-		workers:  workers,
-		pairs:    make([]uint64, len(train)),
-		fixed:    newFixedPoint(len(train)),
+		bins:      binned,
+		model:     m,
+		objective: o,
+		ensemble:  &trees.Ensemble{Outputs: len(base), Each: true, Base: base},
+		workers:   workers,
+		pairs:     make([]uint64, len(train)),
+		fixed:     newFixedPoint(len(train)),
 	}
-	for at, i := range train {
-		b.y[at] = y[i]
-	}
-	b.ensemble.Base = baseline(b.y, classes)
-	for _, base := range b.ensemble.Base {
-		raw := make([]float64, len(train))
-		for i := range raw {
-			raw[i] = base
-		}
-		b.raw = append(b.raw, raw)
-		b.proba = append(b.proba, make([]float64, len(train)))
+	for _, v := range base {
+		b.raw = append(b.raw, slices.Repeat([]float64{v}, len(train)))
 	}
 	b.tree = newTreeBuilder(b)
 	return b, nil
 }
 
-// baseline returns the raw scores that give every row the classes' shares.
-func baseline(y []int, classes int) []float64 {
-	const eps = 0x1p-52
-	logs := make([]float64, classes)
-	for _, k := range y {
-		logs[k]++
-	}
-	var mean float64
-	for k := range logs {
-		logs[k] = math.Log(min(max(logs[k]/float64(len(y)), eps), 1-eps))
-		mean += logs[k] / float64(classes)
-	}
-	if classes == 2 {
-		return []float64{logs[1] - logs[0]}
-	}
-	for k := range logs {
-		logs[k] -= mean
-	}
-	return logs
-}
-
 // iterate adds a tree for each output. All of them follow the gradient at the
 // scores before the first.
 func (b *booster) iterate(ctx context.Context) error {
-	if err := b.probabilities(ctx); err != nil {
+	if err := b.update(ctx); err != nil {
 		return err
 	}
 	for k := range b.raw {
 		if err := b.gradients(ctx, k); err != nil {
 			return err
 		}
-		tree, err := b.tree.grow(ctx, b.raw[k])
+		tree, err := b.tree.grow(ctx, b.raw[k], len(b.ensemble.Trees))
 		if err != nil {
 			return err
 		}
@@ -112,19 +95,14 @@ func (b *booster) iterate(ctx context.Context) error {
 	return nil
 }
 
-// probabilities computes proba and loss from raw.
-func (b *booster) probabilities(ctx context.Context) error {
+// update brings objective and loss up to raw.
+func (b *booster) update(ctx context.Context) error {
 	if b.fresh {
 		return nil
 	}
 	losses := make([]float64, chunksOf(b.rows))
 	err := parallel.Do(ctx, b.workers, len(losses), func(c int) {
-		from, to := c*chunkRows, min((c+1)*chunkRows, b.rows)
-		if len(b.raw) == 1 {
-			losses[c] = b.sigmoidChunk(from, to)
-		} else {
-			losses[c] = b.softmaxChunk(from, to)
-		}
+		losses[c] = b.objective.update(b.raw, c*chunkRows, min((c+1)*chunkRows, b.rows))
 	})
 	b.loss = 0
 	for _, l := range losses {
@@ -135,88 +113,13 @@ func (b *booster) probabilities(ctx context.Context) error {
 	return err
 }
 
-// softmaxRows keeps the rows that softmaxChunk takes at a time in the cache.
-const softmaxRows = 512
-
-func (b *booster) softmaxChunk(from, to int) (loss float64) {
-	for ; from < to; from += softmaxRows {
-		loss += b.softmaxRows(from, min(from+softmaxRows, to))
-	}
-	return loss
-}
-
-func (b *booster) softmaxRows(from, to int) (loss float64) {
-	var tops, totals [softmaxRows]float64
-	top, total := tops[:to-from], totals[:to-from]
-	copy(top, b.raw[0][from:to])
-	for _, raw := range b.raw[1:] {
-		for i, v := range raw[from:to] {
-			top[i] = max(top[i], v)
-		}
-	}
-	for k, raw := range b.raw {
-		proba := b.proba[k][from:to]
-		for i, v := range raw[from:to] {
-			proba[i] = v - top[i]
-		}
-		vecmath.Exp(proba)
-		for i, e := range proba {
-			total[i] += e
-		}
-	}
-	for i := range total {
-		k := b.y[from+i]
-		loss += math.Log(total[i]) - (b.raw[k][from+i] - top[i])
-		total[i] = 1 / total[i]
-	}
-	for k := range b.proba {
-		proba := b.proba[k][from:to]
-		for i := range proba {
-			proba[i] *= total[i]
-		}
-	}
-	return loss
-}
-
-func (b *booster) sigmoidChunk(from, to int) (loss float64) {
-	proba := b.proba[0][from:to]
-	raw := b.raw[0][from:to]
-	for i, v := range raw {
-		proba[i] = -math.Abs(v)
-	}
-	vecmath.Exp(proba)
-	for i, e := range proba {
-		loss += math.Log1p(e) + max(raw[i], 0) - float64(raw[i]*float64(b.y[from+i]))
-		if raw[i] < 0 {
-			proba[i] = e / (1 + e)
-		} else {
-			proba[i] = 1 / (1 + e)
-		}
-	}
-	return loss
-}
-
-// gradients writes p − [y = k] and p·(1 − p) of one output as pairs, scaled to
-// the largest of each.
+// gradients writes the derivatives of one output as pairs, scaled to the largest
+// of each.
 func (b *booster) gradients(ctx context.Context, output int) error {
-	class := output
-	if len(b.raw) == 1 {
-		class = 1
-	}
-	proba := b.proba[output]
 	pieces := chunksOf(b.rows)
 	tops := make([][2]float64, pieces)
 	err := parallel.Do(ctx, b.workers, pieces, func(c int) {
-		var g, h float64
-		for i := c * chunkRows; i < min((c+1)*chunkRows, b.rows); i++ {
-			p := proba[i]
-			h = max(h, float64(p*(1-p)))
-			if b.y[i] == class {
-				p--
-			}
-			g = max(g, math.Abs(p))
-		}
-		tops[c] = [2]float64{g, h}
+		tops[c][0], tops[c][1] = b.objective.largest(output, c*chunkRows, min((c+1)*chunkRows, b.rows))
 	})
 	if err != nil {
 		return err
@@ -227,14 +130,7 @@ func (b *booster) gradients(ctx context.Context, output int) error {
 	}
 	b.fixed.scale(g, h)
 	return parallel.Do(ctx, b.workers, pieces, func(c int) {
-		for i := c * chunkRows; i < min((c+1)*chunkRows, b.rows); i++ {
-			p := proba[i]
-			h := float64(p * (1 - p))
-			if b.y[i] == class {
-				p--
-			}
-			b.pairs[i] = b.fixed.pair(p, h)
-		}
+		b.objective.fill(output, c*chunkRows, min((c+1)*chunkRows, b.rows), &b.fixed, b.pairs)
 	})
 }
 

@@ -56,9 +56,9 @@ func TestHistogramsAreSums(t *testing.T) {
 	for i := range train {
 		train[i] = i
 	}
-	b, err := newBooster(t.Context(), m, x, y, 3, train, 3)
+	b, err := newBooster(t.Context(), &m.Boosting, x, newCrossEntropy(y, 3), train, 3)
 	require.NoError(t, err)
-	require.NoError(t, b.probabilities(t.Context()))
+	require.NoError(t, b.update(t.Context()))
 	require.NoError(t, b.gradients(t.Context(), 1))
 	var some, others []uint32
 	for i := range uint32(20_000) {
@@ -80,7 +80,7 @@ func TestHistogramsAreSums(t *testing.T) {
 		var rows [256]int
 		for _, i := range some {
 			bin := b.cuts[j].lookup().bin(float32(x.At(int(i), j)))
-			p := b.proba[1][i]
+			p := b.objective.(*crossEntropy).proba[1][i]
 			hessians[bin] += p * (1 - p)
 			if y[i] == 1 {
 				p--
@@ -112,7 +112,7 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 		for i := range train {
 			train[i] = i
 		}
-		b, err := newBooster(t.Context(), NewHistGradientBoosting(), x, y, classes, train, 1)
+		b, err := newBooster(t.Context(), &NewHistGradientBoosting().Boosting, x, newCrossEntropy(y, classes), train, 1)
 		require.NoError(t, err)
 		random := rand.New(rand.NewPCG(1, 1))
 		for k := range b.raw {
@@ -120,7 +120,7 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 				b.raw[k][i] = random.NormFloat64()
 			}
 		}
-		require.NoError(t, b.probabilities(t.Context()))
+		require.NoError(t, b.update(t.Context()))
 		var sum float64
 		for k := range b.raw {
 			require.NoError(t, b.gradients(t.Context(), k))
@@ -152,7 +152,7 @@ func TestPartitionKeepsTheOrder(t *testing.T) {
 	for i := range train {
 		train[i] = i
 	}
-	b, err := newBooster(t.Context(), NewHistGradientBoosting(), x, y, 2, train, 2)
+	b, err := newBooster(t.Context(), &NewHistGradientBoosting().Boosting, x, newCrossEntropy(y, 2), train, 2)
 	require.NoError(t, err)
 	for i := range b.tree.order {
 		b.tree.order[i] = uint32(i)

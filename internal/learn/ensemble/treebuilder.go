@@ -19,6 +19,10 @@ type treeBuilder struct {
 	scratch []uint32
 	partial []histogram // of the workers beside the first
 	free    []histogram
+
+	chosen []int         // features, those drawn for a node in front
+	drawn  int           // how many those are
+	random *trees.Random // draws them; nil where all are
 }
 
 func newTreeBuilder(b *booster) *treeBuilder {
@@ -26,6 +30,8 @@ func newTreeBuilder(b *booster) *treeBuilder {
 		booster: b,
 		order:   make([]uint32, b.rows),
 		scratch: make([]uint32, b.rows),
+		chosen:  allRows(b.features),
+		drawn:   max(1, int(b.model.MaxFeatures*float64(b.features))),
 	}
 	for range b.workers - 1 {
 		t.partial = append(t.partial, newHistogram(len(b.words)))
@@ -58,8 +64,11 @@ type candidate struct {
 
 type moments struct{ gradient, hessian float64 }
 
-// grow returns a tree for the pairs and adds its values to raw.
-func (t *treeBuilder) grow(ctx context.Context, raw []float64) (*trees.Tree, error) {
+// grow returns tree number number for the pairs and adds its values to raw.
+func (t *treeBuilder) grow(ctx context.Context, raw []float64, number int) (*trees.Tree, error) {
+	if t.drawn < t.features {
+		t.random = trees.NewRandom(uint64(t.model.RandomState), number)
+	}
 	for i := range t.order {
 		t.order[i] = uint32(i)
 	}
@@ -84,6 +93,9 @@ func (t *treeBuilder) grow(ctx context.Context, raw []float64) (*trees.Tree, err
 	for _, leaf := range leaves {
 		t.release(leaf)
 		tree.Nodes[leaf.node] = trees.Node{Feature: trees.Leaf, Left: int32(len(tree.Values))}
+		if value, ok := t.objective.leaf(raw, t.order[leaf.from:leaf.to]); ok {
+			leaf.value = value
+		}
 		tree.Values = append(tree.Values, leaf.value*t.model.LearningRate)
 	}
 	err = parallel.Do(ctx, t.workers, len(leaves), func(k int) {
@@ -203,7 +215,7 @@ func (t *treeBuilder) moments(gradient int64, rest uint64) moments {
 // search finds the best split of a leaf, unless it may have none.
 func (t *treeBuilder) search(g *growing) {
 	if !g.finished {
-		for j := range t.features {
+		for _, j := range t.draw() {
 			t.searchFeature(g, j)
 		}
 		g.finished = g.best.gain <= 0
@@ -211,6 +223,18 @@ func (t *treeBuilder) search(g *growing) {
 	if g.finished {
 		t.release(g)
 	}
+}
+
+// draw returns the features that the next node looks at.
+func (t *treeBuilder) draw() []int {
+	if t.random == nil {
+		return t.chosen
+	}
+	for at := range t.drawn {
+		other := at + t.random.IntN(t.features-at)
+		t.chosen[at], t.chosen[other] = t.chosen[other], t.chosen[at]
+	}
+	return t.chosen[:t.drawn]
 }
 
 // searchFeature tries all splits of a feature: bins from the left with the
