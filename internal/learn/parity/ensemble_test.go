@@ -93,7 +93,9 @@ func TestForestsAreWithinTheSpreadOfScikitLearns(t *testing.T) {
 func TestForestsAsONNX(t *testing.T) {
 	for _, name := range sets() {
 		d := complete(t, name)
-		for _, f := range []*ensemble.Forest{ensemble.NewRandomForest(), ensemble.NewExtraTrees(), stump()} {
+		smooth := ensemble.NewRandomForest()
+		smooth.Smooth, smooth.NEstimators = true, 20
+		for _, f := range []*ensemble.Forest{ensemble.NewRandomForest(), ensemble.NewExtraTrees(), stump(), smooth} {
 			t.Run(name+" "+f.Name(), func(t *testing.T) {
 				f.RandomState = 1
 				require.NoError(t, f.Fit(t.Context(), d.train, d.yTrain, d.classes, learn.Options{}))

@@ -87,6 +87,29 @@ def dataset(name):
     return {"x": np.asarray(x, dtype=float), "y": np.asarray(y, dtype=int)}
 
 
+def targets(name):
+    """Data sets whose target is a number."""
+    from sklearn import datasets
+
+    rng = np.random.RandomState(11)
+    if name == "diabetes":
+        x, y = datasets.load_diabetes(return_X_y=True)
+    elif name == "friedman":
+        x, y = datasets.make_friedman1(500, 8, noise=1.0, random_state=3)
+    elif name == "counts":
+        x = rng.rand(500, 5)
+        y = rng.poisson(np.exp(2 * x[:, 0] + x[:, 1] * x[:, 2]) / 2).astype(float)
+    elif name == "skewed":
+        x = rng.randn(400, 6)
+        y = 1e5 * np.exp(x[:, 0] + 0.5 * np.sin(3 * x[:, 1]) + 0.3 * rng.randn(400))
+    elif name == "holes":
+        x, y = datasets.make_friedman1(500, 6, noise=1.0, random_state=5)
+        x[rng.rand(*x.shape) < 0.1] = np.nan
+    else:
+        raise ValueError(name)
+    return {"x": np.asarray(x, dtype=float), "y": np.asarray(y, dtype=float)}
+
+
 def splits(y, test_size, seed, folds):
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
@@ -165,6 +188,49 @@ def boosting(params, x, y, x_test):
     return {"proba": HistGradientBoostingClassifier(**params).fit(x, np.asarray(y)).predict_proba(x_test)}
 
 
+def regressor(estimator, params, x, y, x_test):
+    """What an estimator of numbers predicts, and its coefficients where it has some."""
+    from sklearn import dummy, ensemble, linear_model, neighbors
+
+    for module in (dummy, ensemble, linear_model, neighbors):
+        if hasattr(module, estimator):
+            m = getattr(module, estimator)(**params).fit(x, y)
+    return {"value": m.predict(x_test), "coef": getattr(m, "coef_", np.zeros(0)),
+            "intercept": float(getattr(m, "intercept_", 0.0))}
+
+
+def value_seeds(estimator, params, x, y, x_test, y_test, count):
+    """Root mean squared error on the test rows, for seeds 0 ... count-1."""
+    from sklearn import ensemble
+    from sklearn.metrics import root_mean_squared_error
+
+    return {"rmse": np.array([
+        root_mean_squared_error(y_test, getattr(ensemble, estimator)(random_state=seed, **params).fit(x, y).predict(x_test))
+        for seed in range(count)])}
+
+
+def value_metrics(y, predicted, quantile):
+    from sklearn import metrics as m
+
+    out = {"rmse": m.root_mean_squared_error(y, predicted), "mae": m.mean_absolute_error(y, predicted),
+           "median": m.median_absolute_error(y, predicted), "r2": m.r2_score(y, predicted),
+           "pinball": m.mean_pinball_loss(y, predicted, alpha=quantile)}
+    if (y != 0).all():
+        out["mape"] = m.mean_absolute_percentage_error(y, predicted)
+    if (y >= 0).all() and (predicted > 0).all():
+        out["poisson"] = m.mean_poisson_deviance(y, predicted)
+    if (y > 0).all() and (predicted > 0).all():
+        out["gamma"] = m.mean_gamma_deviance(y, predicted)
+    return out
+
+
+def shuffle_split(n, test_size, seed):
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(np.arange(n), test_size=test_size, random_state=seed)
+    return {"train": train, "test": test}
+
+
 def importance(x, y, x_test, y_test, repeats, seed):
     from sklearn.inspection import permutation_importance
     from sklearn.linear_model import LogisticRegression
@@ -212,8 +278,7 @@ def metrics(y, proba):
     return out
 
 
-def run_onnx(model, x):
-    """Checks a model fully and runs it in onnxruntime."""
+def checked_session(model):
     import onnx
     import onnxruntime as ort
 
@@ -222,10 +287,22 @@ def run_onnx(model, x):
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(model, x):
+    """Checks a model fully and runs it in onnxruntime."""
+    session = checked_session(model)
     labels, maps = session.run(["label", "probabilities"], {"features": x.astype(np.float32)})
     return {"labels": [str(v) for v in labels], "keys": [str(k) for k in maps[0]],
             "proba": np.array([list(row.values()) for row in maps], dtype=float)}
+
+
+def run_onnx_value(model, x):
+    """Checks a model fully and runs it in onnxruntime."""
+    session = checked_session(model)
+    [value] = session.run(["value"], {"features": x.astype(np.float32)})
+    return {"value": value.astype(float)}
 
 
 def main():
