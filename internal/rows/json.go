@@ -377,7 +377,7 @@ func (d *Decoder) WrongType(at, want string) error {
 	case bytes.HasPrefix(rest, []byte("null")):
 		got = "null"
 	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
-		return Invalid(Malformed, at, "NaN and Infinity are no JSON; "+want+" is expected")
+		return Invalid(Malformed, at, "NaN and Infinity are not JSON; "+want+" is expected")
 	default:
 		return d.Malformed(want + " is expected")
 	}
