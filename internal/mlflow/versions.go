@@ -125,16 +125,31 @@ func (c *Client) LogOutput(ctx context.Context, run, modelID string) error {
 }
 
 // CreateRegisteredModel makes the name under which versions are kept. One that
-// is there already is left as it is.
-func (c *Client) CreateRegisteredModel(ctx context.Context, name string) error {
+// is there already is left as it is, but gets the description where it has none.
+func (c *Client) CreateRegisteredModel(ctx context.Context, name, description string) error {
 	if err := invalid(mlmodel.CheckModelName(name)); err != nil {
 		return err
 	}
-	err := c.post(ctx, "mlflow/registered-models/create", map[string]string{"name": name}, nil)
-	if hasCode(err, codeExists) {
+	body := map[string]string{"name": name}
+	if description != "" {
+		body["description"] = description
+	}
+	err := c.post(ctx, "mlflow/registered-models/create", body, nil)
+	switch {
+	case !hasCode(err, codeExists):
+		return err
+	case description == "":
 		return nil
 	}
-	return err
+	var answer struct {
+		Model struct {
+			Description string `json:"description"`
+		} `json:"registered_model"`
+	}
+	if err := c.get(ctx, "mlflow/registered-models/get", url.Values{"name": {name}}, &answer); err != nil || answer.Model.Description != "" {
+		return err
+	}
+	return c.do(ctx, call{method: http.MethodPatch, path: "mlflow/registered-models/update", repeatable: true, body: body})
 }
 
 type versionJSON struct {

@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"math"
@@ -182,6 +185,33 @@ func Invalid(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrInvalid, err)
+}
+
+// Check finds what no registry takes. Versions are left to the backend.
+func (m Move) Check() error {
+	err := cmp.Or(mlmodel.CheckModelName(m.Name), mlmodel.CheckAlias(m.Alias))
+	if m.Keep != "" {
+		err = cmp.Or(err, mlmodel.CheckAlias(m.Keep))
+	}
+	return Invalid(err)
+}
+
+// Changed is the [ErrChanged] of a move whose alias points elsewhere, "" for at
+// nothing.
+func (m Move) Changed(elsewhere string) error {
+	shown := func(number string) string {
+		if number == "" {
+			return "nothing"
+		}
+		return "version " + number
+	}
+	return fmt.Errorf("alias %q of model %q %w: it points at %s, not at %s", m.Alias, m.Name, ErrChanged, shown(elsewhere), shown(m.From))
+}
+
+// LockName is the file name of the lock that keeps trainings of a model apart.
+func LockName(model string) string {
+	sum := sha256.Sum256([]byte(model)) // names of models hold what those of files cannot
+	return "train-" + hex.EncodeToString(sum[:8]) + ".lock"
 }
 
 // AllTags are the registration's tags with those that Petal adds itself.

@@ -26,6 +26,11 @@ var (
 	ErrUnavailable = errors.New("registry unavailable")
 	// ErrInvalid means that the registry refused what was asked of it.
 	ErrInvalid = errors.New("invalid")
+	// ErrChanged means that an alias does not point where a [Move] expects it:
+	// somebody else has moved it.
+	ErrChanged = errors.New("was moved by another")
+	// ErrLocked means that another process has the lock.
+	ErrLocked = errors.New("another process has the lock")
 )
 
 // LatestAlias is the alias that no registry stores: it always means the version
@@ -96,12 +101,30 @@ type Registry interface {
 	Register(ctx context.Context, r Registration) (Version, error)
 	// SetTags sets tags of a version, leaving others as they are.
 	SetTags(ctx context.Context, v Version, tags map[string]string) error
-	// SetAlias points the alias at a version, and reads it back. It is the
-	// last write of a promotion: whoever is killed before it leaves the old
-	// champion whole.
+	// SetAlias points the alias at a version, wherever it pointed, and reads it
+	// back.
 	SetAlias(ctx context.Context, name, alias, number string) error
 	// DeleteAlias removes an alias; one that is not there is no error.
 	DeleteAlias(ctx context.Context, name, alias string) error
+	// MoveAlias moves an alias from one version to another by compare-and-set,
+	// and reads it back. Where it does not point at m.From, it stays:
+	// [ErrChanged]. m.Alias is the last that is written: whoever is killed
+	// before it leaves the alias whole.
+	MoveAlias(ctx context.Context, m Move) error
+	// Lock keeps others from training the model, as far as the backend sees
+	// them, until unlock is called or the process dies. Where another has the
+	// lock it fails at once: [ErrLocked].
+	Lock(ctx context.Context, name string) (unlock func(), err error)
+}
+
+// A Move says where an alias points and where it is to point: numbers of
+// versions, "" for none.
+type Move struct {
+	Name, Alias string
+	From, To    string
+	// Keep is another alias, which gets From in the same step; "" is none. Where
+	// From is none it stays as it is.
+	Keep string
 }
 
 // A Run records one training: parameters, metrics, data, files, models. All
@@ -177,7 +200,10 @@ type Registration struct {
 	Name        string
 	Model       LoggedModel
 	Description string
-	Tags        map[string]string
+	// About describes the model, for a registry that shows models: it is written
+	// where there is nothing yet.
+	About string
+	Tags  map[string]string
 }
 
 // Status is how a run stands.

@@ -13,10 +13,22 @@ import (
 // Patience is how long a registry's server is waited for; see [mlflow.Options].
 type Patience struct{ RetryFor, Timeout time.Duration }
 
-// OpenRegistry opens the registry of the settings. A relative folder is relative
-// to dir.
-func OpenRegistry(cfg settings.Registry, dir string, patience Patience, log *slog.Logger) (registry.Registry, error) {
-	return open.Open(open.Config{
+// OpenRegistry opens the registry of the settings, for a program that only reads
+// it. A relative folder is relative to dir.
+func OpenRegistry(cfg settings.Registry, dir string, patience Patience, log *slog.Logger) (registry.Reader, error) {
+	return open.Open(registryConfig(cfg, dir, patience, log))
+}
+
+// OpenRegistryToWrite opens it for a program that writes to it, whose locks for a
+// server stand in lockDir.
+func OpenRegistryToWrite(cfg settings.Registry, dir, lockDir string, log *slog.Logger) (registry.Registry, error) {
+	c := registryConfig(cfg, dir, Patience{}, log)
+	c.LockDir = lockDir
+	return open.Open(c)
+}
+
+func registryConfig(cfg settings.Registry, dir string, patience Patience, log *slog.Logger) open.Config {
+	return open.Config{
 		TrackingURI: string(cfg.TrackingURI), ArtifactLocation: cfg.MLflow.ArtifactLocation, Dir: dir,
 		ExperimentName: cfg.MLflow.ExperimentName,
 		Credentials: mlflow.Credentials{
@@ -24,5 +36,5 @@ func OpenRegistry(cfg settings.Registry, dir string, patience Patience, log *slo
 		},
 		CertFile: cfg.TrackingCertFile,
 		RetryFor: patience.RetryFor, Timeout: patience.Timeout, Logger: log,
-	})
+	}
 }

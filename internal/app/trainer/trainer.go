@@ -90,7 +90,7 @@ func newApp(p *Process, command string, progress func(training.Progress), quiet 
 	}
 	a := &app{process: p, settings: cfg, log: p.Logger(cfg.Log, quiet), metrics: process.NewMetrics()}
 	p.LimitMemory(a.log)
-	reg, err := process.OpenRegistry(cfg.Registry, p.Dir, process.Patience{}, a.log)
+	reg, err := process.OpenRegistryToWrite(cfg.Registry, p.Dir, within(p.Dir, cfg.StateDir), a.log)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@
 //	mlruns/
 //	  index.json            versions and aliases of all models
 //	  index.lock            held while the index changes
+//	  train-<id>.lock       held while a model is trained
 //	  models/m-<id>/        MLmodel, model.onnx, …: loadable by MLflow's pyfunc
 //	  runs/<id>/run.json    parameters, metrics, tags, data sets of a run
 //	  runs/<id>/files/      its files
@@ -370,6 +371,53 @@ func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
 	})
 }
 
+// MoveAlias implements [registry.Registry]. All of it happens under the lock of
+// the index, in one write.
+func (s *Store) MoveAlias(ctx context.Context, m registry.Move) error {
+	from, fromErr := parseNone(m.From)
+	to, toErr := parseNone(m.To)
+	if err := cmp.Or(m.Check(), fromErr, toErr); err != nil {
+		return err
+	}
+	return s.change(ctx, func(ix *index) error {
+		model, ok := ix.Models[m.Name]
+		if !ok {
+			return fmt.Errorf("model %q in %s: %w", m.Name, s.root, registry.ErrNotFound)
+		}
+		if at := model.Aliases[m.Alias]; at != from {
+			return m.Changed(showNone(at))
+		}
+		if to == 0 {
+			delete(model.Aliases, m.Alias)
+			return nil
+		}
+		if _, err := ix.find(m.Name, to); err != nil {
+			return err
+		}
+		if m.Keep != "" && from != 0 {
+			model.Aliases[m.Keep] = from
+		}
+		model.Aliases[m.Alias] = to
+		return nil
+	})
+}
+
+// Lock implements [registry.Registry]: all who use the folder see it.
+func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	if err := cmp.Or(ctx.Err(), s.makeDir("")); err != nil {
+		return nil, err
+	}
+	unlock, err = atomicfile.Lock(ctx, filepath.Join(s.root, registry.LockName(name)), 0)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case errors.Is(err, atomicfile.ErrLocked):
+		return nil, fmt.Errorf("%w: %w", registry.ErrLocked, err)
+	default:
+		return nil, s.unwritable(err)
+	}
+}
+
 // listFiles lists the regular files below a root, sorted by path.
 func listFiles(root fs.FS) ([]registry.File, error) {
 	var files []registry.File
@@ -394,6 +442,21 @@ func parseNumber(number string) (int, error) {
 		return 0, fmt.Errorf("%w: version %q is no number", registry.ErrInvalid, number)
 	}
 	return n, nil
+}
+
+// parseNone is parseNumber, with 0 for no version.
+func parseNone(number string) (int, error) {
+	if number == "" {
+		return 0, nil
+	}
+	return parseNumber(number)
+}
+
+func showNone(number int) string {
+	if number == 0 {
+		return ""
+	}
+	return strconv.Itoa(number)
 }
 
 // readError tells what is not there from what cannot be read.

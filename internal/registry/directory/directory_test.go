@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlmodel"
@@ -242,22 +244,41 @@ func TestLeftoversAreSwept(t *testing.T) {
 	require.DirExists(t, fresh, "somebody may be writing it")
 }
 
-func TestLockIsWaitedForAndBounded(t *testing.T) {
-	messages := golden.New(t)
-	path := filepath.Join(t.TempDir(), lockFile)
-	unlock, err := lock(t.Context(), path, time.Second)
-	require.NoError(t, err)
-	_, err = lock(t.Context(), path, 30*time.Millisecond)
-	require.ErrorContains(t, err, path)
-	messages.Add("held", lasting(err, filepath.Dir(path), "DIR"))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = lock(ctx, path, time.Minute)
-	require.ErrorIs(t, err, context.Canceled)
-	time.AfterFunc(30*time.Millisecond, unlock)
-	again, err := lock(t.Context(), path, 10*time.Second)
-	require.NoError(t, err)
-	again()
+// Of those who move an alias from one version at once, one alone succeeds.
+func TestMovesAreAtomic(t *testing.T) {
+	ctx := t.Context()
+	root := t.TempDir()
+	stores := []*Store{open(t, root), open(t, root)}
+	for range 9 {
+		_, err := register(ctx, stores[0], "x")
+		require.NoError(t, err)
+	}
+	at := "9"
+	for range 5 {
+		moved := make([]bool, 9)
+		var wg sync.WaitGroup
+		for i := range moved {
+			if to := strconv.Itoa(i + 1); to != at {
+				wg.Go(func() {
+					err := stores[i%2].MoveAlias(ctx, registry.Move{Name: "iris", Alias: "champion", From: at, To: to, Keep: "previous"})
+					moved[i] = err == nil
+					if err != nil {
+						assert.ErrorIs(t, err, registry.ErrChanged)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		v, err := stores[0].Resolve(ctx, "iris", "champion")
+		require.NoError(t, err)
+		previous, err := stores[0].Resolve(ctx, "iris", "previous")
+		require.NoError(t, err)
+		require.Equal(t, at, previous.Number)
+		for i, ok := range moved {
+			require.Equal(t, strconv.Itoa(i+1) == v.Number, ok, "version %d", i+1)
+		}
+		at = v.Number
+	}
 }
 
 const writerVariable = "PETAL_TEST_REGISTRY_WRITER"

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -145,7 +146,7 @@ func (s *Store) change(ctx context.Context, fn func(*index) error) error {
 	if err := s.makeDir(""); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, filepath.Join(s.root, lockFile), lockWait)
+	unlock, err := atomicfile.Lock(ctx, filepath.Join(s.root, lockFile), lockWait)
 	if err != nil {
 		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
 	}

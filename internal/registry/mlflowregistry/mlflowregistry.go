@@ -2,17 +2,21 @@
 package mlflowregistry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/mlflow"
 	"github.com/petal-ml/petal/internal/registry"
 )
@@ -26,7 +30,10 @@ type Options struct {
 	// as s3://bucket/path or mlflow-artifacts:/path. A local path means
 	// nothing to a server and is left out.
 	ArtifactLocation string
-	Logger           *slog.Logger
+	// LockDir is where the processes of this machine that write to the registry
+	// keep their locks; it is made when needed. Empty is for those who only read.
+	LockDir string
+	Logger  *slog.Logger
 }
 
 // A Store is the registry of one MLflow server.
@@ -34,6 +41,7 @@ type Store struct {
 	client     *mlflow.Client
 	experiment string
 	location   string
+	lockDir    string
 	log        *slog.Logger
 }
 
@@ -41,7 +49,7 @@ var _ registry.Registry = (*Store)(nil)
 
 // Open checks the options. It does not call the server.
 func Open(o Options) (*Store, error) {
-	s := &Store{experiment: o.Experiment, location: o.ArtifactLocation, log: o.Logger}
+	s := &Store{experiment: o.Experiment, location: o.ArtifactLocation, lockDir: o.LockDir, log: o.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -210,7 +218,7 @@ func (s *Store) register(ctx context.Context, r registry.Registration) (registry
 	if model.RunID != r.Model.RunID {
 		return registry.Version{}, fmt.Errorf("%w: logged model %s belongs to run %q, not %q", registry.ErrInvalid, model.ID, model.RunID, r.Model.RunID)
 	}
-	if err := s.client.CreateRegisteredModel(ctx, r.Name); err != nil {
+	if err := s.client.CreateRegisteredModel(ctx, r.Name, r.About); err != nil {
 		return registry.Version{}, err
 	}
 	tags := r.AllTags()
@@ -269,8 +277,7 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 	if err != nil {
 		return fmt.Errorf("read back alias %q of model %q: %w", alias, name, translate(err))
 	}
-	if v.Number != number {
-		// There is no compare-and-set: somebody else moved it meanwhile.
+	if v.Number != number { // somebody else moved it meanwhile
 		return fmt.Errorf("%w: alias %q of model %q was set to version %s and points at %s", registry.ErrUnavailable, alias, name, number, v.Number)
 	}
 	return nil
@@ -279,6 +286,92 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 // DeleteAlias implements [registry.Registry].
 func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
 	return translate(s.client.DeleteAlias(ctx, name, alias))
+}
+
+// MoveAlias implements [registry.Registry]. MLflow has no compare-and-set. Those
+// who move aliases on this machine take turns. Against others the alias is read
+// directly before it is moved, and again afterwards: what moves it between one
+// call and the next is not seen.
+func (s *Store) MoveAlias(ctx context.Context, m registry.Move) error {
+	if err := m.Check(); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, aliasLock, aliasLockWait)
+	if err != nil {
+		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
+	}
+	defer unlock()
+	if err := s.expect(ctx, m, m.From); err != nil {
+		return err
+	}
+	if m.Keep != "" && m.From != "" {
+		if err := s.client.SetAlias(ctx, m.Name, m.Keep, m.From); err != nil {
+			return translate(err)
+		}
+		v, err := s.Get(ctx, m.Name, m.From) // shows both aliases
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(v.Aliases, m.Alias) || !slices.Contains(v.Aliases, m.Keep) {
+			return cmp.Or(s.expect(ctx, m, m.From),
+				fmt.Errorf("alias %q of model %q %w: it was set to version %s", m.Keep, m.Name, registry.ErrChanged, m.From))
+		}
+	}
+	if m.To == "" {
+		err = s.client.DeleteAlias(ctx, m.Name, m.Alias)
+	} else {
+		err = s.client.SetAlias(ctx, m.Name, m.Alias, m.To)
+	}
+	if err != nil {
+		return translate(err)
+	}
+	return s.expect(ctx, m, m.To)
+}
+
+// expect makes sure that the alias of a move points at a version, "" for none.
+func (s *Store) expect(ctx context.Context, m registry.Move, number string) error {
+	v, err := s.Resolve(ctx, m.Name, m.Alias)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	if v.Number != number {
+		return m.Changed(v.Number)
+	}
+	return nil
+}
+
+const (
+	// aliasLock is held while an alias moves, aliasLockWait at most: that is a
+	// few calls.
+	aliasLock     = "aliases.lock"
+	aliasLockWait = 30 * time.Second
+)
+
+// Lock implements [registry.Registry]: the processes of this machine see it that
+// have the same LockDir. One that cannot be written keeps nobody from training.
+func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	unlock, err = s.lock(ctx, registry.LockName(name), 0)
+	switch {
+	case errors.Is(err, atomicfile.ErrLocked):
+		return nil, fmt.Errorf("%w: %w", registry.ErrLocked, err)
+	case err != nil && ctx.Err() == nil:
+		s.log.WarnContext(ctx, "a second training at the same time cannot be told", "error", err)
+		return func() {}, nil
+	}
+	return unlock, err
+}
+
+func (s *Store) lock(ctx context.Context, name string, wait time.Duration) (unlock func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.lockDir == "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(s.lockDir, 0o700); err != nil {
+		return nil, err
+	}
+	return atomicfile.Lock(ctx, filepath.Join(s.lockDir, name), wait)
 }
 
 // StartRun implements [registry.Registry].

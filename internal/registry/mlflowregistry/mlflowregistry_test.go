@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/mlflow"
@@ -45,6 +47,7 @@ func TestServer(t *testing.T) {
 		{"swallowed version tags", testSwallowedVersionTags},
 		{"foreign run", testForeignRun},
 		{"alias moved by another", testAliasMoved},
+		{"description", testDescription},
 		{"experiments", testExperiments},
 		{"cut values are logged", testCutValues},
 		{"python", testPython},
@@ -65,7 +68,7 @@ func testConformance(t *testing.T, server *testenv.MLflowServer) {
 
 func open(t *testing.T, uri string) *Store {
 	t.Helper()
-	return openAs(t, Options{Client: mlflow.Options{TrackingURI: uri}, Experiment: "conformance"})
+	return openAs(t, Options{Client: mlflow.Options{TrackingURI: uri}, Experiment: "conformance", LockDir: filepath.Join(t.TempDir(), "var")})
 }
 
 func openAs(t *testing.T, o Options) *Store {
@@ -155,8 +158,8 @@ func testFaultMidway(t *testing.T, server *testenv.MLflowServer) {
 	p.fail.Store(&fail)
 	_, err := run.LogModel(t.Context(), onnxFile)
 	require.ErrorIs(t, err, registry.ErrUnavailable)
-	require.ErrorContains(t, err, "injected fault")
-	require.ErrorContains(t, err, "PUT artifact model.onnx")
+	require.ErrorContains(t, err, "model.onnx")
+	golden.New(t).Add("midway", lasting(err))
 	id := regexp.MustCompile(`m-[0-9a-f]{32}`).FindString(failed.Load().(string))
 	model, err := s.client.GetLoggedModel(t.Context(), id)
 	require.NoError(t, err)
@@ -188,14 +191,15 @@ func testFaultMidway(t *testing.T, server *testenv.MLflowServer) {
 // testSwallowedValues leaves in the run what the real server leaves when it
 // drops a value: "" for a parameter, 0 for a metric, or nothing.
 func testSwallowedValues(t *testing.T, server *testenv.MLflowServer) {
-	for _, test := range []struct{ name, endpoint, old, replacement, err string }{
-		{"param", "runs/log-batch", `"value":"1.0"`, `"value":""`, `param "C": sent "1.0", found ""`},
-		{"tag", "runs/log-batch", `"key":"estimator_name"`, `"key":"other"`, `tag "estimator_name": sent "LR", found nothing`},
-		{"NaN", "runs/log-batch", `"value":"NaN"`, `"value":0.0`, `metric "auc": sent NaN at step 3`},
-		{"metric", "runs/log-batch", `"value":0.125`, `"value":0.25`, `metric "loss": sent 0.125 at step 2`},
-		{"step", "runs/log-batch", `"step":2`, `"step":0`, `metric "loss": sent 0.125 at step 2`},
-		{"data set", "runs/log-inputs", `"name":"iris"`, `"name":"rose"`, `data set "iris" with digest d41d as "training": found nothing`},
-		{"file", "/notes.txt", `hello`, `hell`, `file "notes.txt": sent 5 bytes, found 4`},
+	messages := golden.New(t)
+	for _, test := range []struct{ name, endpoint, old, replacement, place string }{
+		{"param", "runs/log-batch", `"value":"1.0"`, `"value":""`, `"C"`},
+		{"tag", "runs/log-batch", `"key":"estimator_name"`, `"key":"other"`, `"estimator_name"`},
+		{"NaN", "runs/log-batch", `"value":"NaN"`, `"value":0.0`, `"auc"`},
+		{"metric", "runs/log-batch", `"value":0.125`, `"value":0.25`, `"loss"`},
+		{"step", "runs/log-batch", `"step":2`, `"step":0`, `"loss"`},
+		{"data set", "runs/log-inputs", `"name":"iris"`, `"name":"rose"`, `"iris"`},
+		{"file", "/notes.txt", `hello`, `hell`, `"notes.txt"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProxy(t, server.URL)
@@ -213,8 +217,9 @@ func testSwallowedValues(t *testing.T, server *testenv.MLflowServer) {
 			require.NoError(t, run.LogFile(ctx, "notes.txt", []byte("hello")))
 			err := run.Finish(ctx, registry.Finished)
 			require.ErrorIs(t, err, registry.ErrUnavailable)
-			require.ErrorContains(t, err, test.err)
+			require.ErrorContains(t, err, test.place)
 			require.ErrorContains(t, err, run.ID())
+			messages.Add(test.name, lasting(err))
 			_, status, err := open(t, server.URL).ReadRun(ctx, run.ID())
 			require.NoError(t, err)
 			require.NotEqual(t, registry.Finished, status, "a run with holes is not finished")
@@ -236,38 +241,47 @@ func testWrongTypes(t *testing.T, server *testenv.MLflowServer) {
 }
 
 func testSwallowedStatus(t *testing.T, server *testenv.MLflowServer) {
+	messages := golden.New(t)
 	p := newProxy(t, server.URL)
 	run := start(t, open(t, p.URL))
 	p.replace("runs/update", "FINISHED", "DONE")
 	err := run.Finish(t.Context(), registry.Finished)
 	require.ErrorIs(t, err, registry.ErrUnavailable)
-	require.ErrorContains(t, err, "sent status FINISHED, found RUNNING")
+	require.ErrorContains(t, err, run.ID())
+	messages.Add("run", lasting(err))
 
 	p.replace("logged-models/m-", "LOGGED_MODEL_READY", "READY")
 	_, err = run.LogModel(t.Context(), onnxFile)
 	require.ErrorIs(t, err, registry.ErrUnavailable)
-	require.ErrorContains(t, err, "sent status LOGGED_MODEL_READY, found LOGGED_MODEL_")
+	messages.Add("model", lasting(err))
 
 	p.replace("/requirements.txt", "mlflow", "flow")
 	_, err = run.LogModel(t.Context(), onnxFile)
-	require.ErrorContains(t, err, `file "requirements.txt": sent`)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, `"requirements.txt"`)
+	messages.Add("file", lasting(err))
 }
 
 func testSwallowedVersionTags(t *testing.T, server *testenv.MLflowServer) {
+	messages := golden.New(t)
 	p := newProxy(t, server.URL)
 	s := open(t, p.URL)
 	model, err := start(t, s).LogModel(t.Context(), onnxFile)
 	require.NoError(t, err)
 	p.replace("model-versions/create", `"value":"5"`, `"value":5`)
 	_, err = s.Register(t.Context(), registry.Registration{Name: "swallowed", Model: model})
-	require.ErrorContains(t, err, `tag "petal.model.size": sent "5", found`)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, registry.TagSize)
+	messages.Add("register", lasting(err))
 
 	p.edit.Store(nil)
 	v, err := s.Register(t.Context(), registry.Registration{Name: "swallowed", Model: model})
 	require.NoError(t, err)
 	p.replace("model-versions/set-tag", "passed", "failed")
 	err = s.SetTags(t.Context(), v, map[string]string{"validation_status": "passed"})
-	require.ErrorContains(t, err, `tag "validation_status": sent "passed", found "failed"`)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, `"validation_status"`)
+	messages.Add("set", lasting(err))
 }
 
 // testForeignRun: the server itself takes any run ID.
@@ -278,18 +292,89 @@ func testForeignRun(t *testing.T, server *testenv.MLflowServer) {
 	model.RunID = start(t, s).ID()
 	_, err = s.Register(t.Context(), registry.Registration{Name: "foreign", Model: model})
 	require.ErrorIs(t, err, registry.ErrInvalid)
-	require.ErrorContains(t, err, "belongs to run")
+	require.ErrorContains(t, err, model.RunID)
+	golden.New(t).Add("foreign", lasting(err))
 }
 
+// testAliasMoved: who moves an alias during a move is seen, up to its last look.
 func testAliasMoved(t *testing.T, server *testenv.MLflowServer) {
+	messages := golden.New(t)
+	ctx := t.Context()
 	p := newProxy(t, server.URL)
-	s := open(t, p.URL)
-	register(t, s, "moved")
-	register(t, s, "moved")
+	s, other := open(t, p.URL), open(t, server.URL)
+	for range 3 {
+		register(t, other, "moved")
+	}
 	p.replace("registered-models/alias", `"version":"2"`, `"version":"1"`)
-	err := s.SetAlias(t.Context(), "moved", "champion", "2")
+	err := s.SetAlias(ctx, "moved", "champion", "2")
 	require.ErrorIs(t, err, registry.ErrUnavailable)
-	require.ErrorContains(t, err, "was set to version 2 and points at 1")
+	messages.Add("set", lasting(err))
+	p.edit.Store(nil)
+
+	// At which call of a move: it reads the alias, sets the other, reads both, moves.
+	const late = "between the last look and the move"
+	for name, at := range map[string]int64{"before": 1, "before both are read": 3, late: 4} {
+		require.NoError(t, s.SetAlias(ctx, "moved", "champion", "1"))
+		require.NoError(t, s.SetAlias(ctx, "moved", "previous", "3"))
+		var calls atomic.Int64
+		seen := func(*http.Request) bool {
+			if calls.Add(1) == at {
+				assert.NoError(t, other.SetAlias(ctx, "moved", "champion", "3"))
+			}
+			return false
+		}
+		p.fail.Store(&seen)
+		err := s.MoveAlias(ctx, registry.Move{Name: "moved", Alias: "champion", From: "1", To: "2", Keep: "previous"})
+		p.fail.Store(nil)
+		champion, resolveErr := s.Resolve(ctx, "moved", "champion")
+		require.NoError(t, resolveErr)
+		if name == late { // what remains without compare-and-set
+			require.NoError(t, err)
+			require.Equal(t, "2", champion.Number)
+			continue
+		}
+		require.ErrorIs(t, err, registry.ErrChanged, name)
+		require.Equal(t, "3", champion.Number, name)
+		messages.Add(name, lasting(err))
+	}
+}
+
+// testDescription: whoever opens the page of a registered model reads what it is.
+func testDescription(t *testing.T, server *testenv.MLflowServer) {
+	ctx := t.Context()
+	s := open(t, server.URL)
+	described := func(name string) string {
+		resp, err := http.Get(server.URL + "/api/2.0/mlflow/registered-models/get?name=" + name)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		var answer struct {
+			Model struct {
+				Description string `json:"description"`
+			} `json:"registered_model"`
+		}
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
+		return answer.Model.Description
+	}
+	register(t, s, "described-later") // with no description
+	require.Empty(t, described("described-later"))
+	model, err := start(t, s).LogModel(ctx, onnxFile)
+	require.NoError(t, err)
+	for _, name := range []string{"described", "described-later"} {
+		for _, about := range []string{"Predicts «species».", "other words, which do not replace those of an operator"} {
+			_, err := s.Register(ctx, registry.Registration{Name: name, Model: model, About: about})
+			require.NoError(t, err)
+			require.Equal(t, "Predicts «species».", described(name))
+		}
+	}
+}
+
+// lasting gives an error without what differs from run to run.
+func lasting(err error) error {
+	text := err.Error()
+	for pattern, stays := range map[string]string{`http://127\.0\.0\.1:\d+`: "URL", `[0-9a-f]{32}`: "ID", `\d{4}-\d\d-\d\dT[^ ,]+`: "TIME"} {
+		text = regexp.MustCompile(pattern).ReplaceAllString(text, stays)
+	}
+	return errors.New(text)
 }
 
 func testExperiments(t *testing.T, server *testenv.MLflowServer) {
@@ -318,7 +403,7 @@ func testExperiments(t *testing.T, server *testenv.MLflowServer) {
 	_, err = bucket.StartRun(ctx, registry.RunSpec{Name: "x"})
 	require.ErrorIs(t, err, registry.ErrInvalid)
 	require.ErrorContains(t, err, "s3://bucket/path")
-	require.ErrorContains(t, err, "--serve-artifacts")
+	golden.New(t).Add("bucket", lasting(err))
 
 	nameless := openAs(t, Options{Client: mlflow.Options{TrackingURI: server.URL}})
 	_, err = nameless.StartRun(ctx, registry.RunSpec{Name: "x"})

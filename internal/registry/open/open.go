@@ -36,6 +36,9 @@ type Config struct {
 	// CertFile is a PEM file with the certificates that the server's must come
 	// from; empty for those that the system trusts.
 	CertFile string
+	// LockDir is that of [mlflowregistry.Options]: for those who write to the
+	// server.
+	LockDir string
 	// RetryFor and Timeout are those of [mlflow.Options].
 	RetryFor, Timeout time.Duration
 	Logger            *slog.Logger
@@ -98,6 +101,6 @@ func openServer(c Config, _ *url.URL) (registry.Registry, error) {
 		}
 	}
 	return mlflowregistry.Open(mlflowregistry.Options{
-		Client: client, Experiment: c.ExperimentName, ArtifactLocation: c.ArtifactLocation, Logger: c.Logger,
+		Client: client, Experiment: c.ExperimentName, ArtifactLocation: c.ArtifactLocation, LockDir: c.LockDir, Logger: c.Logger,
 	})
 }

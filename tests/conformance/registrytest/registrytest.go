@@ -42,6 +42,8 @@ func Run(t *testing.T, factory func(t *testing.T) Subject) {
 		{"versions", testVersions},
 		{"latest", testLatest},
 		{"aliases", testAliases},
+		{"moved aliases", testMovedAliases},
+		{"lock", testLock},
 		{"reserved aliases", testReservedAliases},
 		{"version tags", testVersionTags},
 		{"not found", testNotFound},
@@ -222,6 +224,60 @@ func testAliases(t *testing.T, s suite) {
 	_, err = s.Registry.Resolve(ctx, s.name, "champion")
 	require.ErrorIs(t, err, registry.ErrNotFound)
 	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name, "champion"), "it is gone already")
+}
+
+func testMovedAliases(t *testing.T, s suite) {
+	ctx := t.Context()
+	s.register(t, "one")
+	s.register(t, "two")
+	at := func(alias string) string {
+		t.Helper()
+		v, err := s.Registry.Resolve(ctx, s.name, alias)
+		if err != nil {
+			require.ErrorIs(t, err, registry.ErrNotFound)
+		}
+		return v.Number
+	}
+	for _, step := range []struct {
+		from, to, keep     string
+		is                 error
+		champion, previous string
+	}{
+		{"1", "2", "previous", registry.ErrChanged, "", ""},
+		{"", "9", "", registry.ErrNotFound, "", ""},
+		{"", "1", "previous", nil, "1", ""},
+		{"", "2", "previous", registry.ErrChanged, "1", ""},
+		{"1", "2", "previous", nil, "2", "1"},
+		{"1", "1", "previous", registry.ErrChanged, "2", "1"},
+		{"2", "1", "", nil, "1", "1"},
+		{"2", "", "", registry.ErrChanged, "1", "1"},
+		{"1", "", "", nil, "", "1"},
+		{"", "one", "", registry.ErrInvalid, "", "1"},
+		{"", "2", "v1", registry.ErrInvalid, "", "1"},
+	} {
+		err := s.Registry.MoveAlias(ctx, registry.Move{Name: s.name, Alias: "champion", From: step.from, To: step.to, Keep: step.keep})
+		if step.is == nil {
+			require.NoError(t, err, "%v", step)
+		} else {
+			require.ErrorIs(t, err, step.is, "%v", step)
+			require.NotContains(t, err.Error(), "\n")
+		}
+		require.Equal(t, []string{step.champion, step.previous}, []string{at("champion"), at("previous")}, "%v", step)
+	}
+}
+
+func testLock(t *testing.T, s suite) {
+	unlock, err := s.Registry.Lock(t.Context(), s.name)
+	require.NoError(t, err)
+	_, err = s.Registry.Lock(t.Context(), s.name)
+	require.ErrorIs(t, err, registry.ErrLocked)
+	other, err := s.Registry.Lock(t.Context(), s.name+" of another kind")
+	require.NoError(t, err, "each model has its own")
+	other()
+	unlock()
+	again, err := s.Registry.Lock(t.Context(), s.name)
+	require.NoError(t, err)
+	again()
 }
 
 func testReservedAliases(t *testing.T, s suite) {
@@ -620,6 +676,7 @@ func testUnavailable(t *testing.T, s suite) {
 		"get":      second(s.Registry.Get(t.Context(), s.name, "1")),
 		"versions": second(s.Registry.Versions(t.Context(), s.name)),
 		"alias":    s.Registry.SetAlias(t.Context(), s.name, "champion", "1"),
+		"move":     s.Registry.MoveAlias(t.Context(), registry.Move{Name: s.name, Alias: "champion", To: "1"}),
 		"tags":     s.Registry.SetTags(t.Context(), v, map[string]string{"a": "b"}),
 	} {
 		require.ErrorIs(t, err, registry.ErrUnavailable, name)
@@ -639,6 +696,8 @@ func (s suite) calls(ctx context.Context, v registry.Version, run registry.Run) 
 		"register": second(s.Registry.Register(ctx, registry.Registration{Name: s.name, Model: model})),
 		"alias":    s.Registry.SetAlias(ctx, s.name, "champion", "1"),
 		"unalias":  s.Registry.DeleteAlias(ctx, s.name, "champion"),
+		"move":     s.Registry.MoveAlias(ctx, registry.Move{Name: s.name, Alias: "champion", To: "1"}),
+		"lock":     second(s.Registry.Lock(ctx, s.name)),
 		"tags":     s.Registry.SetTags(ctx, v, map[string]string{"a": "b"}),
 		"run":      second(s.Registry.StartRun(ctx, registry.RunSpec{Name: "x"})),
 		"params":   run.LogParams(ctx, []registry.Param{{Key: "a", Value: "b"}}),

@@ -1,6 +1,6 @@
 //go:build unix
 
-package directory
+package atomicfile
 
 import (
 	"context"
@@ -11,13 +11,18 @@ import (
 	"time"
 )
 
-// lock takes a file's lock for this caller alone and returns how to let go of
-// it. The system lets go of it when the process dies, in whatever way. The file
-// itself stays: removing it would let two callers hold locks of one name.
-func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {
+// ErrLocked means that another process, or another caller in this one, holds a lock.
+var ErrLocked = errors.New("another process has held it")
+
+// Lock takes a file's lock for this caller alone and returns how to let go of
+// it. It waits for its turn for so long, 0 for not at all, and then fails with
+// [ErrLocked]. The system lets go of the lock when the process dies, in whatever
+// way. The file itself stays: removing it would let two callers hold locks of
+// one name.
+func Lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // holds nothing; other accounts lock it too
 	if err != nil {
-		return nil, fmt.Errorf("open the registry's lock: %w", err)
+		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
@@ -33,7 +38,7 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 		case <-time.After(5 * time.Millisecond):
 			continue
 		case <-deadline.C:
-			err = fmt.Errorf("another process has held it for %s: wait until it ends, or end it", wait)
+			err = fmt.Errorf("%w for %s: wait until it ends, or end it", ErrLocked, wait)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
