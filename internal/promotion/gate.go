@@ -76,6 +76,41 @@ func (p *Promoter) Judge(ctx context.Context, h *Holdout, c Candidate, champion 
 	return v, nil
 }
 
+// Settle makes v, the version of a candidate that the gate let pass, the champion
+// in place of the one it was compared with, nil for none. Where somebody has
+// changed the champion since, the candidate is judged again, against that one: it
+// may stand by as the challenger then. It returns the verdict that holds in the
+// end, and the champion that it is about.
+func (p *Promoter) Settle(ctx context.Context, h *Holdout, c Candidate, v registry.Version, verdict Verdict, champion *registry.Version) (Verdict, *registry.Version, error) {
+	for range maxAttempts {
+		err := p.moveChampion(ctx, v, champion)
+		if !errors.Is(err, registry.ErrChanged) {
+			return verdict, champion, err
+		}
+		p.Logger.WarnContext(ctx, "the champion was moved by another: the model is judged again", "version", v.Number, "error", err)
+		if champion, err = p.Champion(ctx); err != nil {
+			return verdict, nil, err
+		}
+		if champion != nil && champion.Number == v.Number {
+			return verdict, champion, nil // by another's hand
+		}
+		if verdict, err = p.Judge(ctx, h, c, champion); err != nil {
+			return verdict, champion, err
+		}
+		if err := p.Registry.SetTags(ctx, v, map[string]string{TagVerdict: verdict.String()}); err != nil {
+			return verdict, champion, fmt.Errorf("note the verdict: %w", err)
+		}
+		if verdict.Keep {
+			err = p.standBy(ctx, v)
+		}
+		if !verdict.Promote {
+			return verdict, champion, err
+		}
+	}
+	return verdict, champion, fmt.Errorf("version %s passed the gate, but the champion %w, %d times: it stays registered: trainer promote %s",
+		v.Number, registry.ErrChanged, maxAttempts, v.Number)
+}
+
 // compareWith compares a candidate with the champion on the rows that the
 // champion was not trained on.
 func (p *Promoter) compareWith(ctx context.Context, h *Holdout, c Candidate, champion registry.Version) (*Comparison, error) {

@@ -20,6 +20,8 @@ const (
 	TagTestLogLoss  = "petal.test_log_loss"
 	// TagSplit says which rows of its data were held out: see [Holdout].
 	TagSplit = "petal.split"
+	// TagVerdict is what the gate said.
+	TagVerdict = "petal.gate"
 )
 
 // A Model is one side of a comparison: a classifier and, where that is known,

@@ -68,7 +68,7 @@ func (p *Promoter) Version(ctx context.Context, number string) (registry.Version
 	v, err := p.Registry.Get(ctx, p.Model, number)
 	switch {
 	case errors.Is(err, registry.ErrNotFound), errors.Is(err, registry.ErrInvalid):
-		return v, &InputError{Where: "version " + number, Problem: "does not exist of model " + p.Model, Remedy: "choose one that trainer list shows", Err: err}
+		return v, &InputError{Where: "version " + number, Problem: "does not exist in model " + p.Model, Remedy: "choose one that trainer list shows", Err: err}
 	case err != nil:
 		return v, fmt.Errorf("ask for version %s: %w", number, err)
 	}
@@ -99,15 +99,51 @@ func (p *Promoter) List(ctx context.Context) ([]registry.Version, error) {
 	return versions, nil
 }
 
+// maxAttempts bounds how often an alias is moved that others move, too.
+const maxAttempts = 3
+
 // Promote makes a version the champion by hand, once its file has been verified
-// and loaded. moved is false where it is the champion already. A version that
-// does not exist is an [*InputError].
+// and loaded, whatever the champion is by then. moved is false where it is the
+// champion already. A version that does not exist is an [*InputError].
 func (p *Promoter) Promote(ctx context.Context, number string) (v registry.Version, moved bool, err error) {
-	if v, err = p.Version(ctx, number); err != nil {
-		return v, false, err
+	for range maxAttempts {
+		var old *registry.Version
+		if old, err = p.Champion(ctx); err != nil {
+			return v, false, err
+		}
+		v, moved, err = p.replace(ctx, old, number)
+		if !errors.Is(err, registry.ErrChanged) {
+			return v, moved, err
+		}
 	}
+	return v, false, err
+}
+
+// Rollback makes the champion before the last move the champion again; done
+// twice it goes back and forth. Where the champion changes meanwhile it is
+// [registry.ErrChanged]: the one before is another now.
+func (p *Promoter) Rollback(ctx context.Context) (v registry.Version, moved bool, err error) {
 	old, err := p.Champion(ctx)
 	if err != nil {
+		return v, false, err
+	}
+	previous, err := p.Registry.Resolve(ctx, p.Model, Previous)
+	if errors.Is(err, registry.ErrNotFound) {
+		return previous, false, &InputError{Where: "model " + p.Model, Problem: "has no previous champion", Remedy: "name a version: trainer promote VERSION", Err: err}
+	}
+	if err != nil {
+		return previous, false, fmt.Errorf("roll back: %w", err)
+	}
+	v, moved, err = p.replace(ctx, old, previous.Number)
+	if errors.Is(err, registry.ErrChanged) {
+		err = fmt.Errorf("%w: see trainer list, then roll back again or promote a version", err)
+	}
+	return v, moved, err
+}
+
+// replace puts a version in the place of the champion, nil for none.
+func (p *Promoter) replace(ctx context.Context, old *registry.Version, number string) (v registry.Version, moved bool, err error) {
+	if v, err = p.Version(ctx, number); err != nil {
 		return v, false, err
 	}
 	if old != nil && old.Number == v.Number {
@@ -125,51 +161,30 @@ func (p *Promoter) Promote(ctx context.Context, number string) (v registry.Versi
 	if err := p.Registry.SetTags(ctx, v, audit); err != nil {
 		return v, false, fmt.Errorf("promote version %s: %w", number, err)
 	}
-	if err := p.SetChampion(ctx, v, old); err != nil {
+	if err := p.moveChampion(ctx, v, old); err != nil {
 		return v, false, err
 	}
 	return v, true, nil
 }
 
-// Rollback makes the champion before the last move the champion again; done
-// twice it goes back and forth.
-func (p *Promoter) Rollback(ctx context.Context) (v registry.Version, moved bool, err error) {
-	previous, err := p.Registry.Resolve(ctx, p.Model, Previous)
-	if errors.Is(err, registry.ErrNotFound) {
-		return previous, false, &InputError{Where: "model " + p.Model, Problem: "has no previous champion", Remedy: "name a version: trainer promote VERSION", Err: err}
+// moveChampion makes a version the champion in place of the present one, nil for
+// none, which becomes the previous one. Where another is the champion by now it
+// stays, and the error is [registry.ErrChanged]. A failure at any moment leaves a
+// whole champion.
+func (p *Promoter) moveChampion(ctx context.Context, v registry.Version, old *registry.Version) error {
+	move := registry.Move{Name: p.Model, Alias: Champion, To: v.Number, Keep: Previous}
+	if old != nil {
+		move.From = old.Number
 	}
-	if err != nil {
-		return previous, false, fmt.Errorf("roll back: %w", err)
-	}
-	return p.Promote(ctx, previous.Number)
-}
-
-// SetChampion makes a version the champion in place of the present one, nil for
-// none, which becomes the previous one. The alias champion is moved last, so
-// that a failure at any moment leaves a whole champion.
-func (p *Promoter) SetChampion(ctx context.Context, v registry.Version, old *registry.Version) error {
-	if old != nil && old.Number != v.Number {
-		if err := p.Registry.SetAlias(ctx, p.Model, Previous, old.Number); err != nil {
-			return fmt.Errorf("keep version %s as %s: %w", old.Number, Previous, err)
-		}
-	}
-	if err := p.Registry.SetAlias(ctx, p.Model, Champion, v.Number); err != nil {
+	if err := p.Registry.MoveAlias(ctx, move); err != nil {
 		return fmt.Errorf("promote version %s: %w", v.Number, err)
 	}
-	p.clearChallenger(ctx, v)
-	return nil
-}
-
-// clearChallenger removes the alias from a version that became the champion. The
-// champion has moved by now, so a failure only leaves a stale alias.
-func (p *Promoter) clearChallenger(ctx context.Context, v registry.Version) {
-	old, err := p.Registry.Resolve(ctx, p.Model, Challenger)
-	if err == nil && old.Number == v.Number {
-		err = p.Registry.DeleteAlias(ctx, p.Model, Challenger)
-	}
-	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+	// The champion has moved: a failure from here on only leaves a stale alias.
+	err := p.Registry.MoveAlias(ctx, registry.Move{Name: p.Model, Alias: Challenger, From: v.Number})
+	if err != nil && !errors.Is(err, registry.ErrChanged) {
 		p.Logger.WarnContext(ctx, "cannot remove the alias", "alias", Challenger, "version", v.Number, "error", err)
 	}
+	return nil
 }
 
 // RegisterChallenger makes a version that stands by as the challenger. Where the
@@ -186,6 +201,11 @@ func (p *Promoter) RegisterChallenger(ctx context.Context, asked registry.Regist
 	if v, err = p.Registry.Register(ctx, asked); err != nil {
 		return fmt.Errorf("register the model: %w", err)
 	}
+	return p.standBy(ctx, v)
+}
+
+// standBy makes a version the challenger.
+func (p *Promoter) standBy(ctx context.Context, v registry.Version) error {
 	if err := p.Registry.SetAlias(ctx, p.Model, Challenger, v.Number); err != nil {
 		return fmt.Errorf("make version %s the challenger: %w", v.Number, err)
 	}

@@ -133,7 +133,7 @@ func (p *Profile) Warnings() []string {
 		}
 	}
 	if p.Duplicates > 0 {
-		add("%d rows stand there more than once", p.Duplicates)
+		add("%d rows occur more than once", p.Duplicates)
 	}
 	if p.Contradictions > 0 {
 		add("%d rows have the features of an earlier row and another label", p.Contradictions)

@@ -35,11 +35,13 @@ func (recorder) inputs(ctx context.Context, run registry.Run, p prepared) error 
 	params := []registry.Param{
 		{Key: "data", Value: p.source.path},
 		{Key: "label", Value: p.params.Label},
-		{Key: "drop", Value: strings.Join(p.params.Drop, ",")},
 		{Key: "test_size", Value: number(p.params.TestSize)},
 		{Key: "random_state", Value: strconv.FormatInt(p.params.RandomState, 10)},
 		{Key: "n_splits", Value: strconv.Itoa(p.params.NSplits)},
 		{Key: "scoring", Value: p.params.Scoring},
+	}
+	if len(p.params.Drop) > 0 { // pages of MLflow show an empty one as a fault
+		params = append(params, registry.Param{Key: "drop", Value: strings.Join(p.params.Drop, ",")})
 	}
 	if err := run.LogParams(ctx, params); err != nil {
 		return fmt.Errorf("log parameters: %w", err)
@@ -84,13 +86,20 @@ func (r recorder) report(ctx context.Context, run registry.Run, what report) (re
 			return none, fmt.Errorf("log %s: %w", file.Name, err)
 		}
 	}
-	if err := run.LogMetrics(ctx, what.gate); err != nil {
-		return none, fmt.Errorf("log the verdict: %w", err)
+	return logged, r.verdict(ctx, run, what.result.Verdict, what.gate)
+}
+
+// verdict logs what the gate said. It may say something else later: see
+// [promotion.Promoter.Settle].
+func (recorder) verdict(ctx context.Context, run registry.Run, v promotion.Verdict, figures []registry.Metric) error {
+	err := run.LogMetrics(ctx, figures)
+	if err == nil {
+		err = run.SetTags(ctx, map[string]string{promotion.TagVerdict: v.String()})
 	}
-	if err := run.SetTags(ctx, map[string]string{tagVerdict: what.result.Verdict.String()}); err != nil {
-		return none, fmt.Errorf("log the verdict: %w", err)
+	if err != nil {
+		return fmt.Errorf("log the verdict: %w", err)
 	}
-	return logged, nil
+	return nil
 }
 
 // candidate makes the child run of a candidate.

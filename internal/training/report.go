@@ -20,7 +20,6 @@ import (
 // promotion.
 const (
 	tagClass   = "estimator_class"
-	tagVerdict = "petal.gate"
 	tagVersion = "petal.training_version"
 	tagSeed    = "petal.random_state"
 	tagGo      = "petal.go_version"
@@ -61,7 +60,7 @@ func newReport(p prepared, f fitted, j judged, v promotion.Verdict, champion *re
 		data:       describeData(p),
 		metrics:    points("", all, now),
 		gate:       points("gate_", gateFigures(v), now),
-		version:    registry.Registration{Description: describe(p, f, j, v, champion), Tags: versionTags(p, f, j, v)},
+		version:    registry.Registration{About: about(p), Description: describe(p, f, j, v, champion), Tags: versionTags(p, f, j, v)},
 		result: Result{
 			Outcome: Refused, Verdict: v,
 			Data: p.source.path, Rows: p.data.Rows(), Features: len(p.data.Features), Classes: len(p.classes),
@@ -172,13 +171,19 @@ func versionTags(p prepared, f fitted, j judged, v promotion.Verdict) map[string
 		registry.TagFingerprint:   p.fingerprint,
 		promotion.TagEstimator:    f.candidate.Name,
 		tagVersion:                strconv.Itoa(Version),
-		tagVerdict:                v.String(),
+		promotion.TagVerdict:      v.String(),
 		promotion.TagSplit:        p.params.split(),
 		promotion.TagTestLogLoss:  strconv.FormatFloat(j.test.LogLoss, 'g', -1, 64),
 		promotion.TagTestAccuracy: strconv.FormatFloat(j.test.Accuracy, 'g', -1, 64),
 	}
 	maps.Copy(tags, p.source.tags())
 	return tags
+}
+
+// about is the text of the registered model, for whoever finds it in a registry.
+func about(p prepared) string {
+	return fmt.Sprintf("Predicts %q, one of %d classes, from %d columns of %s. Trained by Petal, which serves the version under the alias %s.",
+		p.params.Label, len(p.classes), len(p.data.Features), p.source.path, promotion.Champion)
 }
 
 // describe is the text of a version that people read first.

@@ -14,6 +14,7 @@ package training
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -85,12 +86,10 @@ func (t *Trainer) train(ctx context.Context, req Request) (Result, error) {
 	told := &progress{tell: t.cfg.Progress, told: time.Now()}
 	told.total = 5 + len(asked.candidates)*asked.params.NSplits // verify, read, fit, evaluate, promote, and the folds
 	told.step("verify " + asked.source.path)
-	champion, err := t.champion(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	if !req.Force && t.isCurrent(ctx, champion, asked) {
-		return Result{Outcome: Unchanged, Version: *champion, Data: asked.source.path}, nil
+	if !req.Force {
+		if current, err := t.current(ctx, asked); err != nil || current != nil {
+			return unchanged(current, asked), err
+		}
 	}
 	p, err := prepare(ctx, asked)
 	if err != nil {
@@ -98,6 +97,16 @@ func (t *Trainer) train(ctx context.Context, req Request) (Result, error) {
 	}
 	told.step("read " + p.source.path)
 	t.cfg.Metrics.rows.Set(float64(p.data.Rows()))
+	unlock, waited, err := t.takeTurn(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	if waited && !req.Force { // the other training may have made this very model
+		if current, err := t.current(ctx, asked); err != nil || current != nil {
+			return unchanged(current, asked), err
+		}
+	}
 	t.cfg.Logger.InfoContext(ctx, "training", "data", p.source.path, "md5", p.source.md5, "from", p.source.from,
 		"rows", p.data.Rows(), "features", len(p.data.Features), "classes", len(p.classes), "holdout", len(p.test.y))
 
@@ -106,7 +115,7 @@ func (t *Trainer) train(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, promoted, err := t.inRun(ctx, run, to, p, champion, told)
+	result, promoted, err := t.inRun(ctx, run, to, p, told)
 	if err != nil {
 		to.abandon(ctx, run, err)
 		return Result{}, err
@@ -115,12 +124,72 @@ func (t *Trainer) train(ctx context.Context, req Request) (Result, error) {
 		return result, nil
 	}
 	// The run stands as finished whatever happens now: all it promised is done.
-	if err := t.cfg.SetChampion(ctx, *promoted, champion); err != nil {
+	return t.promote(ctx, run, to, result, promoted, told)
+}
+
+// promote makes what the gate let pass the champion. Where the champion has changed
+// since, the gate may say something else.
+func (t *Trainer) promote(ctx context.Context, run registry.Run, to recorder, result Result, p *passed, told *progress) (Result, error) {
+	verdict, champion, err := t.cfg.Settle(ctx, p.holdout, p.candidate, p.version, result.Verdict, p.champion)
+	if err != nil {
 		return Result{}, err
 	}
-	told.step("promote version " + promoted.Number)
-	result.Version = *promoted
+	if said := result.Verdict.String(); said != verdict.String() {
+		if err := to.verdict(ctx, run, verdict, points("gate_", gateFigures(verdict), t.cfg.Now())); err != nil {
+			return Result{}, err
+		}
+	}
+	result.Verdict = verdict
+	if !verdict.Promote && champion != nil {
+		result.Outcome, result.Version = Refused, *champion
+		return result, nil
+	}
+	told.step("promote version " + p.version.Number)
+	result.Version = p.version
 	return result, nil
+}
+
+// turnPoll is how often a training asks whether the one before it has ended.
+const turnPoll = 500 * time.Millisecond
+
+// takeTurn waits until nobody else trains the model.
+func (t *Trainer) takeTurn(ctx context.Context) (unlock func(), waited bool, err error) {
+	for {
+		unlock, err = t.cfg.Registry.Lock(ctx, t.cfg.Model)
+		if !errors.Is(err, registry.ErrLocked) {
+			return unlock, waited, err
+		}
+		if !waited {
+			t.cfg.Logger.WarnContext(ctx, "another training of this model is under way; this one waits until it ends", "model", t.cfg.Model)
+		}
+		waited = true
+		select {
+		case <-ctx.Done():
+			return nil, waited, ctx.Err()
+		case <-time.After(turnPoll):
+		}
+	}
+}
+
+func unchanged(champion *registry.Version, asked task) Result {
+	if champion == nil {
+		return Result{}
+	}
+	return Result{Outcome: Unchanged, Version: *champion, Data: asked.source.path}
+}
+
+// current returns the champion where it was trained from the same data,
+// parameters and code, and is still whole.
+func (t *Trainer) current(ctx context.Context, asked task) (*registry.Version, error) {
+	champion, err := t.champion(ctx)
+	if err != nil || champion == nil || champion.Tags[registry.TagFingerprint] != asked.fingerprint {
+		return nil, err
+	}
+	if err := t.cfg.CheckFiles(ctx, *champion); err != nil {
+		t.cfg.Logger.WarnContext(ctx, "the champion is damaged, training anew", "version", champion.Number, "error", err)
+		return nil, nil //nolint:nilnil // as good as none
+	}
+	return champion, nil
 }
 
 // champion returns the version behind the alias, nil where there is none, and
@@ -131,23 +200,19 @@ func (t *Trainer) champion(ctx context.Context) (*registry.Version, error) {
 	return v, err
 }
 
-// isCurrent tells whether the champion was trained from the same data,
-// parameters and code, and is still whole.
-func (t *Trainer) isCurrent(ctx context.Context, champion *registry.Version, asked task) bool {
-	if champion == nil || champion.Tags[registry.TagFingerprint] != asked.fingerprint {
-		return false
-	}
-	if err := t.cfg.CheckFiles(ctx, *champion); err != nil {
-		t.cfg.Logger.WarnContext(ctx, "the champion is damaged, training anew", "version", champion.Number, "error", err)
-		return false
-	}
-	return true
+// passed is what the gate let pass: a registered version, and what it was judged
+// by.
+type passed struct {
+	version   registry.Version
+	candidate promotion.Candidate
+	holdout   *promotion.Holdout
+	champion  *registry.Version // that it was compared with; nil for none
 }
 
 // inRun takes prepared data through the stages: fit, judge, report, record. Each
 // hands its result on as a value, and only the last one writes. promoted is nil
 // where the gate refused the model.
-func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p prepared, champion *registry.Version, told *progress) (result Result, promoted *registry.Version, err error) {
+func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p prepared, told *progress) (result Result, promoted *passed, err error) {
 	if err := to.inputs(ctx, run, p); err != nil {
 		return Result{}, nil, err
 	}
@@ -163,6 +228,10 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p pr
 	for name, value := range finite(figures(j.test)) {
 		t.cfg.Metrics.holdout.WithLabelValues(name).Set(value)
 	}
+	champion, err := t.champion(ctx) // of now: the fit may have taken hours
+	if err != nil {
+		return Result{}, nil, err
+	}
 	verdict, err := t.cfg.Judge(ctx, p.holdout(), j.candidate, champion)
 	if err != nil {
 		return Result{}, nil, err
@@ -175,12 +244,16 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p pr
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if promoted, err = to.register(ctx, logged, r); err != nil {
+	v, err := to.register(ctx, logged, r)
+	if err != nil {
 		return Result{}, nil, err
 	}
 	if err := run.Finish(ctx, registry.Finished); err != nil {
 		return Result{}, nil, fmt.Errorf("finish the run: %w", err)
 	}
 	r.result.RunID = run.ID()
-	return r.result, promoted, nil
+	if v == nil {
+		return r.result, nil, nil
+	}
+	return r.result, &passed{*v, j.candidate, p.holdout(), champion}, nil
 }

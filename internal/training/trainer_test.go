@@ -149,6 +149,9 @@ func TestTrain(t *testing.T) {
 		assert.Equal(t, "1.0", record.Params["C"])
 		assert.Equal(t, "42", record.Params["random_state"])
 		assert.Equal(t, "0.2", record.Params["test_size"])
+		for key, value := range record.Params {
+			assert.NotEmpty(t, value, "parameter %s", key)
+		}
 		assert.Equal(t, strings.Repeat("a", 40), record.Tags[mlmodel.TagGitCommit])
 		assert.Equal(t, "linear.LogisticRegression", record.Tags["estimator_class"])
 		for _, key := range []string{
@@ -403,6 +406,15 @@ func (s *stumbling) SetAlias(ctx context.Context, name, alias, number string) er
 	return s.Registry.SetAlias(ctx, name, alias, number)
 }
 
+func (s *stumbling) MoveAlias(ctx context.Context, m registry.Move) error {
+	if m.Alias == promotion.Champion { // the challenger's goes after that, and may stay
+		if err := s.step(); err != nil {
+			return err
+		}
+	}
+	return s.Registry.MoveAlias(ctx, m)
+}
+
 type stumblingRun struct {
 	registry.Run
 	s *stumbling
@@ -498,6 +510,141 @@ func TestEveryWriteMayFail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// overtaken is a registry in which somebody else acts before the champion moves.
+type overtaken struct {
+	registry.Registry
+	before func()
+}
+
+func (o *overtaken) MoveAlias(ctx context.Context, m registry.Move) error {
+	if m.Alias == promotion.Champion && o.before != nil {
+		before := o.before
+		o.before = nil
+		before()
+	}
+	return o.Registry.MoveAlias(ctx, m)
+}
+
+// An operator who moves the champion during a training is not overruled unseen:
+// whenever that is, the new model is held against the version of then.
+func TestOperatorMovesTheChampionDuringATraining(t *testing.T) {
+	for _, when := range []string{"fit", "the last moment", "the last moment, a better one"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			crowd := &overtaken{}
+			var atFit func()
+			b := newBench(t, func(c *Config) {
+				crowd.Registry, c.Registry = c.Registry, crowd
+				c.Progress = func(p Progress) {
+					if p.Step == "evaluate" && atFit != nil {
+						atFit()
+					}
+				}
+			})
+			good := b.request(t, "noisy.csv", noisy(600, 1))
+			good.Force = true
+			poor := good
+			poor.Params.Candidates = logistic(1e-3)
+			for _, req := range []Request{poor, poor, good} {
+				_, err := b.trainer.Train(t.Context(), req)
+				require.NoError(t, err)
+			}
+			require.Equal(t, "3", b.champion(t).Number)
+			operator := promotion.Promoter{Registry: b.store, Model: "iris", Logger: slog.New(slog.DiscardHandler)}
+			byHand := func(number string) func() {
+				return func() {
+					_, moved, err := operator.Promote(context.Background(), number)
+					require.NoError(t, err)
+					require.True(t, moved)
+				}
+			}
+			asked, want, previous := good, "4", "1"
+			switch when {
+			case "fit":
+				atFit = byHand("1")
+			case "the last moment":
+				crowd.before = byHand("1")
+			default:
+				byHand("1")()
+				asked, want, previous = poor, "3", "1"
+				crowd.before = byHand("3")
+			}
+			result, err := b.trainer.Train(t.Context(), asked)
+			require.NoError(t, err)
+			assert.Equal(t, want, b.champion(t).Number)
+			assert.Equal(t, want, result.Version.Number)
+			before, err := b.store.Resolve(t.Context(), "iris", promotion.Previous)
+			require.NoError(t, err)
+			assert.Equal(t, previous, before.Number)
+			record, _, err := b.store.ReadRun(result.RunID)
+			require.NoError(t, err)
+			assert.Equal(t, result.Verdict.String(), record.Tags[promotion.TagVerdict])
+			if want == "4" {
+				assert.Equal(t, Promoted, result.Outcome)
+				assert.Contains(t, result.Verdict.String(), "against the champion, version 1: ")
+				return
+			}
+			assert.Equal(t, Refused, result.Outcome)
+			assert.Contains(t, result.Verdict.String(), "against the champion, version 3: worse")
+			gate := record.Metrics["gate_promoted"]
+			assert.InDelta(t, 0, gate[len(gate)-1].Value, 0)
+			challenger, err := b.store.Resolve(t.Context(), "iris", promotion.Challenger)
+			require.NoError(t, err)
+			assert.Equal(t, "4", challenger.Number)
+		})
+	}
+}
+
+// Of two trainings at once the second waits, and finds that there is nothing to do.
+func TestTwoTrainersAtOnce(t *testing.T) {
+	waits := make(chan struct{})
+	log := slog.New(onMessage{slog.DiscardHandler, "waits until it ends", func() { close(waits) }})
+	type ended struct {
+		Result
+		error
+	}
+	ends := make(chan ended, 1)
+	var second *Trainer
+	var req Request
+	b := newBench(t, func(c *Config) {
+		c.Progress = func(p Progress) {
+			if p.Step == "evaluate" {
+				go func() {
+					result, err := second.Train(context.Background(), req)
+					ends <- ended{result, err}
+				}()
+				<-waits
+			}
+		}
+	})
+	cfg := b.trainer.cfg
+	cfg.Logger, cfg.Progress, cfg.Metrics = log, nil, NewMetrics(prometheus.NewRegistry())
+	second, req = New(cfg), b.irisRequest(t)
+	first, err := b.trainer.Train(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, Promoted, first.Outcome)
+	other := <-ends
+	require.NoError(t, other.error)
+	assert.Equal(t, Unchanged, other.Outcome)
+	assert.Equal(t, "1", other.Version.Number)
+}
+
+// onMessage calls a function when a message is logged.
+type onMessage struct {
+	slog.Handler
+	part string
+	call func()
+}
+
+func (onMessage) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h onMessage) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.part) {
+		h.call()
+	}
+	return nil
 }
 
 func requireStatus(t *testing.T, b *bench, runID string, interrupted bool, at int64) {

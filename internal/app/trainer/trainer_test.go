@@ -89,7 +89,7 @@ func TestTrainCommand(t *testing.T) {
 	assert.Equal(t, "iris version 1 is the champion already.\n", stdout)
 	code, _, stderr = h.run("promote", "7")
 	assert.Equal(t, process.ExitUsage, code)
-	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
+	assert.Equal(t, "trainer: version 7: does not exist in model iris; choose one that trainer list shows\n", stderr)
 }
 
 func TestTrainAnotherFile(t *testing.T) {
@@ -122,7 +122,7 @@ func TestCheckAndCompare(t *testing.T) {
 	assert.Contains(t, stdout, "150 rows, 4 features, 3 classes (MD5 013d0da08d6506664ce640459139176b)\n")
 	assert.Regexp(t, `\nsepal_length +0 +35 +4\.3 +5\.8 +5\.8433 +0\.8253 +7\.9\n`, stdout)
 	assert.Regexp(t, `\nsetosa +50 +33\.3 %\n`, stdout)
-	assert.Contains(t, stdout, "Note: 1 rows stand there more than once.")
+	assert.Contains(t, stdout, "Note: 1 rows occur more than once.")
 	assert.NoDirExists(t, filepath.Join(h.dir, "mlruns"))
 
 	h.write("bad.csv", "a,b,species\n1,2,x\ntall,2,x\n1,y\n")
@@ -141,7 +141,7 @@ func TestCheckAndCompare(t *testing.T) {
 	assert.Contains(t, stdout, "30 rows. Log-loss of 2 less that of 1: +0.0000, 95 % interval +0.0000 to +0.0000. McNemar p = 1.000.\n")
 	code, _, stderr = h.run("compare", "2", "7")
 	assert.Equal(t, process.ExitUsage, code)
-	assert.Equal(t, "trainer: version 7: does not exist of model iris; choose one that trainer list shows\n", stderr)
+	assert.Equal(t, "trainer: version 7: does not exist in model iris; choose one that trainer list shows\n", stderr)
 }
 
 func TestBadInput(t *testing.T) {
