@@ -8,6 +8,7 @@
 package emit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -31,6 +32,7 @@ const (
 	irVersion   = 8
 	onnxVersion = 15
 	mlVersion   = 3
+	setsVersion = 5 // where trees split sets of categories
 )
 
 // ErrLabels means that the labels cannot name the classes.
@@ -51,6 +53,7 @@ type Builder struct {
 	features int
 	made     map[string]int // how often each operator or constant was named
 	roundoff map[string]Roundoff
+	ml       int64 // version of ai.onnx.ml; 0 for mlVersion
 }
 
 // A Roundoff says how far a value of the graph is from what was learned, because
@@ -118,6 +121,13 @@ func (b *Builder) ClassifierML(operator, input string, attributes ...onnx.Attrib
 	}
 	out := b.add(onnx.DomainML, operator, []string{input}, 2, attributes)
 	return Scores{Label: out[0], Probabilities: out[1]}
+}
+
+// TreeEnsemble adds the operator of that name, which replaced the two older ones
+// in version 5 of ai.onnx.ml, and returns the name of its output.
+func (b *Builder) TreeEnsemble(input string, attributes ...onnx.Attribute) string {
+	b.ml = setsVersion
+	return b.NodeML("TreeEnsemble", []string{input}, attributes...)
 }
 
 // SetRoundoff records the roundoff of a value.
@@ -203,7 +213,7 @@ func (b *Builder) model(name string) *onnx.Model {
 	b.graph.Name = name
 	return &onnx.Model{
 		IRVersion:    irVersion,
-		Opsets:       []onnx.Opset{{Domain: onnx.DomainONNX, Version: onnxVersion}, {Domain: onnx.DomainML, Version: mlVersion}},
+		Opsets:       []onnx.Opset{{Domain: onnx.DomainONNX, Version: onnxVersion}, {Domain: onnx.DomainML, Version: cmp.Or(b.ml, mlVersion)}},
 		ProducerName: "petal",
 		Graph:        b.graph,
 	}

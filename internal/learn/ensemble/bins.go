@@ -2,11 +2,13 @@ package ensemble
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/internal/parallel"
 	"github.com/petal-ml/petal/internal/learn/internal/trees"
 )
@@ -31,8 +33,9 @@ type bins struct {
 
 // A cut says where the bins of a feature end.
 type cut struct {
-	ends    []float32 // ascending: bin b holds ends[b−1] < v ≤ ends[b]; the last bin has none
-	missing bool      // training rows miss values
+	ends    []float32  // ascending: bin b holds ends[b−1] < v ≤ ends[b]; the last bin has none
+	codes   *trees.Set // of a categorical feature, whose codes are its bins: those that training rows have
+	missing bool       // training rows miss values
 }
 
 // A lookup finds bins: the ends as whole numbers that order as they do, filled up
@@ -82,7 +85,13 @@ func newBins(ctx context.Context, m *Boosting, x *mat.Dense, train []int, worker
 			sample[i] = train[random.IntN(len(train))]
 		}
 	}
+	for _, j := range m.CategoricalFeatures {
+		b.cuts[j].codes = &trees.Set{}
+	}
 	err := parallel.Do(ctx, workers, p, func(j int) {
+		if b.cuts[j].codes != nil {
+			return
+		}
 		values := make([]float32, 0, len(sample))
 		for _, i := range sample {
 			if v := finite32(x.At(i, j)); v == v {
@@ -106,7 +115,9 @@ func (b *bins) rowWords(i int) []uint32 {
 func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int) error {
 	lookups := make([]*lookup, b.features)
 	for j := range lookups {
-		lookups[j] = b.cuts[j].lookup()
+		if b.cuts[j].codes == nil {
+			lookups[j] = b.cuts[j].lookup()
+		}
 	}
 	b.byRow = make([]uint32, b.rows*len(b.words))
 	for w := range b.words {
@@ -118,7 +129,12 @@ func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int)
 		for at := c * chunkRows; at < min((c+1)*chunkRows, b.rows); at++ {
 			words := b.rowWords(at)
 			for j, v := range x.RawRowView(train[at]) {
-				bin := lookups[j].bin(finite32(v))
+				var bin uint32
+				if lookups[j] == nil {
+					bin = codeBin(v)
+				} else {
+					bin = lookups[j].bin(finite32(v))
+				}
 				if bin == missingBin {
 					missing[c][j] = true
 				}
@@ -134,7 +150,38 @@ func (b *bins) fill(ctx context.Context, x *mat.Dense, train []int, workers int)
 			b.cuts[j].missing = b.cuts[j].missing || missed
 		}
 	}
+	for j := range b.cuts {
+		if codes := b.cuts[j].codes; codes != nil {
+			for _, word := range b.words[j/packed] {
+				codes.Add(int(word >> (8 * (j % packed)) & 0xff))
+			}
+		}
+	}
 	return err
+}
+
+// codeBin returns the bin of a category's code, which was checked.
+func codeBin(v float64) uint32 {
+	if math.IsNaN(v) {
+		return missingBin
+	}
+	return uint32(v)
+}
+
+// checkCodes reports the first value of a categorical feature that is no code.
+func checkCodes(x *mat.Dense, features []int) error {
+	n, p := x.Dims()
+	for _, j := range features {
+		if j < 0 || j >= p {
+			return fmt.Errorf("categorical_features has column %d, there are %d: %w", j, p, learn.ErrParameter)
+		}
+		for i := range n {
+			if v := x.At(i, j); !math.IsNaN(v) && !(v >= 0 && v < missingBin && v == math.Trunc(v)) {
+				return fmt.Errorf("row %d, column %d holds %v, a category's code is a whole number from 0 to %d: %w", i, j, v, missingBin-1, learn.ErrValue)
+			}
+		}
+	}
+	return nil
 }
 
 // binEnds sorts the values and returns where bins end: the midpoints of

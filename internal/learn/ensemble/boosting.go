@@ -3,6 +3,7 @@ package ensemble
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -32,6 +33,9 @@ const autoStoppingRows = 10_000
 // Features are taken as float32 and cut into at most MaxBins bins by quantiles.
 // A missing value (NaN) has a bin of its own, and each split learns to which
 // side it belongs; where training had none, it goes with the larger part.
+// The values of a categorical feature are codes, whole numbers from 0 to 254,
+// whose order means nothing: a split sends a set of them left. A code that
+// training has not seen goes where a missing value goes.
 // Gradients are rounded to 30 bits of their largest, hessians to 30 as well and to
 // 24 at a million rows, so that their sums are exact in any order.
 //
@@ -52,7 +56,9 @@ type Boosting struct {
 	ValidationFraction float64 // between 0 and 1
 	NIterNoChange      int     // at least 1
 	Tol                float64 // at least 0
-	RandomState        uint32  // for validation set, rows that make the bins, features of a node
+	// CategoricalFeatures are the columns of categories; nil for none.
+	CategoricalFeatures []int
+	RandomState         uint32 // for validation set, rows that make the bins, features of a node
 
 	// NIter is the number of iterations done.
 	NIter int
@@ -99,6 +105,9 @@ func (m *Boosting) Params() map[string]any {
 	if m.MaxFeatures != 1 {
 		params["max_features"] = m.MaxFeatures
 	}
+	if m.CategoricalFeatures != nil {
+		params["categorical_features"] = strings.Trim(fmt.Sprint(m.CategoricalFeatures), "[]")
+	}
 	return params
 }
 
@@ -126,7 +135,10 @@ func (m *Boosting) check(x *mat.Dense) error {
 			return fmt.Errorf("%s is %v, it must %s: %w", c.name, c.value, c.remedy, learn.ErrParameter)
 		}
 	}
-	return learn.CheckNoInfinity(x)
+	if err := learn.CheckNoInfinity(x); err != nil {
+		return err
+	}
+	return checkCodes(x, m.CategoricalFeatures)
 }
 
 // stopsEarly tells whether rows are held back.

@@ -125,13 +125,25 @@ func softmax(proba, raw []float64) {
 	}
 }
 
-// Emit adds a TreeEnsembleClassifier with SOFTMAX, or LOGISTIC for two classes.
+// Emit adds a TreeEnsembleClassifier with SOFTMAX, or LOGISTIC for two classes; a
+// TreeEnsemble where there are sets of categories.
 func (m *HistGradientBoosting) Emit(b *emit.Builder, input string) (emit.Scores, error) {
 	if m.ensemble == nil {
 		return emit.Scores{}, learn.ErrNotFitted
 	}
 	if err := b.CheckClasses(m.classes); err != nil {
 		return emit.Scores{}, err
+	}
+	if m.ensemble.HasSets() {
+		raw := m.ensemble.EmitSets(b, input)
+		var proba string
+		if m.classes == 2 {
+			first := b.Node("Sigmoid", []string{b.Node("Neg", []string{raw})})
+			proba = b.Node("Concat", []string{first, b.Node("Sigmoid", []string{raw})}, onnx.IntAttribute("axis", 1))
+		} else {
+			proba = b.Node("Softmax", []string{raw}, onnx.IntAttribute("axis", 1))
+		}
+		return emit.Scores{Label: b.ArgMaxLabel(proba), Probabilities: proba}, nil
 	}
 	if m.classes == 2 {
 		return m.ensemble.Emit(b, input, "LOGISTIC"), nil

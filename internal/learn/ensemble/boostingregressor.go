@@ -114,12 +114,18 @@ func (m *HistGradientBoostingRegressor) Predict(x *mat.Dense) ([]float64, error)
 	return raw, nil
 }
 
-// Emit adds a TreeEnsembleRegressor, and Exp where the loss learns the logarithm.
+// Emit adds a TreeEnsembleRegressor, or a TreeEnsemble where there are sets of
+// categories, and Exp where the loss learns the logarithm.
 func (m *HistGradientBoostingRegressor) Emit(b *emit.Builder, input string) (string, error) {
 	if m.ensemble == nil {
 		return "", learn.ErrNotFitted
 	}
-	value := m.ensemble.EmitValue(b, input)
+	var value string
+	if m.ensemble.HasSets() {
+		value = m.ensemble.EmitSets(b, input)
+	} else {
+		value = m.ensemble.EmitValue(b, input)
+	}
 	if m.Loss.logLink() {
 		value = b.Node("Exp", []string{value})
 	}

@@ -56,7 +56,8 @@ type growing struct {
 type candidate struct {
 	gain        float64 // fall of the objective; not above 0 where there is no split
 	feature     int
-	bin         uint32 // the last that goes left
+	bin         uint32     // the last that goes left
+	bins        *trees.Set // of a categorical feature: those that go left
 	missingLeft bool
 	rowsLeft    int
 	left, right moments
@@ -154,7 +155,7 @@ func (t *treeBuilder) split(ctx context.Context, tree *trees.Tree, g *growing, l
 	c := g.best
 	first := int32(len(tree.Nodes))
 	tree.Nodes = append(tree.Nodes, trees.Node{}, trees.Node{})
-	tree.Nodes[g.node] = t.branch(g, middle, first)
+	tree.Nodes[g.node] = t.branch(tree, g, middle, first)
 	left = t.child(first, g, g.from, middle, c.left)
 	right = t.child(first+1, g, middle, g.to, c.right)
 	if leaves == t.model.MaxLeafNodes {
@@ -181,17 +182,34 @@ func (t *treeBuilder) split(ctx context.Context, tree *trees.Tree, g *growing, l
 
 // branch is the inner node of a split. A split between the values and the
 // missing ones has the largest float32 as threshold.
-func (t *treeBuilder) branch(g *growing, middle int, left int32) trees.Node {
+func (t *treeBuilder) branch(tree *trees.Tree, g *growing, middle int, left int32) trees.Node {
 	c := &t.cuts[g.best.feature]
-	threshold := float32(math.MaxFloat32)
-	if int(g.best.bin) < len(c.ends) {
-		threshold = c.ends[g.best.bin]
-	}
-	missingLeft := g.best.missingLeft
+	n := trees.Node{Feature: int32(g.best.feature), Left: left, Right: left + 1, MissingLeft: g.best.missingLeft}
 	if !c.missing { // none seen: with the larger part
-		missingLeft = middle-g.from > g.to-middle
+		n.MissingLeft = middle-g.from > g.to-middle
 	}
-	return trees.Node{Feature: int32(g.best.feature), Threshold: threshold, Left: left, Right: left + 1, MissingLeft: missingLeft}
+	if c.codes != nil {
+		tree.Sets = append(tree.Sets, c.apart(g.best.bins, n.MissingLeft))
+		n.Set = int32(len(tree.Sets))
+		return n
+	}
+	n.Threshold = math.MaxFloat32
+	if int(g.best.bin) < len(c.ends) {
+		n.Threshold = c.ends[g.best.bin]
+	}
+	return n
+}
+
+// apart returns the codes that go another way than a missing value, and so than
+// codes that training has not seen.
+func (c *cut) apart(left *trees.Set, missingLeft bool) trees.Set {
+	var set trees.Set
+	for code := range missingBin {
+		if c.codes.Has(code) && left.Has(code) != missingLeft {
+			set.Add(code)
+		}
+	}
+	return set
 }
 
 func (t *treeBuilder) child(node int32, parent *growing, from, to int, m moments) *growing {
@@ -248,6 +266,10 @@ func (t *treeBuilder) searchFeature(g *growing, feature int) {
 		s.totalGradient += e.gradient
 		s.totalRest += e.rest
 	}
+	if c.codes != nil {
+		s.searchSets(bins)
+		return
+	}
 	last := len(c.ends) // the bin after the last end
 	if c.missing {
 		last++ // all values left, the missing ones right
@@ -300,14 +322,18 @@ func (s *scan) try(bin uint32, missingLeft bool) bool {
 	if growing < least || growingHessian < minHessian {
 		return true
 	}
-	gain := float64(s.g.gradient*s.g.value) - float64(left.gradient*s.value(left)) - float64(right.gradient*s.value(right))
-	if gain > s.g.best.gain {
+	if gain := s.gain(left, right); gain > s.g.best.gain {
 		s.g.best = candidate{
 			gain: gain, feature: s.feature, bin: bin, missingLeft: missingLeft,
 			rowsLeft: rowsLeft, left: left, right: right,
 		}
 	}
 	return true
+}
+
+// gain is how far a split lowers the objective.
+func (s *scan) gain(left, right moments) float64 {
+	return float64(s.g.gradient*s.g.value) - float64(left.gradient*s.value(left)) - float64(right.gradient*s.value(right))
 }
 
 // partition puts the rows that go left in front and returns where the others
@@ -350,6 +376,9 @@ func (t *treeBuilder) partition(ctx context.Context, g *growing) (middle int, er
 func (t *treeBuilder) partitionChunk(c *candidate, rows, dst []uint32) (left int) {
 	word := t.words[c.feature/packed]
 	shift := 8 * (c.feature % packed)
+	if c.bins != nil {
+		return partitionSet(c.bins, word, shift, rows, dst)
+	}
 	missing := uint32(0)
 	if c.missingLeft {
 		missing = 1

@@ -12,12 +12,29 @@ import (
 
 // A Node is an inner node or, where Feature is negative, a leaf. A row goes left
 // where its value of the feature, as float32, is at most Threshold, or is
-// missing and MissingLeft says so.
+// missing and MissingLeft says so. With a set of categories, rows of those go the
+// one way, and all others, missing values among them, the way of MissingLeft.
 type Node struct {
 	Threshold   float32
 	Feature     int32
 	Left, Right int32 // for a leaf, Left is the index of its first value
+	Set         int32 // number in the tree's Sets, from 1; 0 for none
 	MissingLeft bool
+}
+
+// A Set holds categories, by codes from 0 to 255.
+type Set [4]uint64
+
+// Add puts a code into the set.
+func (s *Set) Add(code int) { s[code>>6] |= 1 << (code & 63) }
+
+// Has tells whether a code is in the set.
+func (s *Set) Has(code int) bool { return s[code>>6]>>(code&63)&1 != 0 }
+
+// holds tells whether a value is a code in the set.
+func (s *Set) holds(v float32) bool {
+	code := int(max(min(v, 255), 0)) // NaN comes out as any
+	return float32(code) == v && s.Has(code&255)
 }
 
 // Leaf marks a leaf in Node.Feature.
@@ -26,6 +43,7 @@ const Leaf = -1
 // A Tree has its root at node 0.
 type Tree struct {
 	Nodes  []Node
+	Sets   []Set
 	Values []float64 // of the leaves, as many as the ensemble has outputs each
 }
 
@@ -38,6 +56,14 @@ func (t *Tree) Find(row []float32) int {
 			return int(n.Left)
 		}
 		v := row[n.Feature]
+		if n.Set > 0 {
+			if t.Sets[n.Set-1].holds(v) != n.MissingLeft {
+				i = n.Left
+			} else {
+				i = n.Right
+			}
+			continue
+		}
 		if v <= n.Threshold || n.MissingLeft && v != v {
 			i = n.Left
 		} else {
