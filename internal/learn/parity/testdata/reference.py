@@ -110,6 +110,21 @@ def targets(name):
     return {"x": np.asarray(x, dtype=float), "y": np.asarray(y, dtype=float)}
 
 
+def categories(rows, seed):
+    """Two numbers and two categories (of 12 and of 40, most of them rare), all
+    with holes; targets of two classes, of three, and a number."""
+    rng = np.random.RandomState(seed)
+    x = np.empty((rows, 4))
+    x[:, 0], x[:, 2] = rng.rand(rows), rng.rand(rows)
+    x[:, 1] = rng.randint(12, size=rows)
+    x[:, 3] = np.minimum(rng.exponential(6, size=rows), 39).astype(int)
+    effect = rng.randn(12)[x[:, 1].astype(int)] + rng.randn(40)[x[:, 3].astype(int)]
+    value = 2 * x[:, 0] + effect + 0.5 * rng.randn(rows)
+    three = np.digitize(value, np.quantile(value, [0.3, 0.7]))
+    x[rng.rand(rows, 4) < 0.05] = np.nan
+    return {"x": x, "value": value, "two": (value > 1).astype(int), "three": three}
+
+
 def splits(y, test_size, seed, folds):
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
