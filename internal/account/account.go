@@ -130,9 +130,12 @@ type Store interface {
 
 	// Generation is the Generation of Grants, which is cheaper to ask for.
 	Generation(ctx context.Context) (int64, error)
-	// Grants returns what counts, with tokens that are revoked until after now.
+	// Grants returns what counts and has changed after the generation "since",
+	// [Everything] for all of it, with tokens that are revoked until after now.
 	// It holds at least all changes up to its Generation.
-	Grants(ctx context.Context, now time.Time) (Grants, error)
+	Grants(ctx context.Context, since int64, now time.Time) (Grants, error)
+	// Census counts what counts; see [Grants.Census].
+	Census(ctx context.Context, now time.Time) (Census, error)
 	// RevokeToken keeps the ID of a token that expires at the time "until".
 	// Those whose time was before "forget" are forgotten.
 	RevokeToken(ctx context.Context, id string, until, forget time.Time) error

@@ -9,3 +9,9 @@ func HashCheaply(s *Service) {
 	s.hasher.params = argonParams{memory: 64, time: 1, threads: 1}
 	s.hasher.dummy = encodePHC(s.hasher.params, make([]byte, saltBytes), make([]byte, hashBytes))
 }
+
+// HoldHash takes one of the slots for hashing until release is called.
+func HoldHash(s *Service) (release func()) {
+	s.hasher.slots <- struct{}{}
+	return s.hasher.release
+}

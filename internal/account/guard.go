@@ -1,12 +1,17 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
+
+	"github.com/petal-ml/petal/internal/poll"
 )
 
 // Times of a [Guard].
@@ -18,9 +23,11 @@ const (
 	// what it knows; after that it lets nobody in.
 	MaxStale = time.Minute
 
-	// reloadInterval is how soon changes are seen that somebody made by hand in
-	// the database.
-	reloadInterval = 30 * time.Second
+	// censusInterval is how soon changes are seen that somebody made by hand in
+	// the database, or an earlier version of this program, so far as a [Census]
+	// shows them. The others are seen after reloadInterval.
+	censusInterval = 30 * time.Second
+	reloadInterval = time.Hour
 	// lookInterval bounds how often strangers can make the guard look at the
 	// database, by showing keys that it does not know.
 	lookInterval = 50 * time.Millisecond
@@ -34,13 +41,25 @@ const (
 // reached for too long.
 var ErrUnavailable = errors.New("the account database cannot be reached")
 
-// Grants are all that decides whether what was issued still counts.
+// Everything is the generation before all others.
+const Everything int64 = -1
+
+// Grants are what decides whether what was issued still counts: all of it, or
+// what has changed.
 type Grants struct {
 	// Generation grows with every change to the rest.
 	Generation int64
-	Users      map[string]Standing // by name
-	Revoked    []string            // IDs of tokens that have not expired
+	Users      map[string]Standing  // by name
+	Revoked    map[string]time.Time // IDs of tokens that have not expired, and until when they are revoked
 	Keys       []Key
+}
+
+// A Census is a few sums over all that counts. They are the same where nothing
+// was changed by hand, and cost the database little.
+type Census struct {
+	Users, Names, Epochs, Disabled int64 // Names is the sum of their lengths, in characters
+	Revoked                        int64 // tokens that have not expired
+	Keys, KeysRevoked, Expiry      int64 // Expiry is the sum of when they end, in seconds since 1970
 }
 
 // A Standing is what a user's tokens are held against.
@@ -76,7 +95,10 @@ type Guard struct {
 	turn    chan struct{}
 	looked  time.Time // when the latest look began
 	loaded  time.Time // when everything was last read
-	outcome error     // of the latest look
+	counted time.Time // when everything was last counted
+	reload  time.Duration
+	census  time.Duration // after which it is read or counted again
+	outcome error         // of the latest look
 
 	stop func()
 	done chan struct{}
@@ -86,8 +108,9 @@ type Guard struct {
 type knowledge struct {
 	generation int64
 	users      map[string]Standing
-	revoked    map[string]struct{}
+	revoked    map[string]time.Time // until when
 	keys       map[string]*guardedKey
+	used       map[string]*guardedKey // keys of before, for their use
 }
 
 type guardedKey struct {
@@ -201,14 +224,12 @@ func (g *Guard) Refresh(ctx context.Context) error { return g.lookAgain(ctx) }
 // run looks at the database until ctx ends.
 func (g *Guard) run(ctx context.Context) {
 	defer close(g.done)
-	tick := time.NewTicker(g.cfg.Interval)
-	defer tick.Stop()
 	lastSuccess, failing := time.Now(), false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(poll.Jitter(g.cfg.Interval)):
 		}
 		began := time.Now()
 		err := g.refresh(ctx)
@@ -282,51 +303,111 @@ func (g *Guard) look(ctx context.Context) error {
 	return g.outcome
 }
 
+// read brings the knowledge up to date: by what has changed, or by everything
+// where that is due.
 func (g *Guard) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	old := g.known.Load()
-	if old != nil && time.Since(g.loaded) < reloadInterval {
-		generation, err := g.cfg.Store.Generation(ctx)
-		if err != nil || generation == old.generation {
-			return err
-		}
+	old, began, now := g.known.Load(), time.Now(), g.cfg.Now()
+	if old == nil || began.Sub(g.loaded) >= g.reload {
+		return g.readAll(ctx, began, now)
 	}
-	began := time.Now()
-	grants, err := g.cfg.Store.Grants(ctx, g.cfg.Now())
+	generation, err := g.cfg.Store.Generation(ctx)
 	if err != nil {
 		return err
 	}
-	known := learn(grants, old)
-	if old != nil {
-		g.audit(ctx, old, known)
+	if generation != old.generation {
+		changes, err := g.cfg.Store.Grants(ctx, old.generation, now)
+		if err != nil {
+			return err
+		}
+		if len(changes.Users)+len(changes.Revoked)+len(changes.Keys) == 0 { // an earlier version of this program notes no rows
+			return g.readAll(ctx, began, now)
+		}
+		g.learn(ctx, old.with(changes, now))
 	}
-	g.known.Store(known)
-	g.loaded = began
+	if began.Sub(g.counted) < g.census {
+		return nil
+	}
+	counted, err := g.cfg.Store.Census(ctx, now)
+	if err != nil {
+		return err
+	}
+	if counted != g.known.Load().census(now) { // somebody has changed what no generation tells of
+		return g.readAll(ctx, began, now)
+	}
+	g.counted, g.census = began, poll.Jitter(censusInterval)
 	return nil
 }
 
-// learn makes knowledge of what the database says.
-func learn(grants Grants, old *knowledge) *knowledge {
+func (g *Guard) readAll(ctx context.Context, began, now time.Time) error {
+	grants, err := g.cfg.Store.Grants(ctx, Everything, now)
+	if err != nil {
+		return err
+	}
+	known := &knowledge{users: map[string]Standing{}, revoked: map[string]time.Time{}, keys: map[string]*guardedKey{}}
+	if old := g.known.Load(); old != nil {
+		known.used = old.keys
+	}
+	g.learn(ctx, known.with(grants, now))
+	g.loaded, g.reload = began, poll.Jitter(reloadInterval)
+	g.counted, g.census = began, poll.Jitter(censusInterval)
+	return nil
+}
+
+// learn takes new knowledge over.
+func (g *Guard) learn(ctx context.Context, known *knowledge) {
+	if old := g.known.Load(); old != nil {
+		g.audit(ctx, old, known)
+	}
+	g.known.Store(known)
+}
+
+// with is what is known once the changes are, too. Tokens that have expired by
+// now are forgotten.
+func (k *knowledge) with(changes Grants, now time.Time) *knowledge {
 	known := &knowledge{
-		generation: grants.Generation, users: grants.Users,
-		revoked: make(map[string]struct{}, len(grants.Revoked)), keys: make(map[string]*guardedKey, len(grants.Keys)),
+		generation: changes.Generation, users: maps.Clone(k.users), revoked: maps.Clone(k.revoked), keys: maps.Clone(k.keys),
 	}
-	for _, id := range grants.Revoked {
-		known.revoked[id] = struct{}{}
-	}
-	for _, k := range grants.Keys {
+	maps.Copy(known.users, changes.Users)
+	maps.Copy(known.revoked, changes.Revoked)
+	maps.DeleteFunc(known.revoked, func(_ string, until time.Time) bool { return !until.After(now) })
+	for _, changed := range changes.Keys {
 		use := &keyUse{}
-		if old != nil && old.keys[k.ID] != nil {
-			use = old.keys[k.ID].use
-		} else if !k.LastUsed.IsZero() {
-			use.seen.Store(k.LastUsed.UnixMicro())
-			use.written.Store(k.LastUsed.UnixMicro())
+		if before := cmp.Or(k.keys[changed.ID], k.used[changed.ID]); before != nil {
+			use = before.use
+		} else if !changed.LastUsed.IsZero() {
+			use.seen.Store(changed.LastUsed.UnixMicro())
+			use.written.Store(changed.LastUsed.UnixMicro())
 		}
-		k.subject = k.Subject()
-		known.keys[k.ID] = &guardedKey{k, use}
+		changed.subject = changed.Subject()
+		known.keys[changed.ID] = &guardedKey{changed, use}
 	}
 	return known
+}
+
+// census counts what is known as the database counts what it has.
+func (k *knowledge) census(now time.Time) Census {
+	c := Census{Users: int64(len(k.users)), Keys: int64(len(k.keys))}
+	for name, standing := range k.users {
+		c.Names += int64(utf8.RuneCountInString(name))
+		c.Epochs += standing.Epoch
+		if standing.Disabled {
+			c.Disabled++
+		}
+	}
+	for _, until := range k.revoked {
+		if until.After(now) {
+			c.Revoked++
+		}
+	}
+	for _, key := range k.keys {
+		if !key.Revoked.IsZero() {
+			c.KeysRevoked++
+		}
+		c.Expiry += key.Expires.Unix()
+	}
+	return c
 }
 
 // audit logs what somebody has changed, here or in another process: commands on

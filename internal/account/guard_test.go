@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -28,6 +29,7 @@ type flakyStore struct {
 	readOnly atomic.Bool
 	slow     atomic.Bool // the next key is written until somebody gives up
 	asked    atomic.Int64
+	read     atomic.Int64 // rows
 }
 
 var errAway = errors.New("the server has gone away")
@@ -40,11 +42,13 @@ func (s *flakyStore) Generation(ctx context.Context) (int64, error) {
 	return s.Store.Generation(ctx)
 }
 
-func (s *flakyStore) Grants(ctx context.Context, now time.Time) (account.Grants, error) {
+func (s *flakyStore) Grants(ctx context.Context, since int64, now time.Time) (account.Grants, error) {
 	if s.away.Load() {
 		return account.Grants{}, errAway
 	}
-	return s.Store.Grants(ctx, now)
+	grants, err := s.Store.Grants(ctx, since, now)
+	s.read.Add(int64(len(grants.Users) + len(grants.Revoked) + len(grants.Keys)))
+	return grants, err
 }
 
 func (s *flakyStore) UseKey(ctx context.Context, id string, at time.Time) error {
@@ -365,6 +369,59 @@ func TestGuardAudits(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log, line), "%s in %s", line, log)
 	}
 	require.NotContains(t, log, text[len(text)-43:])
+}
+
+// TestGuardReadsWhatHasChanged counts the rows that a guard reads. What was changed
+// by hand, or by a program of before, it finds by counting, and then reads everything.
+func TestGuardReadsWhatHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const users = 50
+		h := newHouse(t)
+		ctx := t.Context()
+		for i := range users {
+			require.NoError(t, h.store.CreateUser(ctx, account.User{Name: fmt.Sprintf("user-%d", i)}))
+		}
+		text, _, err := h.AddKey(ctx, "nightly", nil, 10*time.Hour)
+		require.NoError(t, err)
+		raw, err := sql.Open("sqlite", h.database)
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, raw.Close()) }()
+		byHand := func(query string) func() error {
+			return func() error { _, err := raw.ExecContext(ctx, query); return err }
+		}
+		g, store := h.guard(t, time.Second, 0)
+		everything := func() int64 { return int64(users + 1) }
+		require.Equal(t, everything(), store.read.Swap(0))
+		check := func(user string) error { return g.CheckToken(ctx, user, 0, "0.x") }
+		for _, step := range []struct {
+			name  string
+			do    func() error
+			after time.Duration
+			rows  int64
+			seen  func() error
+		}{
+			{"nothing", func() error { return nil }, 5 * time.Minute, 0, nil},
+			{"a user", func() error { return h.SetDisabled(ctx, "user-1", true) }, 2 * time.Second, 1, func() error { return check("user-1") }},
+			{"a token", func() error { return h.RevokeToken(ctx, "0.y", h.clock().Add(time.Hour)) }, 2 * time.Second, 1, func() error { return g.CheckToken(ctx, "user-2", 0, "0.y") }},
+			{"a user by hand", byHand(`UPDATE users SET disabled = 1 WHERE name = 'user-3'`), 35 * time.Second, users + 2, func() error { return check("user-3") }},
+			{"an epoch by hand", byHand(`UPDATE users SET epoch = 1 WHERE name = 'user-4'`), 35 * time.Second, users + 2, func() error { return check("user-4") }},
+			{"gone by hand", byHand(`DELETE FROM users WHERE name = 'user-5'`), 35 * time.Second, users + 1, func() error { return check("user-5") }},
+			{"the generation alone", byHand(`UPDATE users SET disabled = 1 WHERE name = 'user-6'; UPDATE access_generation SET generation = generation + 1`), 2 * time.Second, users + 1, func() error { return check("user-6") }},
+			{"the use of a key", func() error { _, err := g.CheckKey(ctx, text); return err }, time.Minute, 0, nil},
+			{"an hour", func() error { return nil }, 67 * time.Minute, users + 1, nil},
+		} {
+			if step.seen != nil {
+				require.NoError(t, step.seen(), step.name)
+			}
+			require.NoError(t, step.do(), step.name)
+			time.Sleep(step.after)
+			require.Equal(t, step.rows, store.read.Swap(0), step.name)
+			if step.seen != nil {
+				require.ErrorIs(t, step.seen(), account.ErrRevoked, step.name)
+			}
+			store.read.Store(0)
+		}
+	})
 }
 
 func TestGuardAllocatesNothing(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -58,10 +59,11 @@ func TestLoginsAreBounded(t *testing.T) {
 	require.NotErrorIs(t, err, account.ErrBusy, "the queue is free again")
 }
 
-// TestLoginsAreFair lets a crowd log in all the time, with the right password of one
-// user from everywhere, or with anybody's name from one address. Another user from
-// another address gets through each time.
+// TestLoginsAreFair lets a crowd log in while the only slot is taken, with the right
+// password of one user from everywhere, or with anybody's name from one address.
+// Another user from another address finds a place in the queue each time.
 func TestLoginsAreFair(t *testing.T) {
+	const crowdSize, places = 8, 4
 	for name, crowd := range map[string]func(i int) (string, netip.Addr){
 		"one account": func(i int) (string, netip.Addr) { return "ada", netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}) },
 		"one address": func(i int) (string, netip.Addr) {
@@ -69,31 +71,39 @@ func TestLoginsAreFair(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
-			for _, user := range []string{"ada", "bob"} {
-				_, err := h.Add(t.Context(), user, goodPassword, nil)
-				require.NoError(t, err)
-			}
-			s := h.costly(1, 4)
-			ctx, cancel := context.WithCancel(t.Context())
-			var clients sync.WaitGroup
-			for i := range 8 {
-				clients.Go(func() {
-					for ctx.Err() == nil {
-						user, addr := crowd(i)
-						if _, err := s.Authenticate(ctx, user, goodPassword, addr); err != nil {
-							time.Sleep(20 * time.Millisecond)
-						}
-					}
-				})
-			}
-			for range 3 {
-				if _, err := s.Authenticate(ctx, "bob", goodPassword, client); err != nil {
-					t.Errorf("bob: %v", err) // and the crowd is ended
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				for _, user := range []string{"ada", "bob"} {
+					_, err := h.Add(t.Context(), user, goodPassword, nil)
+					require.NoError(t, err)
 				}
-			}
-			cancel()
-			clients.Wait()
+				s := h.costly(1, places)
+				account.HashCheaply(s)
+				for range 3 {
+					release := account.HoldHash(s)
+					var refused atomic.Int64
+					var clients sync.WaitGroup
+					for i := range crowdSize {
+						clients.Go(func() {
+							user, addr := crowd(i)
+							if _, err := s.Authenticate(t.Context(), user, goodPassword, addr); errors.Is(err, account.ErrBusy) {
+								refused.Add(1)
+							}
+						})
+					}
+					synctest.Wait() // each of them waits or was refused
+					require.Equal(t, int64(crowdSize-places+1), refused.Load())
+					bob := make(chan error, 1)
+					go func() {
+						_, err := s.Authenticate(t.Context(), "bob", goodPassword, client)
+						bob <- err
+					}()
+					synctest.Wait()
+					release()
+					require.NoError(t, <-bob)
+					clients.Wait()
+				}
+			})
 		})
 	}
 }

@@ -17,12 +17,28 @@ import (
 // changed raises the generation. It is the last act of a transaction, because
 // others that change something wait from here on until it ends: whoever reads a
 // generation can read all changes up to it.
-func changed(ctx context.Context, tx *sql.Tx) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE access_generation SET generation = generation + 1 WHERE id = 1`); err != nil {
+//
+// The row that was changed gets the number; the transaction has it locked already.
+func changed(ctx context.Context, tx *sql.Tx, row changedRow, key string) error {
+	var generation int64
+	err := tx.QueryRowContext(ctx, `UPDATE access_generation SET generation = generation + 1 WHERE id = 1 RETURNING generation`).Scan(&generation)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, string(row), generation, key)
+	}
+	if err != nil {
 		return fmt.Errorf("raise generation: %w", err)
 	}
 	return nil
 }
+
+// A changedRow notes a generation in a row.
+type changedRow string
+
+const (
+	changedUser  changedRow = `UPDATE users SET generation = $1 WHERE name = $2`
+	changedToken changedRow = `UPDATE revoked_tokens SET generation = $1 WHERE id = $2`
+	changedKey   changedRow = `UPDATE api_keys SET generation = $1 WHERE id = $2`
+)
 
 // Generation implements [account.Store].
 func (s *Store) Generation(ctx context.Context) (int64, error) {
@@ -36,23 +52,40 @@ func (s *Store) Generation(ctx context.Context) (int64, error) {
 
 // Grants implements [account.Store]. It needs no transaction: the generation is
 // read first, so that a change made meanwhile shows twice, never not at all.
-func (s *Store) Grants(ctx context.Context, now time.Time) (grants account.Grants, err error) {
+func (s *Store) Grants(ctx context.Context, since int64, now time.Time) (grants account.Grants, err error) {
 	if grants.Generation, err = s.Generation(ctx); err != nil {
 		return account.Grants{}, err
 	}
-	if grants.Users, err = s.standings(ctx); err != nil {
+	if grants.Users, err = s.standings(ctx, since); err != nil {
 		return account.Grants{}, err
 	}
-	if grants.Revoked, err = s.revokedTokens(ctx, now); err != nil {
+	if grants.Revoked, err = s.revokedTokens(ctx, since, now); err != nil {
 		return account.Grants{}, err
 	}
-	if grants.Keys, err = s.Keys(ctx); err != nil {
+	if grants.Keys, err = s.keys(ctx, selectKeys+` WHERE generation > $1`, since); err != nil {
 		return account.Grants{}, err
 	}
 	return grants, nil
 }
 
-func (s *Store) standings(ctx context.Context) (map[string]account.Standing, error) {
+// Census implements [account.Store].
+func (s *Store) Census(ctx context.Context, now time.Time) (c account.Census, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(name)), 0) AS BIGINT), CAST(COALESCE(SUM(epoch), 0) AS BIGINT), CAST(COALESCE(SUM(disabled), 0) AS BIGINT) FROM users`).
+		Scan(&c.Users, &c.Names, &c.Epochs, &c.Disabled)
+	if err == nil {
+		err = s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM revoked_tokens WHERE expires_at > $1`, now.UnixMicro()).Scan(&c.Revoked)
+	}
+	if err == nil {
+		err = s.db.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(NULLIF(revoked_at, 0)), CAST(COALESCE(SUM(expires_at / 1000000), 0) AS BIGINT) FROM api_keys`).
+			Scan(&c.Keys, &c.KeysRevoked, &c.Expiry)
+	}
+	if err != nil {
+		return account.Census{}, fmt.Errorf("count what is granted: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) standings(ctx context.Context, since int64) (map[string]account.Standing, error) {
 	standings := map[string]account.Standing{}
 	err := s.each(ctx, "users", func(row scanner) error {
 		var (
@@ -66,20 +99,24 @@ func (s *Store) standings(ctx context.Context) (map[string]account.Standing, err
 		standing.Disabled = disabled != 0
 		standings[name] = standing
 		return nil
-	}, `SELECT name, epoch, disabled FROM users`)
+	}, `SELECT name, epoch, disabled FROM users WHERE generation > $1`, since)
 	return standings, err
 }
 
-func (s *Store) revokedTokens(ctx context.Context, now time.Time) (ids []string, err error) {
-	err = s.each(ctx, "revoked tokens", func(row scanner) error {
-		var id string
-		if err := row.Scan(&id); err != nil {
+func (s *Store) revokedTokens(ctx context.Context, since int64, now time.Time) (map[string]time.Time, error) {
+	revoked := map[string]time.Time{}
+	err := s.each(ctx, "revoked tokens", func(row scanner) error {
+		var (
+			id    string
+			until int64
+		)
+		if err := row.Scan(&id, &until); err != nil {
 			return err
 		}
-		ids = append(ids, id)
+		revoked[id] = fromMicros(until)
 		return nil
-	}, `SELECT id FROM revoked_tokens WHERE expires_at > $1`, now.UnixMicro())
-	return ids, err
+	}, `SELECT id, expires_at FROM revoked_tokens WHERE generation > $1 AND expires_at > $2`, since, now.UnixMicro())
+	return revoked, err
 }
 
 // RevokeToken implements [account.Store].
@@ -92,7 +129,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string, until, forget time.T
 		if err != nil {
 			return fmt.Errorf("insert revoked token: %w", err)
 		}
-		return changed(ctx, tx)
+		return changed(ctx, tx, changedToken, id)
 	})
 }
 
@@ -109,19 +146,21 @@ func (s *Store) CreateKey(ctx context.Context, k account.Key) error {
 		if err != nil {
 			return fmt.Errorf("insert API key: %w", err)
 		}
-		return changed(ctx, tx)
+		return changed(ctx, tx, changedKey, k.ID)
 	})
 }
 
 const selectKeys = `SELECT id, name, hash, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_keys`
 
 // Keys implements [account.Store].
-func (s *Store) Keys(ctx context.Context) (keys []account.Key, err error) {
+func (s *Store) Keys(ctx context.Context) ([]account.Key, error) { return s.keys(ctx, selectKeys) }
+
+func (s *Store) keys(ctx context.Context, query string, args ...any) (keys []account.Key, err error) {
 	err = s.each(ctx, "API keys", func(row scanner) error {
 		k, err := scanKey(row)
 		keys = append(keys, k)
 		return err
-	}, selectKeys)
+	}, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +183,7 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (k accou
 		if err != nil {
 			return err
 		}
-		return changed(ctx, tx)
+		return changed(ctx, tx, changedKey, id)
 	})
 	if err != nil {
 		return account.Key{}, err

@@ -84,10 +84,10 @@ func TestBackupDoesNotMigrate(t *testing.T) {
 	for _, path := range []string{file, source} {
 		versions, err := sqlstore.Migrate(t.Context(), sqlstore.SQLite, path)
 		require.NoError(t, err)
-		require.Equal(t, sqlstore.Versions{Before: 1, After: 2}, versions)
+		require.Equal(t, sqlstore.Versions{Before: 1, After: 3}, versions)
 		versions, err = sqlstore.Migrate(t.Context(), sqlstore.SQLite, path)
 		require.NoError(t, err)
-		require.Equal(t, sqlstore.Versions{Before: 2, After: 2}, versions)
+		require.Equal(t, sqlstore.Versions{Before: 3, After: 3}, versions)
 		user, err := open(t, sqlstore.SQLite, path).User(t.Context(), "ada")
 		require.NoError(t, err, "what was there stays")
 		require.Equal(t, int64(3), user.Epoch)
@@ -103,6 +103,7 @@ func atVersion1(t *testing.T, path string) {
 	raw, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
 	for _, statement := range []string{
+		`DROP INDEX users_by_generation`, `ALTER TABLE users DROP COLUMN generation`,
 		`DROP TABLE access_generation`, `DROP TABLE api_keys`, `DROP TABLE revoked_tokens`, `DELETE FROM goose_db_version WHERE version_id > 1`,
 	} {
 		_, err = raw.ExecContext(t.Context(), statement)

@@ -30,10 +30,10 @@ func TestPostgreSQL(t *testing.T) {
 		source := create()
 		versions, err := sqlstore.Migrate(t.Context(), sqlstore.PostgreSQL, source)
 		require.NoError(t, err)
-		require.Equal(t, sqlstore.Versions{Before: 0, After: 2}, versions)
+		require.Equal(t, sqlstore.Versions{Before: 0, After: 3}, versions)
 		versions, err = sqlstore.Migrate(t.Context(), sqlstore.PostgreSQL, source)
 		require.NoError(t, err)
-		require.Equal(t, sqlstore.Versions{Before: 2, After: 2}, versions)
+		require.Equal(t, sqlstore.Versions{Before: 3, After: 3}, versions)
 	})
 	t.Run("wrong password", func(t *testing.T) {
 		source, err := url.Parse(create())

@@ -99,7 +99,7 @@ func (s *Store) CreateUser(ctx context.Context, u account.User) error {
 		if err != nil {
 			return fmt.Errorf("insert user: %w", err)
 		}
-		return changed(ctx, tx)
+		return changed(ctx, tx, changedUser, u.Name)
 	})
 }
 
@@ -154,7 +154,7 @@ func (s *Store) UpdateUser(ctx context.Context, name string, change func(*accoun
 		if u.Epoch == before.Epoch && u.Disabled == before.Disabled {
 			return nil
 		}
-		return changed(ctx, tx)
+		return changed(ctx, tx, changedUser, name)
 	})
 	if err != nil {
 		return account.User{}, err

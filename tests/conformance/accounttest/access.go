@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -69,14 +70,58 @@ func testGenerations(t *testing.T, store account.Store, replica func() account.S
 		require.NoError(t, err, tt.name)
 		require.Equal(t, tt.raises, after > before, tt.name)
 	}
-	grants, err := other.Grants(ctx, now)
+	grants, err := other.Grants(ctx, account.Everything, now)
 	require.NoError(t, err)
 	generation, err := other.Generation(ctx)
 	require.NoError(t, err)
 	require.Equal(t, generation, grants.Generation)
 	require.Equal(t, map[string]account.Standing{"ada": {Epoch: 1, Disabled: true}, "bob": {}}, grants.Users)
-	require.Equal(t, []string{"t"}, grants.Revoked)
+	require.Equal(t, []string{"t"}, slices.Collect(maps.Keys(grants.Revoked)))
 	require.Len(t, grants.Keys, 2)
+}
+
+// testChanges: what has changed after a generation is read, and nothing else; a
+// census shows what was changed without one.
+func testChanges(t *testing.T, store account.Store, replica func() account.Store) {
+	ctx := t.Context()
+	other := replica()
+	at := now.Truncate(time.Microsecond)
+	for _, name := range []string{"ada", "bob", "Zoë"} {
+		require.NoError(t, store.CreateUser(ctx, user(name)))
+	}
+	for _, id := range []string{"k1", "k2"} {
+		require.NoError(t, store.CreateKey(ctx, key(id, at)))
+	}
+	require.NoError(t, store.RevokeToken(ctx, "0.a", now.Add(time.Hour), now))
+	counted, err := other.Census(ctx, now)
+	require.NoError(t, err)
+	require.Equal(t, account.Census{Users: 3, Names: 9, Revoked: 1, Keys: 2, Expiry: 2 * at.Add(time.Hour).Unix()}, counted)
+	before, err := other.Grants(ctx, account.Everything, now)
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 1, 2}, []int{len(before.Users), len(before.Revoked), len(before.Keys)})
+
+	none, err := other.Grants(ctx, before.Generation, now)
+	require.NoError(t, err)
+	require.Equal(t, account.Grants{Generation: before.Generation, Users: map[string]account.Standing{}, Revoked: map[string]time.Time{}}, none)
+
+	_, err = store.UpdateUser(ctx, "bob", func(u *account.User) error { u.Epoch++; u.Disabled = true; return nil })
+	require.NoError(t, err)
+	_, err = store.RevokeKey(ctx, "k2", at)
+	require.NoError(t, err)
+	require.NoError(t, store.RevokeToken(ctx, "0.b", at.Add(time.Minute), now))
+	changed, err := other.Grants(ctx, before.Generation, now)
+	require.NoError(t, err)
+	require.Equal(t, before.Generation+3, changed.Generation)
+	require.Equal(t, map[string]account.Standing{"bob": {Epoch: 1, Disabled: true}}, changed.Users)
+	require.Len(t, changed.Revoked, 1)
+	require.True(t, at.Add(time.Minute).Equal(changed.Revoked["0.b"]))
+	require.Len(t, changed.Keys, 1)
+	require.Equal(t, "k2", changed.Keys[0].ID)
+	counted, err = other.Census(ctx, now.Add(time.Minute))
+	require.NoError(t, err)
+	require.Equal(t, account.Census{
+		Users: 3, Names: 9, Epochs: 1, Disabled: 1, Revoked: 1, Keys: 2, KeysRevoked: 1, Expiry: 2 * at.Add(time.Hour).Unix(),
+	}, counted)
 }
 
 func testRevokedTokens(t *testing.T, store account.Store, replica func() account.Store) {
@@ -86,10 +131,9 @@ func testRevokedTokens(t *testing.T, store account.Store, replica func() account
 	require.NoError(t, store.RevokeToken(ctx, "0.long", now.Add(2*time.Hour), now), "twice is no fault")
 	other := replica()
 	revoked := func(at time.Time) []string {
-		grants, err := other.Grants(ctx, at)
+		grants, err := other.Grants(ctx, account.Everything, at)
 		require.NoError(t, err)
-		slices.Sort(grants.Revoked)
-		return grants.Revoked
+		return slices.Sorted(maps.Keys(grants.Revoked))
 	}
 	require.Equal(t, []string{"0.long", "0.short"}, revoked(now))
 	require.Equal(t, []string{"0.long"}, revoked(now.Add(time.Minute)), "a token that has expired needs no revocation")
@@ -151,7 +195,7 @@ func testChangesAtOnce(t *testing.T, store account.Store, replica func() account
 		}
 		return nil
 	})
-	grants, err := store.Grants(t.Context(), now)
+	grants, err := store.Grants(t.Context(), account.Everything, now)
 	require.NoError(t, err)
 	require.Equal(t, before+4*workers*rounds, grants.Generation)
 	require.Len(t, grants.Revoked, workers*rounds)

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) (store account.Store, replica fun
 		{"failures of many limits", testManyLimits},
 		{"cancelled", testCancelled},
 		{"generations", testGenerations},
+		{"changes", testChanges},
 		{"revoked tokens", testRevokedTokens},
 		{"API keys", testKeys},
 		{"changes at once", testChangesAtOnce},
