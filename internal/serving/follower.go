@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/poll"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -126,7 +127,7 @@ func (f *Follower) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(interval):
+		case <-time.After(poll.Jitter(interval)):
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -519,4 +520,36 @@ func load(t *testing.T, dir mlmodel.Dir) *serving.Live {
 	})
 	require.NoError(t, err)
 	return m
+}
+
+// clocked is a registry that holds nothing and notes when it is asked.
+type clocked struct {
+	registry.Reader
+	asked []time.Time
+}
+
+func (c *clocked) Resolve(context.Context, string, string) (registry.Version, error) {
+	c.asked = append(c.asked, time.Now())
+	return registry.Version{}, registry.ErrNotFound
+}
+
+// Followers that started together do not ask together for ever.
+func TestPollsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := &clocked{}
+		f, err := serving.New(reg, serving.Config{Name: "iris", Alias: "champion", PollInterval: time.Second, CacheDir: t.TempDir()},
+			slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		require.NoError(t, err)
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		f.Run(ctx)
+		low, high := time.Hour, time.Duration(0)
+		for i := range len(reg.asked) - 1 {
+			between := reg.asked[i+1].Sub(reg.asked[i])
+			low, high = min(low, between), max(high, between)
+		}
+		assert.GreaterOrEqual(t, low, 900*time.Millisecond)
+		assert.LessOrEqual(t, high, 1100*time.Millisecond)
+		assert.Greater(t, high-low, 100*time.Millisecond)
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/robfig/cron/v3"
 
+	"github.com/petal-ml/petal/internal/poll"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -146,8 +147,6 @@ func (s *Service) probe(ctx context.Context) {
 	if every <= 0 {
 		every = 15 * time.Second
 	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
 	for {
 		reason := ""
 		asked, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -162,7 +161,7 @@ func (s *Service) probe(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(poll.Jitter(every)):
 		}
 	}
 }
