@@ -72,6 +72,17 @@ func (a *API) validate() Faults {
 	return append(faults, a.validateTLS()...)
 }
 
+// CheckServe finds what is no obstacle to commands, but to serving.
+func (a *API) CheckServe() error {
+	if a.Database.Driver != PostgreSQL || a.SigningAlg != "HS256" || a.SecretKey != "" {
+		return nil
+	}
+	return Fault{
+		"SECRET_KEY", "is empty while DATABASE_URL names PostgreSQL, which replicas share: each would sign with a key of its own that the others do not know",
+		"write 32 random bytes or more, the same for all replicas, as printed by: openssl rand -base64 48 (or the key in STATE_DIR/secret_key, so that tokens stay good)",
+	}
+}
+
 func checkKey(variable string, key Secret) Faults {
 	if key == "" {
 		return nil

@@ -404,3 +404,32 @@ func write(t *testing.T, path, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 }
+
+// Replicas that share a database and no key would refuse each other's tokens.
+func TestPostgreSQLNeedsASecretKey(t *testing.T) {
+	const database = "DATABASE_URL=postgresql://host/accounts"
+	for name, c := range map[string]struct {
+		environ []string
+		refused bool
+	}{
+		"no key":  {[]string{database}, true},
+		"SQLite":  {nil, false},
+		"a key":   {[]string{database, "SECRET_KEY=" + goodKey}, false},
+		"another": {[]string{database, "SECRET_KEY_PREVIOUS=" + goodKey}, true},
+		"EdDSA":   {[]string{database, "TOKEN_SIGNING_ALG=EdDSA"}, false}, // the replicas share its file
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := settings.Load[settings.API](t.TempDir(), c.environ)
+			require.NoError(t, err, "commands need no key")
+			err = cfg.CheckServe()
+			if !c.refused {
+				require.NoError(t, err)
+				return
+			}
+			var fault settings.Fault
+			require.ErrorAs(t, err, &fault)
+			require.Equal(t, "SECRET_KEY", fault.Variable)
+			golden.New(t).Add("refused", err)
+		})
+	}
+}

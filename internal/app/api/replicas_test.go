@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -74,4 +76,68 @@ func TestReplicas(t *testing.T) {
 			assert.NotContains(t, projects[i].log.String(), secret)
 		}
 	}
+}
+
+// TestRotationOfReplicas rotates SECRET_KEY of two APIs as docs/security.md says,
+// one restart after the other. At each moment each of them takes what either
+// issues, and has issued since the step before.
+func TestRotationOfReplicas(t *testing.T) {
+	const oldKey, newKey = "q8Zt3VxW0pLmKjN7bR5yHc2GfD9sUaE1iOwTzXvBnM4", "Vb6Nq1Xz8Lk3Jh5Gf7Ds9Ap2Oi4Uy0TrEwQmZxCvBn0"
+	shared := filepath.Join(t.TempDir(), "users.db")
+	var (
+		projects [2]*project
+		replicas [2]*Server
+	)
+	restart := func(i int, key, previous string) {
+		p := projects[i]
+		if replicas[i] != nil {
+			require.NoError(t, replicas[i].Stop())
+		}
+		p.environ = append(p.environ, "SECRET_KEY="+key, "SECRET_KEY_PREVIOUS="+previous)
+		replicas[i] = p.ready(t)
+	}
+	for i := range replicas {
+		projects[i] = newProject(t, "DATABASE_URL=sqlite:///"+shared, "API_PASSWORD=quiet-harbour-lantern")
+		projects[i].promote(t, servingtest.Iris(t))
+		restart(i, oldKey, "")
+	}
+	var tokens, before []string // of this step and the one before
+	check := func(why string) {
+		t.Helper()
+		for _, s := range replicas {
+			status, token := login(t, s, "student", "quiet-harbour-lantern")
+			require.Equal(t, http.StatusOK, status)
+			tokens = append(tokens, token)
+		}
+		for i, s := range replicas {
+			for _, token := range append(before, tokens...) {
+				status, _ := postRow(t, s, token)
+				require.Equal(t, http.StatusOK, status, "%s: replica %d", why, i)
+			}
+		}
+	}
+	check("before")
+	for _, step := range []struct{ name, key, previous string }{
+		{"the new key verifies", oldKey, newKey},
+		{"the new key signs", newKey, oldKey},
+		{"the old key is gone", newKey, ""},
+	} {
+		before, tokens = tokens, nil
+		for i := range replicas {
+			if step.previous == "" { // a day later: what the old key signed has expired
+				before = before[len(before)-2:]
+			}
+			restart(i, step.key, step.previous)
+			check(fmt.Sprintf("%s, at %d of 2", step.name, i+1))
+		}
+	}
+}
+
+// One replica with PostgreSQL may become two, so it needs a key that they share.
+func TestPostgreSQLWithoutSecretKey(t *testing.T) {
+	p := newProject(t, "DATABASE_URL=postgresql://petal@127.0.0.1:1/accounts")
+	code, _, errs := p.run(t, "", "serve")
+	require.Equal(t, 2, code)
+	require.True(t, strings.HasPrefix(errs, "api: SECRET_KEY: "), errs)
+	require.Equal(t, 1, strings.Count(errs, "\n"), errs)
 }

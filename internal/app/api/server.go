@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logg
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	if err := cfg.MakeStateDir(); err != nil {
+	if err := cmp.Or(cfg.CheckServe(), cfg.MakeStateDir()); err != nil {
 		return nil, err
 	}
 	if err := s.listen(ctx); err != nil {
