@@ -110,6 +110,19 @@ var refUnary = map[string]func(x float64) float64{
 	"Tanh":    math.Tanh,
 	"Sigmoid": func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
 	"Erf":     math.Erf,
+
+	"Softplus":    func(x float64) float64 { return math.Log(1 + math.Exp(x)) },
+	"Softsign":    func(x float64) float64 { return x / (1 + math.Abs(x)) },
+	"HardSwish":   func(x float64) float64 { return x * math.Max(0, math.Min(1, x/6+0.5)) },
+	"LeakyRelu":   func(x float64) float64 { return math.Max(0, x) + 0.01*math.Min(0, x) },
+	"Elu":         func(x float64) float64 { return math.Max(0, x) + math.Min(0, math.Exp(x)-1) },
+	"Selu":        func(x float64) float64 { return 1.0507 * (math.Max(0, x) + 1.67326*math.Min(0, math.Exp(x)-1)) },
+	"Celu":        func(x float64) float64 { return math.Max(0, x) + math.Min(0, math.Exp(x)-1) },
+	"HardSigmoid": func(x float64) float64 { return math.Max(0, math.Min(1, 0.2*x+0.5)) },
+	"Sin":         math.Sin,
+	"Cos":         math.Cos,
+	"Atan":        math.Atan,
+	"Asinh":       func(x float64) float64 { return math.Log(x + math.Sqrt(x*x+1)) },
 }
 
 func boolTo(b bool) float64 {

@@ -35,7 +35,17 @@ type nodeCase struct {
 // knownNodeFailures are the cases of operators that Petal has and that it does
 // not pass, each with the reason.
 func knownNodeFailures() map[string]string {
-	return map[string]string{}
+	const training = "training_mode: what depends on chance, or on the other rows"
+	return map[string]string{
+		"test_batchnorm_example_training_mode":  training,
+		"test_batchnorm_epsilon_training_mode":  training,
+		"test_training_dropout":                 training,
+		"test_training_dropout_default":         training,
+		"test_training_dropout_default_mask":    training,
+		"test_training_dropout_mask":            training,
+		"test_training_dropout_zero_ratio":      training,
+		"test_training_dropout_zero_ratio_mask": training,
+	}
 }
 
 // TestNodeCases runs every backend case whose operators Petal has and whose
@@ -69,7 +79,7 @@ func TestNodeCases(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, ml, 8, "cases of ai.onnx.ml")
-	require.GreaterOrEqual(t, passed, 300)
+	require.GreaterOrEqual(t, passed, 1000)
 	checkLeftOut(t, passed, leftOut)
 	t.Logf("%d cases passed, %d of them of ai.onnx.ml; %d need operators that Petal does not have; %d are listed as failing", passed, ml, foreign, len(known))
 }

@@ -9,6 +9,7 @@ import (
 func castOperators() []compile.Operator {
 	return []compile.Operator{
 		compile.Row("Cast", 6, 1, 1, compileCast),
+		compile.Row("CastLike", 15, 2, 2, compileCastLike),
 		compile.Row("Identity", 1, 1, 1, compileIdentity),
 		compile.Row("ZipMap", 1, 1, 1, compileZipMap).Of(onnx.DomainML),
 	}
@@ -28,6 +29,18 @@ func compileCast(n *compile.Node) (kernel.Kernel, error) {
 	if !to.Known() {
 		return nil, onnx.Unsupported("attribute \"to\" is %v", to)
 	}
+	return castTo(n, to), nil
+}
+
+// compileCastLike compiles the cast to the type of the second input.
+func compileCastLike(n *compile.Node) (kernel.Kernel, error) {
+	r := n.Attributes()
+	r.Int("saturate", 1)
+	r.Text("round_mode", "up")
+	return castTo(n, n.ElementOf(1)), nil
+}
+
+func castTo(n *compile.Node, to onnx.ElementType) kernel.Kernel {
 	from := n.ElementOf(0)
 	n.Outputs[0] = n.Inputs[0].Type
 	n.Outputs[0].Element = to
@@ -39,7 +52,7 @@ func compileCast(n *compile.Node) (kernel.Kernel, error) {
 		}
 		out, err := kernel.CastTensor(e, t, to)
 		return []kernel.Value{out}, err
-	}, nil
+	}
 }
 
 // A zipMap pairs scores with labels.

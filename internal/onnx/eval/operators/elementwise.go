@@ -3,7 +3,6 @@ package operators
 import (
 	"cmp"
 	"math"
-	"slices"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/compile"
@@ -16,8 +15,8 @@ func elementwiseOperators() []compile.Operator {
 		binary("Add", 7, add[float32], add[float64], add[int64], add[int32], add[int16], add[int8], add[uint64], add[uint32], add[uint16], add[uint8]),
 		binary("Sub", 7, sub[float32], sub[float64], sub[int64], sub[int32], sub[int16], sub[int8], sub[uint64], sub[uint32], sub[uint16], sub[uint8]),
 		binary("Mul", 7, mul[float32], mul[float64], mul[int64], mul[int32], mul[int16], mul[int8], mul[uint64], mul[uint32], mul[uint16], mul[uint8]),
-		elementwise("Div", 7, 2, sameType, of2(div[float32]), of2(div[float64]), whole[int64](), whole[int32](), whole[int16](), whole[int8](),
-			whole[uint64](), whole[uint32](), whole[uint16](), whole[uint8]()),
+		elementwise("Div", 7, 2, sameType, of2(div[float32]), of2(div[float64]), notByZero(div[int64]), notByZero(div[int32]), notByZero(div[int16]), notByZero(div[int8]),
+			notByZero(div[uint64]), notByZero(div[uint32]), notByZero(div[uint16]), notByZero(div[uint8])),
 		compile.Row("Pow", 7, 2, 2, compilePow),
 
 		variadic(binary("Sum", 6, add[float32], add[float64], add[int64], add[int32], add[int16], add[int8], add[uint64], add[uint32], add[uint16], add[uint8])),
@@ -48,6 +47,17 @@ func elementwiseOperators() []compile.Operator {
 		unary("Ceil", 6, math.Ceil),
 		unary("Round", 11, math.RoundToEven),
 		unary("Reciprocal", 6, func(x float64) float64 { return 1 / x }),
+		unary("Sin", 7, math.Sin),
+		unary("Cos", 7, math.Cos),
+		unary("Tan", 7, math.Tan),
+		unary("Asin", 7, math.Asin),
+		unary("Acos", 7, math.Acos),
+		unary("Atan", 7, math.Atan),
+		unary("Sinh", 9, math.Sinh),
+		unary("Cosh", 9, math.Cosh),
+		unary("Asinh", 9, math.Asinh),
+		unary("Acosh", 9, math.Acosh),
+		unary("Atanh", 9, math.Atanh),
 		unaryNumber("Abs", 6, math.Abs, func(x int64) int64 { return max(x, -x) }),
 		unaryNumber("Neg", 6, func(x float64) float64 { return -x }, func(x int64) int64 { return -x }),
 		unaryNumber("Relu", 6, relu, func(x int64) int64 { return max(x, 0) }),
@@ -111,17 +121,6 @@ func sign(x float64) float64 {
 	default:
 		return x
 	}
-}
-
-// whole is the division of whole numbers, which refuses zero: the CPU would trap.
-func whole[T numeric.Number]() variant {
-	quotient := of2(div[T])
-	return variant{quotient.element, func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		if by, ok := in[1].Data.([]T); ok && slices.Contains(by, 0) {
-			return nil, onnx.At(onnx.ErrInput, "division of whole numbers by zero")
-		}
-		return quotient.kernel(e, in)
-	}}
 }
 
 // mean divides the sums of an operator by the number of its inputs.

@@ -29,9 +29,9 @@ func reductionOperators() []compile.Operator {
 		compile.Row("ArgMin", 1, 1, 1, compileArg(true)),
 		compile.Row("Softmax", 1, 1, 1, compileSoftmax(false)),
 		compile.Row("LogSoftmax", 1, 1, 1, compileSoftmax(true)),
-		compile.Row("CumSum", 11, 2, 2, compileCumSum),
-		compile.Row("LpNormalization", 1, 1, 1, compileLpNormalization),
-		compile.Row("TopK", 10, 2, 2, compileTopK).Outputs(2, 2),
+		compile.Row("CumSum", 11, 2, 2, compileCumulative(cumSums)),
+		compile.Row("CumProd", 26, 2, 2, compileCumulative(cumProducts)),
+		compile.Row("TopK", 1, 1, 2, compileTopK).Outputs(2, 2),
 	}
 }
 
@@ -314,24 +314,14 @@ func argBest[T numeric.Number](x []T, best []int64, shape []int, axis int, small
 
 func compileSoftmax(log bool) func(n *compile.Node) (kernel.Kernel, error) {
 	return func(n *compile.Node) (kernel.Kernel, error) {
-		r := n.Attributes()
-		flat := n.Opset < 13 // Older versions see the tensor as a matrix.
-		def := int64(-1)
-		if flat {
-			def = 1
-		}
-		axis := r.Int("axis", def)
+		axis, flat := softmaxAxis(n)
 		element := n.ElementOf(0, onnx.Float, onnx.Double)
 		n.SameShape(element)
 		return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 			t := in[0]
-			i, err := kernel.AxisOf(axis, len(t.Shape))
+			outer, length, inner, err := softmaxSplit(t.Shape, axis, flat)
 			if err != nil {
 				return nil, err
-			}
-			outer, length, inner := kernel.Split(t.Shape, i)
-			if flat {
-				length, inner = length*inner, 1
 			}
 			if element == onnx.Double {
 				return softmaxAlong[float64](e, t, outer, length, inner, log)
@@ -339,6 +329,27 @@ func compileSoftmax(log bool) func(n *compile.Node) (kernel.Kernel, error) {
 			return softmaxAlong[float32](e, t, outer, length, inner, log)
 		}).Kernel, nil
 	}
+}
+
+// softmaxAxis reads the axis; flat says that the tensor is seen as a matrix, as
+// versions before 13 did.
+func softmaxAxis(n *compile.Node) (axis int64, flat bool) {
+	if n.Opset < 13 {
+		return n.Attributes().Int("axis", 1), true
+	}
+	return n.Attributes().Int("axis", -1), false
+}
+
+func softmaxSplit(shape []int, axis int64, flat bool) (outer, length, inner int, err error) {
+	i, err := kernel.AxisOf(axis, len(shape))
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	outer, length, inner = kernel.Split(shape, i)
+	if flat {
+		length, inner = length*inner, 1
+	}
+	return outer, length, inner, nil
 }
 
 func softmaxAlong[T float32 | float64](e *kernel.Env, t *onnx.Tensor, outer, length, inner int, log bool) (*onnx.Tensor, error) {
@@ -371,29 +382,50 @@ func softmaxAlong[T float32 | float64](e *kernel.Env, t *onnx.Tensor, outer, len
 	return r, nil
 }
 
-func compileCumSum(n *compile.Node) (kernel.Kernel, error) {
-	r := n.Attributes()
-	exclusive, reverse := r.Bool("exclusive", false), r.Bool("reverse", false)
-	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
-	n.SameShape(element)
-	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		axes, err := kernel.IntsOf(in[1])
-		if err != nil || len(axes) != 1 {
-			return nil, onnx.At(onnx.ErrInput, "the axis is no whole number")
-		}
-		axis, err := kernel.AxisOf(axes[0], len(in[0].Shape))
-		if err != nil {
-			return nil, err
-		}
-		return cumSums[element](e, in[0], axis, exclusive, reverse)
-	}).Kernel, nil
+// cumulatives hold a kernel by element type.
+type cumulatives = map[onnx.ElementType]func(e *kernel.Env, t *onnx.Tensor, axis int, exclusive, reverse bool) (*onnx.Tensor, error)
+
+func compileCumulative(kernels cumulatives) func(n *compile.Node) (kernel.Kernel, error) {
+	return func(n *compile.Node) (kernel.Kernel, error) {
+		r := n.Attributes()
+		exclusive, reverse := r.Bool("exclusive", false), r.Bool("reverse", false)
+		element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
+		n.SameShape(element)
+		return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
+			axes, err := kernel.IntsOf(in[1])
+			if err != nil || len(axes) != 1 {
+				return nil, onnx.At(onnx.ErrInput, "the axis is no whole number")
+			}
+			axis, err := kernel.AxisOf(axes[0], len(in[0].Shape))
+			if err != nil {
+				return nil, err
+			}
+			return kernels[element](e, in[0], axis, exclusive, reverse)
+		}).Kernel, nil
+	}
 }
 
-var cumSums = map[onnx.ElementType]func(*kernel.Env, *onnx.Tensor, int, bool, bool) (*onnx.Tensor, error){
-	onnx.Float: cumSum[float32], onnx.Double: cumSum[float64], onnx.Int64: cumSum[int64], onnx.Int32: cumSum[int32],
+var (
+	cumSums = cumulatives{
+		onnx.Float: cumulative(0, add[float32]), onnx.Double: cumulative(0, add[float64]),
+		onnx.Int64: cumulative(0, add[int64]), onnx.Int32: cumulative(0, add[int32]),
+	}
+	cumProducts = cumulatives{
+		onnx.Float: cumulative(1, mul[float32]), onnx.Double: cumulative(1, mul[float64]),
+		onnx.Int64: cumulative(1, mul[int64]), onnx.Int32: cumulative(1, mul[int32]),
+	}
+)
+
+// cumulative joins each element with those before it along an axis.
+func cumulative[T numeric.Number](start T, join func(x, y T) T) func(*kernel.Env, *onnx.Tensor, int, bool, bool) (*onnx.Tensor, error) {
+	return func(e *kernel.Env, t *onnx.Tensor, axis int, exclusive, reverse bool) (*onnx.Tensor, error) {
+		return accumulate(e, t, axis, exclusive, reverse, start, join)
+	}
 }
 
-func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive, reverse bool) (*onnx.Tensor, error) {
+func accumulate[T numeric.Number](
+	e *kernel.Env, t *onnx.Tensor, axis int, exclusive, reverse bool, start T, join func(x, y T) T,
+) (*onnx.Tensor, error) {
 	x := t.Data.([]T)
 	r, out, err := kernel.Alloc[T](e, t.Shape...)
 	if err != nil {
@@ -402,7 +434,7 @@ func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive
 	outer, length, inner := kernel.Split(t.Shape, axis)
 	for o := range outer {
 		for i := range inner {
-			var sum T
+			sum := start
 			for k := range length {
 				if reverse {
 					k = length - 1 - k
@@ -411,7 +443,7 @@ func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive
 				if exclusive {
 					out[at] = sum
 				}
-				sum += x[at]
+				sum = join(sum, x[at])
 				if !exclusive {
 					out[at] = sum
 				}
@@ -421,51 +453,19 @@ func cumSum[T numeric.Number](e *kernel.Env, t *onnx.Tensor, axis int, exclusive
 	return r, nil
 }
 
-func compileLpNormalization(n *compile.Node) (kernel.Kernel, error) {
-	r := n.Attributes()
-	axis, p := r.Int("axis", -1), r.Int("p", 2)
-	if p != 1 && p != 2 {
-		return nil, onnx.Invalid("attribute \"p\" is %d, 1 or 2 wanted", p)
-	}
-	norm := absolute
-	if p == 2 {
-		norm = euclidean
-	}
-	element := n.ElementOf(0, onnx.Float, onnx.Double)
-	n.SameShape(element)
-	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		i, err := kernel.AxisOf(axis, len(in[0].Shape))
-		if err != nil {
-			return nil, err
-		}
-		x, err := kernel.CastTensor(e, in[0], onnx.Double)
-		if err != nil {
-			return nil, err
-		}
-		norms, err := norm.fold(e, x, []int{i}, true)
-		if err != nil {
-			return nil, err
-		}
-		out, err := kernel.Apply2(e, x, norms, func(v, norm float64) float64 {
-			if norm == 0 {
-				return 0
-			}
-			return v / norm
-		})
-		if err != nil {
-			return nil, err
-		}
-		return kernel.CastTensor(e, out, element)
-	}).Kernel, nil
-}
-
 func compileTopK(n *compile.Node) (kernel.Kernel, error) {
 	r := n.Attributes()
 	axis := r.Int("axis", -1)
-	largest := true
+	largest, fixed := true, int64(-1) // k is an attribute before version 10
 	if n.Opset >= 11 {
 		largest = r.Bool("largest", true)
 		r.Bool("sorted", true) // Sorted output is right either way.
+	}
+	if n.Opset < 10 {
+		fixed = r.Int("k", -1)
+	}
+	if (fixed >= 0) == (len(n.Inputs) > 1) {
+		return nil, onnx.Invalid("%d inputs, and the attribute \"k\" is %d", len(n.Inputs), fixed)
 	}
 	element := n.ElementOf(0, onnx.Float, onnx.Double, onnx.Int64, onnx.Int32, onnx.Uint64)
 	t := n.Inputs[0].Type
@@ -490,13 +490,15 @@ func compileTopK(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		kt, err := kernel.TensorOf(in[1])
-		if err != nil {
-			return nil, err
-		}
-		ks, err := kernel.IntsOf(kt)
-		if err != nil || len(ks) != 1 {
-			return nil, onnx.At(onnx.ErrInput, "k is no whole number")
+		ks := []int64{fixed}
+		if fixed < 0 {
+			kt, err := kernel.TensorOf(in[1])
+			if err != nil {
+				return nil, err
+			}
+			if ks, err = kernel.IntsOf(kt); err != nil || len(ks) != 1 {
+				return nil, onnx.At(onnx.ErrInput, "k is no whole number")
+			}
 		}
 		i, err := kernel.AxisOf(axis, len(x.Shape))
 		if err != nil {

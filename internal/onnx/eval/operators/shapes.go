@@ -21,7 +21,12 @@ func shapeOperators() []compile.Operator {
 		compile.Row("Tile", 6, 2, 2, compileTile),
 		compile.Row("Expand", 8, 2, 2, compileExpand),
 		compile.Row("Shape", 1, 1, 1, compileShape),
+		compile.Row("Size", 1, 1, 1, compileSize),
 		compile.Row("Split", 2, 1, 2, compileSplit).Outputs(1, compile.Many),
+		compile.Row("Pad", 2, 1, 4, compilePad),
+		compile.Row("Trilu", 14, 1, 2, compileTrilu),
+		compile.Row("EyeLike", 9, 1, 1, compileEyeLike),
+		compile.Row("Dropout", 7, 1, 3, compileDropout).Outputs(1, 2),
 	}
 }
 
@@ -548,6 +553,13 @@ func compileShape(n *compile.Node) (kernel.Kernel, error) {
 	return kernel.TensorKernel(func(_ *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
 		first, count := sliceSpec{start, end, 1}.resolve(len(in[0].Shape))
 		return onnx.NewTensor([]int{count}, shape64(in[0].Shape[first:first+count])), nil
+	}).Kernel, nil
+}
+
+func compileSize(n *compile.Node) (kernel.Kernel, error) {
+	n.Inferred(onnx.Int64, []onnx.Dim{}, true)
+	return kernel.TensorKernel(func(_ *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
+		return onnx.NewTensor(nil, []int64{int64(in[0].Len())}), nil
 	}).Kernel, nil
 }
 
