@@ -41,7 +41,8 @@ func (n *treeNode) leaf() int32 { return n.yes }
 type forest struct {
 	nodes    []treeNode
 	roots    []int32
-	features int // the largest feature index, plus one
+	features int  // the largest feature index, plus one
+	shared   bool // a branch has several parents: the trees are graphs
 	sets     [][]float64
 	// The weights of leaf i are weights[starts[i]:starts[i+1]], for the targets
 	// in targetIDs.
@@ -61,38 +62,65 @@ const (
 	aggregateMax
 )
 
-// check walks every tree from its root: each branch is reached once at most, so
-// that there is no cycle, and every branch has a threshold.
+// check walks every tree from its root: there is no cycle, and every branch has a
+// threshold. Branches may share what they lead to, as converters write it for sets
+// of categories.
 func (f *forest) check() error {
-	reached := make([]bool, len(f.nodes))
+	var fault error
+	shared, cycle := f.eachBelowFirst(func(i int32) {
+		switch n := &f.nodes[i]; {
+		case n.mode == branchLeaf:
+		case n.feature < 0:
+			fault = onnx.Invalid("node %d of the ensemble asks for feature %d", i, n.feature)
+		case math.IsNaN(n.value) && n.mode != branchMember:
+			fault = onnx.Invalid("node %d of the ensemble has the threshold NaN", i)
+		default:
+			f.features = max(f.features, int(n.feature)+1)
+		}
+	})
+	if cycle >= 0 {
+		return onnx.Invalid("the ensemble has a cycle (through node %d)", cycle)
+	}
+	f.shared = shared
+	return fault
+}
+
+// eachBelowFirst calls do once for each node that a root leads to, those below it
+// first. shared says that a branch has several parents. cycle is a node that leads
+// to itself, where it stops; −1 where none does.
+func (f *forest) eachBelowFirst(do func(i int32)) (shared bool, cycle int32) {
+	const open, done = 1, 2
+	state := make([]uint8, len(f.nodes))
 	var stack []int32
-	for t, root := range f.roots {
+	for _, root := range f.roots {
 		stack = append(stack[:0], root)
 		for len(stack) > 0 {
 			i := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
 			n := &f.nodes[i]
-			if n.mode == branchLeaf {
-				continue // Two branches may share a leaf.
+			if state[i] == 0 && n.mode != branchLeaf {
+				state[i] = open
+				for _, child := range [2]int32{n.yes, n.no} {
+					if state[child] == open {
+						return shared, child
+					}
+					stack = append(stack, child)
+				}
+				continue
 			}
-			if reached[i] {
-				return onnx.Invalid("tree %d has a cycle, or a node with two parents (node %d of the ensemble)", t, i)
+			stack = stack[:len(stack)-1]
+			if state[i] == done { // by way of another parent
+				shared = shared || n.mode != branchLeaf
+				continue
 			}
-			reached[i] = true
-			if n.feature < 0 {
-				return onnx.Invalid("node %d of the ensemble asks for feature %d", i, n.feature)
-			}
-			if math.IsNaN(n.value) && n.mode != branchMember {
-				return onnx.Invalid("node %d of the ensemble has the threshold NaN", i)
-			}
-			f.features = max(f.features, int(n.feature)+1)
-			stack = append(stack, n.yes, n.no)
+			state[i] = done
+			do(i)
 		}
 	}
-	return nil
+	return shared, -1
 }
 
-// depth returns the number of branches on the longest way down a tree.
+// depth returns the number of branches on the longest way down a tree whose
+// branches are not shared.
 func (f *forest) depth(root int32) int {
 	type item struct {
 		node  int32

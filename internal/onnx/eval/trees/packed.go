@@ -107,8 +107,8 @@ func pack(f *forest) *packedTrees {
 // accepts looks at what the layout cannot express, and finds out whether missing
 // values have to go both ways.
 func (p *packedTrees) accepts(f *forest) bool {
-	if 2*len(f.nodes)+len(f.roots) >= maxNodes {
-		return false // A shared leaf is packed once for each parent.
+	if f.shared || 2*len(f.nodes)+len(f.roots) >= maxNodes {
+		return false // A shared leaf is packed once for each parent. A branch would be, with all below it.
 	}
 	for i := range f.nodes {
 		n := &f.nodes[i]

@@ -43,9 +43,7 @@ func NewPaths(m *Model, shared bool) (*Paths, error) {
 		p.expectPacked(s.fast, average)
 		return p, nil
 	}
-	for _, root := range s.forest.roots {
-		p.expect(s.forest, root, average)
-	}
+	s.forest.eachBelowFirst(func(i int32) { p.expect(s.forest, i, average) })
 	return p, nil
 }
 
@@ -72,17 +70,14 @@ func (p *Paths) mean(node, yes, no int) {
 	}
 }
 
-// expect computes the values of a node after those of its children.
+// expect computes the values of a node; those of its children are known.
 func (p *Paths) expect(f *forest, node int32, average float64) {
 	n := &f.nodes[node]
 	if n.mode != branchLeaf {
-		p.expect(f, n.yes, average)
-		p.expect(f, n.no, average)
 		p.mean(int(node), int(n.yes), int(n.no))
 		return
 	}
 	of := p.of(int(node))
-	clear(of) // Two branches may share a leaf.
 	for k := f.starts[n.leaf()]; k < f.starts[n.leaf()+1]; k++ {
 		of[f.targetIDs[k]] += f.weights.At(int(k)) * average
 	}
