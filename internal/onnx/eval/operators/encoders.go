@@ -362,11 +362,23 @@ func compileFeatureVectorizer(n *compile.Node) (kernel.Kernel, error) {
 	}
 	n.SameTypes(onnx.Float, onnx.Double, onnx.Int64, onnx.Int32)
 	n.Outputs[0] = n.Rows(onnx.Float, onnx.Fixed(total))
+	if t := n.Inputs[0].Type; t.HasShape && len(t.Shape) > 2 {
+		n.Outputs[0].Shape[0] = t.Shape[0]
+	}
 	return func(e *kernel.Env, in []kernel.Value) ([]kernel.Value, error) {
 		var out *onnx.Tensor
 		var data []float32
 		first := 0
 		for i, v := range in {
+			// What stands behind the first axis is one row of features, as the
+			// [N,1,K] of a OneHotEncoder is.
+			t, err := kernel.TensorOf(v)
+			if err != nil {
+				return nil, err
+			}
+			if len(t.Shape) > 2 {
+				v = kernel.Reshaped(t, []int{t.Shape[0], kernel.Product(t.Shape[1:])})
+			}
 			x, rows, columns, err := kernel.FeatureMatrix(e, v)
 			if err != nil {
 				return nil, err
