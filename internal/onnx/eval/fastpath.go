@@ -88,16 +88,16 @@ func findFastPath(p *Predictor) (fast *fastPath, why string) {
 		return nil, "the input is " + s.inputs[0].Type.Element.String() + ", not float"
 	case p.layout == layoutColumns:
 		return nil, "the scores stand in one output a class"
-	case p.single:
+	case p.lone != notLone:
 		return nil, "one score stands for two classes"
 	}
 	f := &fastPath{}
-	scores := s.program.OutputSlots[len(s.program.OutputSlots)-1]
+	scores := s.program.OutputSlots[p.scores[0]]
 	model, scorer, why := f.walkScores(s.program, scores)
 	if model == nil {
 		return nil, why
 	}
-	if p.layout != layoutValues && !labelFrom(s.program, s.program.OutputSlots[0], model) {
+	if p.layout != layoutValues && (p.label < 0 || !labelFrom(s.program, s.program.OutputSlots[p.label], model)) {
 		return nil, "the label does not come from " + model.Label + " as the scores do"
 	}
 	if slot, why := f.walkRow(s.program, model.Inputs[0]); slot != s.program.InputSlots[0] {

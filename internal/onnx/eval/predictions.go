@@ -9,87 +9,63 @@ import (
 	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
-// A scoreLayout says where a model's outputs hold the scores.
-type scoreLayout uint8
-
-const (
-	layoutMatrix  scoreLayout = iota // one tensor, a column a class
-	layoutMaps                       // ZipMap
-	layoutColumns                    // an output a class
-	layoutValues                     // a regressor: the first output
-)
-
-// describeOutputs tells a classifier from a regressor, and finds its classes.
+// describeOutputs finds the outputs, the classes and how many scores there are.
 func (p *Predictor) describeOutputs() error {
-	outputs := p.session.outputs
-	first := outputs[0].Type
-	if first.Kind != onnx.KindTensor {
-		return onnx.Unsupported("output %q is %v, a label or numbers wanted", outputs[0].Name, first)
+	if err := p.chooseOutputs(); err != nil {
+		return err
 	}
-	if len(outputs) == 1 && (first.Element == onnx.Float || first.Element == onnx.Double) {
-		p.layout = layoutValues
-		p.width = max(1, lastDim(first))
-		if len(first.Shape) < 2 {
-			p.width = 1
-		}
+	p.width = len(p.scores)
+	if p.layout == layoutColumns {
+		return p.findLabels()
+	}
+	p.width = rowWidth(p.session.outputs[p.scores[0]].Type)
+	if p.layout == layoutValues {
+		p.width = max(1, p.width)
 		return nil
-	}
-	if first.Element != onnx.Int64 && first.Element != onnx.String && first.Element != onnx.Int32 && first.Element != onnx.Bool {
-		return onnx.Unsupported("output %q is %v, a label wanted", outputs[0].Name, first)
-	}
-	if len(outputs) == 1 {
-		return onnx.Unsupported("the model has a label and no scores")
-	}
-	switch second := outputs[1].Type; {
-	case len(outputs) > 2 && second.Kind == onnx.KindTensor:
-		p.layout, p.width = layoutColumns, len(outputs)-1
-	case second.Kind == onnx.KindSequence:
-		p.layout = layoutMaps
-	case second.Kind == onnx.KindTensor && (second.Element == onnx.Float || second.Element == onnx.Double):
-		p.layout, p.width = layoutMatrix, lastDim(second)
-	default:
-		return onnx.Unsupported("output %q is %v, scores wanted", outputs[1].Name, second)
 	}
 	return p.findLabels()
 }
 
-func lastDim(t onnx.Type) int {
-	if !t.HasShape || len(t.Shape) == 0 {
-		return -1
-	}
-	return t.Shape[len(t.Shape)-1].Size
-}
-
 // findLabels looks for the classes: in ZipMap, in the classifier, in the
-// constant that the label is taken from; indices where there is none.
+// constant that the label is taken from, in an output that lists them; numbers where
+// there is none.
 func (p *Predictor) findLabels() error {
 	s := p.session
 	var found onnx.Labels
-	if p.layout == layoutMaps {
-		producer := s.program.Producer(s.program.OutputSlots[1])
+	scores := s.outputs[p.scores[0]].Name
+	switch {
+	case p.layout == layoutMaps:
+		producer := s.program.Producer(s.program.OutputSlots[p.scores[0]])
 		if producer == nil {
-			return onnx.Unsupported("output %q is made by nothing", s.outputs[1].Name)
+			return onnx.Unsupported("output %q is made by nothing", scores)
 		}
 		z, ok := producer.Part.(compile.MapsPart)
 		if !ok {
-			return onnx.Unsupported("output %q holds maps that ZipMap does not make", s.outputs[1].Name)
+			return onnx.Unsupported("output %q holds maps that ZipMap does not make", scores)
 		}
 		found, p.width = z.Labels, z.Labels.Len()
-	} else {
-		found = labelsBehind(s.program, s.program.OutputSlots[0])
+	case p.label >= 0:
+		found = labelsBehind(s.program, s.program.OutputSlots[p.label])
+		if found.Len() == 0 {
+			found = p.listedLabels()
+		}
 		if p.width < 1 {
 			p.width = found.Len()
 		}
 	}
-	if p.layout == layoutMatrix && p.width == 1 && found.Len() == 2 {
-		p.single, p.width = true, 2
+	if p.layout == layoutMatrix && p.width == 1 {
+		p.chooseLone(&found)
 	}
 	if n := found.Len(); n > 0 && n != p.width {
-		return onnx.Unsupported("output %q has %d columns of scores for %d classes", s.outputs[1].Name, p.width, n)
+		return onnx.Unsupported("output %q has %d columns of scores for %d classes", scores, p.width, n)
 	}
 	if found.Len() == 0 {
+		first := int64(0)
+		if p.label >= 0 && s.outputs[p.label].Type.Element == onnx.Uint32 {
+			first = 1 // ML.NET counts its keys from 1.
+		}
 		for i := range p.width {
-			found.Ints = append(found.Ints, int64(i))
+			found.Ints = append(found.Ints, first+int64(i))
 		}
 	}
 	if found.Len() == 0 {
@@ -103,6 +79,54 @@ func (p *Predictor) findLabels() error {
 		}
 	}
 	return nil
+}
+
+// chooseLone is for one score for two classes. Where nothing names them they are
+// false and true, or those of a model of one class: −1 for an outlier, and 1.
+func (p *Predictor) chooseLone(found *onnx.Labels) {
+	switch {
+	case found.Len() == 0 && isTruth(p.session.program, p.session.program.OutputSlots[p.label]):
+		found.Ints = []int64{0, 1}
+	case found.Len() == 0:
+		found.Ints = []int64{-1, 1}
+	case found.Len() != 2:
+		return
+	}
+	p.lone, p.width = loneDecision, 2
+	if isProbability(p.session.outputs[p.scores[0]].Name) {
+		p.lone = loneShare
+	}
+}
+
+// isTruth says whether a value is true or false, or made of such by casts.
+func isTruth(p *compile.Program, slot int) bool {
+	for range len(p.Steps) + 1 {
+		if p.Types[slot].Element == onnx.Bool {
+			return true
+		}
+		s := p.Producer(slot)
+		if s == nil || len(s.Inputs) == 0 || s.Inputs[0] < 0 {
+			return false
+		}
+		if _, ok := s.Part.(compile.CastPart); !ok {
+			return false
+		}
+		slot = s.Inputs[0]
+	}
+	return false
+}
+
+// listedLabels are the classes that an output lists whatever the rows are, as
+// skl2onnx writes it when asked for the labels of the classes.
+func (p *Predictor) listedLabels() onnx.Labels {
+	for i := range p.session.outputs {
+		if t, ok := p.constantAt(i).(*onnx.Tensor); ok && len(t.Shape) == 1 {
+			if l := kernel.LabelsOf(t); l.Len() > 0 {
+				return l
+			}
+		}
+	}
+	return onnx.Labels{}
 }
 
 // labelsBehind follows a label output back to what it takes its values from.
@@ -136,40 +160,59 @@ func labelsBehind(p *compile.Program, slot int) onnx.Labels {
 func (p *Predictor) read(outputs []kernel.Value) (Predictions, error) {
 	var out Predictions
 	var err error
-	if p.layout == layoutValues {
-		out.Scores, err = p.doubles(outputs[0])
-		return out, err
-	}
-	if out.Classes, err = p.classes(outputs[0]); err != nil {
-		return out, err
-	}
+	first := outputs[p.scores[0]]
 	switch p.layout {
 	case layoutMaps:
-		maps, ok := outputs[1].(*kernel.ProbabilityMaps)
+		maps, ok := first.(*kernel.ProbabilityMaps)
 		if !ok {
-			return out, onnx.At(onnx.ErrInput, "output %q holds no maps", p.session.outputs[1].Name)
+			return out, onnx.At(onnx.ErrInput, "output %q holds no maps", p.session.outputs[p.scores[0]].Name)
 		}
 		out.Scores, err = p.doubles(maps.Scores)
 	case layoutColumns:
-		out.Scores, err = p.columns(outputs[1:])
+		out.Scores, err = p.columns(outputs)
 	default:
-		out.Scores, err = p.doubles(outputs[1])
+		out.Scores, err = p.doubles(first)
 	}
-	if p.single {
-		out.Scores = bothWays(out.Scores)
+	if err != nil || p.layout == layoutValues {
+		return out, err
 	}
-	if err == nil && len(out.Scores) != len(out.Classes)*p.width {
+	if p.lone != notLone {
+		out.Scores = bothWays(out.Scores, p.lone)
+	}
+	if p.label < 0 {
+		out.Classes = largest(out.Scores, p.width)
+	} else if out.Classes, err = p.classes(outputs[p.label]); err != nil {
+		return out, err
+	}
+	if len(out.Scores) != len(out.Classes)*p.width {
 		err = onnx.At(onnx.ErrInput, "%d scores for %d rows of %d classes", len(out.Scores), len(out.Classes), p.width)
 	}
 	return out, err
 }
 
-// bothWays makes scores of two classes of decision scores, which are positive
-// where the second class wins.
-func bothWays(decisions []float64) []float64 {
-	scores := make([]float64, 0, 2*len(decisions))
-	for _, s := range decisions {
-		scores = append(scores, -s, s)
+// largest returns the class with the largest score of each row.
+func largest(scores []float64, width int) []int {
+	classes := make([]int, len(scores)/width)
+	for i := range classes {
+		row := scores[i*width : (i+1)*width]
+		for k, s := range row {
+			if s > row[classes[i]] {
+				classes[i] = k
+			}
+		}
+	}
+	return classes
+}
+
+// bothWays makes scores of two classes of the one score that stands for both.
+func bothWays(lone []float64, kind loneScore) []float64 {
+	scores := make([]float64, 0, 2*len(lone))
+	for _, s := range lone {
+		first := -s
+		if kind == loneShare {
+			first = 1 - s
+		}
+		scores = append(scores, first, s)
 	}
 	return scores
 }
@@ -177,8 +220,8 @@ func bothWays(decisions []float64) []float64 {
 // columns puts one output a class side by side.
 func (p *Predictor) columns(outputs []kernel.Value) ([]float64, error) {
 	var scores []float64
-	for j, v := range outputs {
-		column, err := p.doubles(v)
+	for j, k := range p.scores {
+		column, err := p.doubles(outputs[k])
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +229,7 @@ func (p *Predictor) columns(outputs []kernel.Value) ([]float64, error) {
 			scores = make([]float64, len(column)*p.width)
 		}
 		if len(column)*p.width != len(scores) {
-			return nil, onnx.At(onnx.ErrInput, "output %q has %d rows", p.session.outputs[j+1].Name, len(column))
+			return nil, onnx.At(onnx.ErrInput, "output %q has %d rows", p.session.outputs[k].Name, len(column))
 		}
 		for i, s := range column {
 			scores[i*p.width+j] = s

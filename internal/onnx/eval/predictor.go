@@ -11,17 +11,19 @@ import (
 	"github.com/petal-ml/petal/internal/onnx/eval/numeric"
 )
 
-// A Predictor sees a session as a model of rows: a classifier, whose first
-// output is a label and whose other outputs hold a score a class, or a
-// regressor, whose only output is numbers. It is safe for concurrent use.
+// A Predictor sees a session as a model of rows: a classifier, of which one output
+// is a label and others hold a score a class, or a regressor, whose output is
+// numbers. It is safe for concurrent use.
 type Predictor struct {
 	session  *Session
 	features []Feature
 	labels   onnx.Labels
 	indices  map[any]int // from label to class
 	width    int         // scores a row
+	label    int         // the output that holds the label, −1 where none does
+	scores   []int       // the outputs that hold the scores, or the value
 	layout   scoreLayout
-	single   bool // the graph has one decision score for two classes
+	lone     loneScore
 	fast     *fastPath
 	verdict  string
 }
@@ -41,7 +43,8 @@ type Predictions struct {
 	Classes []int
 	// Scores holds [Predictor.NumScores] numbers a row: what the graph gives
 	// by class (probabilities, or decision scores), or a regressor's values.
-	// One decision score s for two classes, as LinearSVC has it, becomes −s, s.
+	// One decision score s for two classes, as LinearSVC has it, becomes −s, s,
+	// and one probability p becomes 1−p, p.
 	Scores []float64
 }
 

@@ -20,6 +20,7 @@ type Session struct {
 	outputs []onnx.ValueInfo
 	limits  onnx.Limits
 	used    atomic.Int64 // bytes of all runs under way
+	pieces  *pieces      // nil: a batch goes through the graph as it is
 }
 
 // A SessionOption changes how [NewSession] compiles.
@@ -29,6 +30,7 @@ type sessionOptions struct {
 	ctx     context.Context
 	limits  onnx.Limits
 	outputs []string
+	unused  bool
 }
 
 // WithContext has [NewSession] end with the context. Runs do not know it.
@@ -46,6 +48,12 @@ func WithLimits(l onnx.Limits) SessionOption {
 // dropped.
 func WithOutputs(names ...string) SessionOption {
 	return func(o *sessionOptions) { o.outputs = names }
+}
+
+// WithoutUnusedInputs drops inputs that the outputs do not depend on, such as the
+// label, which ML.NET leaves among the inputs.
+func WithoutUnusedInputs() SessionOption {
+	return func(o *sessionOptions) { o.unused = true }
 }
 
 // NewSession compiles a model: it looks up each operator, infers types and
@@ -73,7 +81,36 @@ func NewSession(m *onnx.Model, options ...SessionOption) (*Session, error) {
 	if s.program, s.outputs, err = compile.Compile(m, operators.Table(), budget, outputs); err != nil {
 		return nil, fmt.Errorf("compile model: %w", err)
 	}
+	if o.unused {
+		s.dropUnused()
+	}
+	if s.pieces, s.inputs = newPieces(s.inputs); s.pieces != nil {
+		s.outputs = s.pieces.seenOutputs(s.outputs)
+	}
 	return s, nil
+}
+
+// dropUnused drops inputs that no step reads.
+func (s *Session) dropUnused() {
+	read := make([]bool, s.program.Slots)
+	for i := range s.program.Steps {
+		for _, slot := range s.program.Steps[i].Inputs {
+			if slot >= 0 {
+				read[slot] = true
+			}
+		}
+	}
+	for _, slot := range s.program.OutputSlots {
+		read[slot] = true
+	}
+	var inputs []onnx.ValueInfo
+	var slots []int
+	for i, slot := range s.program.InputSlots {
+		if read[slot] {
+			inputs, slots = append(inputs, s.inputs[i]), append(slots, slot)
+		}
+	}
+	s.inputs, s.program.InputSlots = inputs, slots
 }
 
 func selectOutputs(all []onnx.ValueInfo, names []string) ([]onnx.ValueInfo, error) {
@@ -98,7 +135,8 @@ func (s *Session) Inputs() []onnx.ValueInfo { return slices.Clone(s.inputs) }
 func (s *Session) Outputs() []onnx.ValueInfo { return slices.Clone(s.outputs) }
 
 // Run evaluates the model on named inputs, and returns its outputs in the order
-// of [Session.Outputs]. The rows of a batch are the first dimension. Inputs are
+// of [Session.Outputs]. The rows of a batch are the first dimension. A graph that
+// takes a fixed number of rows gets any number in pieces. Inputs are
 // not changed; outputs may share memory with them and with constants of the
 // model, so neither may be changed afterwards.
 //
@@ -107,14 +145,33 @@ func (s *Session) Outputs() []onnx.ValueInfo { return slices.Clone(s.outputs) }
 // fault of an operator is an error.
 func (s *Session) Run(inputs map[string]kernel.Value) (_ []kernel.Value, err error) {
 	defer recovered(&err)
+	inPieces := s.pieces != nil && !s.pieces.fit(inputs)
+	values, err := s.bind(inputs, s.pieces == nil || inPieces)
+	if err != nil {
+		return nil, err
+	}
+	e := s.newEnv()
+	defer e.Release()
+	if inPieces {
+		return s.runPieces(e, values)
+	}
+	return s.runOnce(e, values)
+}
+
+func (s *Session) newEnv() *kernel.Env { return kernel.NewEnv(s.limits.Memory).Sharing(&s.used) }
+
+// bind puts named inputs into their slots, and may check their types before.
+func (s *Session) bind(inputs map[string]kernel.Value, check bool) ([]kernel.Value, error) {
 	values := make([]kernel.Value, s.program.Slots)
 	for i, in := range s.inputs {
 		v, ok := inputs[in.Name]
 		if !ok || v == nil {
 			return nil, onnx.At(onnx.ErrInput, "input %q is missing", in.Name)
 		}
-		if err := fits(v, in.Type); err != nil {
-			return nil, onnx.At(err, "input %q", in.Name)
+		if check {
+			if err := fits(v, in.Type); err != nil {
+				return nil, onnx.At(err, "input %q", in.Name)
+			}
 		}
 		values[s.program.InputSlots[i]] = v
 	}
@@ -125,8 +182,10 @@ func (s *Session) Run(inputs map[string]kernel.Value) (_ []kernel.Value, err err
 			}
 		}
 	}
-	e := kernel.NewEnv(s.limits.Memory).Sharing(&s.used)
-	defer e.Release()
+	return values, nil
+}
+
+func (s *Session) runOnce(e *kernel.Env, values []kernel.Value) ([]kernel.Value, error) {
 	if err := s.program.Run(e, values); err != nil {
 		return nil, err
 	}

@@ -48,10 +48,14 @@ type ChoicePart struct{}
 // A LookupPart turns indices of classes into labels, where there are Labels.
 type LookupPart struct{ Labels onnx.Labels }
 
-func (ModelPart) isPart()  {}
-func (RowPart) isPart()    {}
-func (ScorePart) isPart()  {}
-func (CastPart) isPart()   {}
-func (MapsPart) isPart()   {}
-func (ChoicePart) isPart() {}
-func (LookupPart) isPart() {}
+// A SoftmaxPart makes probabilities of scores.
+type SoftmaxPart struct{}
+
+func (ModelPart) isPart()   {}
+func (SoftmaxPart) isPart() {}
+func (RowPart) isPart()     {}
+func (ScorePart) isPart()   {}
+func (CastPart) isPart()    {}
+func (MapsPart) isPart()    {}
+func (ChoicePart) isPart()  {}
+func (LookupPart) isPart()  {}

@@ -315,6 +315,9 @@ func argBest[T numeric.Number](x []T, best []int64, shape []int, axis int, small
 func compileSoftmax(log bool) func(n *compile.Node) (kernel.Kernel, error) {
 	return func(n *compile.Node) (kernel.Kernel, error) {
 		axis, flat := softmaxAxis(n)
+		if !log {
+			n.Part = compile.SoftmaxPart{}
+		}
 		element := n.ElementOf(0, onnx.Float, onnx.Double)
 		n.SameShape(element)
 		return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
