@@ -129,8 +129,14 @@ func firstNotFinite(scores []float32, width int) (int, error) {
 // when the model was loaded. Rows of a large batch cost less.
 func (m *Model) RowCost() time.Duration { return m.rowCost }
 
-// Outputs returns the graph's outputs: a label and scores, or a value.
-func (m *Model) Outputs() []onnx.ValueInfo { return m.session.Outputs() }
+// Outputs returns the outputs that predictions are made of: a label and scores, or
+// a value. Where the model is none that can be served they are all of the graph's.
+func (m *Model) Outputs() []onnx.ValueInfo {
+	if m.predictor == nil {
+		return m.session.Outputs()
+	}
+	return m.predictor.Outputs()
+}
 
 // Check says whether [Model.Predict] would accept the row; the error is an
 // [*InputError].

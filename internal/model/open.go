@@ -38,7 +38,7 @@ const warmRuns = 8
 // served.
 func Open(f Files, expect Expect) (_ *Model, err error) {
 	defer recovered(&err)
-	m, err := open(f, expect)
+	m, err := open(f, expect, false)
 	switch {
 	case err != nil:
 		return nil, err
@@ -60,10 +60,11 @@ func Open(f Files, expect Expect) (_ *Model, err error) {
 }
 
 // OpenOffline is [Open] for whoever reads the graph's own outputs: it lets models
-// pass that cannot be served, and runs none. Files.MLmodel may be nil.
-func OpenOffline(f Files) (_ *Model, err error) {
+// pass that cannot be served, and runs none. Files.MLmodel may be nil. With raw the
+// session keeps all outputs of the graph.
+func OpenOffline(f Files, raw bool) (_ *Model, err error) {
 	defer recovered(&err)
-	return open(f, Expect{})
+	return open(f, Expect{}, raw)
 }
 
 // recovered makes an error of a panic. A model may come from anywhere. One that
@@ -75,7 +76,7 @@ func recovered(err *error) {
 	}
 }
 
-func open(f Files, expect Expect) (*Model, error) {
+func open(f Files, expect Expect, raw bool) (*Model, error) {
 	digest := sha256.Sum256(f.ONNX)
 	sum := hex.EncodeToString(digest[:])
 	if err := expect.check(sum, len(f.ONNX)); err != nil {
@@ -96,18 +97,38 @@ func open(f Files, expect Expect) (*Model, error) {
 	graph.OrderInputs(signed) // rows have the signature's order
 	m := &Model{info: info(file)}
 	m.info.SHA256 = sum
-	if m.session, err = eval.NewSession(graph); err != nil {
+	if err := m.compile(graph, len(signed), raw); err != nil {
 		return nil, err
 	}
-	if m.columns, err = m.session.Features(); err != nil {
-		return nil, err
-	}
-	m.predictor, m.refusal = eval.NewPredictor(m.session)
 	m.parts = sync.OnceValues(m.session.Parts)
 	m.info.Features, err = features(file, graph, m.columns)
 	m.named = len(signed) > 0 || len(m.session.Inputs()) == len(m.columns) && len(m.columns) > 1
 	m.typed = slices.ContainsFunc(m.columns, func(f eval.Feature) bool { return f.Type != onnx.Float })
 	return m, err
+}
+
+// compile makes session and predictor. Of a graph with more outputs than predictions
+// are made of the others are dropped, unless they are wanted raw, and with them the
+// inputs that only they need, such as the label that ML.NET passes on; not those that
+// a signature counts.
+func (m *Model) compile(graph *onnx.Model, signed int, raw bool) (err error) {
+	if m.session, err = eval.NewSession(graph); err != nil {
+		return err
+	}
+	m.predictor, m.refusal = eval.NewPredictor(m.session)
+	all := len(m.session.Outputs())
+	if m.refusal == nil && !raw && len(m.predictor.UsedOutputs()) < all {
+		options := []eval.SessionOption{eval.WithOutputs(m.predictor.UsedOutputs()...)}
+		if columns, err := m.session.Features(); err != nil || len(columns) != signed {
+			options = append(options, eval.WithoutUnusedInputs())
+		}
+		if m.session, err = eval.NewSession(graph, options...); err != nil {
+			return err
+		}
+		m.predictor, m.refusal = eval.NewPredictor(m.session)
+	}
+	m.columns, err = m.session.Features()
+	return err
 }
 
 // takes says whether the model takes the rows, missing values aside.

@@ -65,7 +65,7 @@ func Check(f model.Files) (Report, error) {
 	if len(r.Missing) > 0 {
 		return r, nil
 	}
-	m, err := model.OpenOffline(f)
+	m, err := model.OpenOffline(f, false)
 	if err != nil {
 		r.Refusal = err
 		return r, nil //nolint:nilerr // it is what the report is about

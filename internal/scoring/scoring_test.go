@@ -20,7 +20,7 @@ import (
 // compile makes a model of nodes, as another producer would.
 func compile(t *testing.T, inputs, outputs []onnx.ValueInfo, nodes ...onnx.Node) *model.Model {
 	t.Helper()
-	m, err := model.OpenOffline(model.Files{ONNX: file(inputs, outputs, nodes...)})
+	m, err := model.OpenOffline(model.Files{ONNX: file(inputs, outputs, nodes...)}, true)
 	require.NoError(t, err)
 	return m
 }

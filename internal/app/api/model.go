@@ -45,7 +45,7 @@ func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := model.OpenOffline(files)
+	m, err := model.OpenOffline(files, c.Raw)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", c.Model, err)
 	}
