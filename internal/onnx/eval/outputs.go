@@ -1,11 +1,11 @@
 package eval
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval/compile"
-	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 )
 
 // A scoreLayout says where a model's outputs hold the scores.
@@ -45,6 +45,17 @@ func (p *Predictor) Outputs() []onnx.ValueInfo {
 	return chosen
 }
 
+// UsedOutputs names the outputs of the graph that predictions need.
+func (p *Predictor) UsedOutputs() []string {
+	var names []string
+	for i, out := range p.session.outputs {
+		if i == p.label || slices.Contains(p.scores, i) || i == p.listed {
+			names = append(names, out.Name)
+		}
+	}
+	return names
+}
+
 // chooseOutputs finds the outputs that predictions are made of, and tells a
 // classifier from a regressor. Exporters put other columns beside them: ML.NET all
 // that it computes, skl2onnx the labels of the classes or a standard deviation.
@@ -56,15 +67,16 @@ func (p *Predictor) chooseOutputs() error {
 	var labels, numbers []int
 	for i, out := range outputs {
 		switch {
+		case len(outputs) > 1 && p.isPassedOn(i):
 		case out.Type.Kind == onnx.KindSequence, isFloat(out.Type):
 			numbers = append(numbers, i)
-		case out.Type.Kind == onnx.KindTensor && p.constantAt(i) == nil:
+		case out.Type.Kind == onnx.KindTensor:
 			labels = append(labels, i)
 		}
 	}
 	switch {
 	case len(numbers) == 0 && len(labels) == 0:
-		return onnx.Unsupported("output %q is %v, a label or numbers wanted", outputs[0].Name, outputs[0].Type)
+		return onnx.Unsupported("output %q is %v, a label or numbers wanted that the graph computes", outputs[0].Name, outputs[0].Type)
 	case len(numbers) == 0:
 		return onnx.Unsupported("the model has a label and no scores")
 	case len(labels) == 0:
@@ -130,7 +142,7 @@ func (p *Predictor) chooseNumbers(numbers []int) error {
 	if first.Type.Kind != onnx.KindTensor {
 		return onnx.Unsupported("output %q is %v, a label or numbers wanted", first.Name, first.Type)
 	}
-	if len(numbers) > 1 && !(len(numbers) == 2 && isDeviation(outputs[numbers[1]].Name)) {
+	if len(numbers) > 2 || len(numbers) == 2 && !isDeviation(outputs[numbers[1]].Name) {
 		return onnx.Unsupported("the model has %d outputs of numbers and no label: which of them is the prediction is not known", len(numbers))
 	}
 	if rowWidth(first.Type) > 1 && p.givesProbabilities(numbers[0]) {
@@ -148,20 +160,36 @@ func isDeviation(name string) bool {
 
 // givesProbabilities says whether a softmax makes an output.
 func (p *Predictor) givesProbabilities(output int) bool {
-	for slot := p.session.program.OutputSlots[output]; ; {
-		s := p.session.program.Producer(slot)
-		if s == nil {
-			return false
-		}
-		switch s.Part.(type) {
-		case compile.SoftmaxPart:
-			return true
-		case compile.CastPart:
-			slot = s.Inputs[0]
-		default:
-			return false
-		}
+	_, step := p.behindCasts(output)
+	if step == nil {
+		return false
 	}
+	_, ok := step.Part.(compile.SoftmaxPart)
+	return ok
+}
+
+// isPassedOn says whether an output is nothing but an input, or a constant.
+func (p *Predictor) isPassedOn(output int) bool {
+	_, step := p.behindCasts(output)
+	return step == nil
+}
+
+// behindCasts is the value that an output holds, but for its type, and the step that
+// makes it; nil where none does.
+func (p *Predictor) behindCasts(output int) (slot int, step *compile.Step) {
+	program := p.session.program
+	slot = program.OutputSlots[output]
+	for range len(program.Steps) + 1 {
+		step = program.Producer(slot)
+		if step == nil {
+			return slot, nil
+		}
+		if _, ok := step.Part.(compile.CastPart); !ok || step.Inputs[0] < 0 {
+			return slot, step
+		}
+		slot = step.Inputs[0]
+	}
+	return slot, step
 }
 
 // checkLabel refuses labels and scores of other forms than one a row.
@@ -207,9 +235,4 @@ func rowWidth(t onnx.Type) int {
 		width *= d.Size
 	}
 	return width
-}
-
-// constantAt is the constant that an output holds, nil where a run computes it.
-func (p *Predictor) constantAt(output int) kernel.Value {
-	return p.session.program.ConstantAt(p.session.program.OutputSlots[output])
 }

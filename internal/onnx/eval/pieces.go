@@ -86,7 +86,7 @@ func (p *pieces) seenOutputs(outputs []onnx.ValueInfo) []onnx.ValueInfo {
 			continue
 		}
 		rest := t.Shape
-		if len(rest) > 0 && (rest[0].Size == p.rows || rest[0].Size < 0) && !(p.flat && len(rest) == 1) {
+		if len(rest) > 0 && (rest[0].Size == p.rows || rest[0].Size < 0) && (!p.flat || len(rest) > 1) {
 			rest = rest[1:]
 		}
 		t.Shape = append([]onnx.Dim{onnx.Symbolic("N")}, rest...)

@@ -85,7 +85,7 @@ func (p *Predictor) findLabels() error {
 // false and true, or those of a model of one class: −1 for an outlier, and 1.
 func (p *Predictor) chooseLone(found *onnx.Labels) {
 	switch {
-	case found.Len() == 0 && isTruth(p.session.program, p.session.program.OutputSlots[p.label]):
+	case found.Len() == 0 && p.isTruth():
 		found.Ints = []int64{0, 1}
 	case found.Len() == 0:
 		found.Ints = []int64{-1, 1}
@@ -98,30 +98,20 @@ func (p *Predictor) chooseLone(found *onnx.Labels) {
 	}
 }
 
-// isTruth says whether a value is true or false, or made of such by casts.
-func isTruth(p *compile.Program, slot int) bool {
-	for range len(p.Steps) + 1 {
-		if p.Types[slot].Element == onnx.Bool {
-			return true
-		}
-		s := p.Producer(slot)
-		if s == nil || len(s.Inputs) == 0 || s.Inputs[0] < 0 {
-			return false
-		}
-		if _, ok := s.Part.(compile.CastPart); !ok {
-			return false
-		}
-		slot = s.Inputs[0]
-	}
-	return false
+// isTruth says whether the label is true or false, or made of such by casts.
+func (p *Predictor) isTruth() bool {
+	slot, _ := p.behindCasts(p.label)
+	types := p.session.program.Types
+	return types[slot].Element == onnx.Bool || types[p.session.program.OutputSlots[p.label]].Element == onnx.Bool
 }
 
 // listedLabels are the classes that an output lists whatever the rows are, as
 // skl2onnx writes it when asked for the labels of the classes.
 func (p *Predictor) listedLabels() onnx.Labels {
 	for i := range p.session.outputs {
-		if t, ok := p.constantAt(i).(*onnx.Tensor); ok && len(t.Shape) == 1 {
+		if t, ok := p.session.program.ConstantAt(p.session.program.OutputSlots[i]).(*onnx.Tensor); ok && len(t.Shape) == 1 {
 			if l := kernel.LabelsOf(t); l.Len() > 0 {
+				p.listed = i
 				return l
 			}
 		}

@@ -22,6 +22,7 @@ type Predictor struct {
 	width    int         // scores a row
 	label    int         // the output that holds the label, −1 where none does
 	scores   []int       // the outputs that hold the scores, or the value
+	listed   int         // the output that lists the classes, −1 where none is needed
 	layout   scoreLayout
 	lone     loneScore
 	fast     *fastPath
@@ -54,7 +55,7 @@ type Predictions struct {
 // A model whose inputs or outputs have another form is refused with
 // [ErrUnsupported].
 func NewPredictor(s *Session) (*Predictor, error) {
-	p := &Predictor{session: s}
+	p := &Predictor{session: s, listed: -1}
 	var err error
 	if p.features, err = s.Features(); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package onnxtest
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -135,4 +136,36 @@ func SetInt(a *onnx.Attribute, i int, v int64) {
 	values := a.Ints.Slice()
 	values[i] = v
 	a.Ints = onnx.NewIntList(values...)
+}
+
+// Small is a model of a few nodes, as other producers write them.
+func Small(inputs, outputs []onnx.ValueInfo, constants []*onnx.Tensor, nodes ...onnx.Node) *onnx.Model {
+	return &onnx.Model{
+		IRVersion: 10, Opsets: []onnx.Opset{{Domain: onnx.DomainONNX, Version: 21}, {Domain: onnx.DomainML, Version: 3}},
+		Graph: &onnx.Graph{Name: "small", Inputs: inputs, Outputs: outputs, Initializers: constants, Nodes: nodes},
+	}
+}
+
+// Value declares a tensor; −1 is an open dimension.
+func Value(name string, e onnx.ElementType, shape ...int) onnx.ValueInfo {
+	dims := make([]onnx.Dim, len(shape))
+	for i, d := range shape {
+		dims[i] = onnx.Fixed(d)
+		if d < 0 {
+			dims[i] = onnx.Symbolic("")
+		}
+	}
+	return onnx.ValueInfo{Name: name, Type: onnx.TensorType(e, dims...)}
+}
+
+// Node is a node of ai.onnx; names of inputs and outputs are separated by spaces.
+func Node(operator, inputs, outputs string, attributes ...onnx.Attribute) onnx.Node {
+	return onnx.Node{Operator: operator, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs), Attributes: attributes}
+}
+
+// NodeML is a node of ai.onnx.ml.
+func NodeML(operator, inputs, outputs string, attributes ...onnx.Attribute) onnx.Node {
+	n := Node(operator, inputs, outputs, attributes...)
+	n.Domain = onnx.DomainML
+	return n
 }
