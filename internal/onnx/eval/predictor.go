@@ -178,7 +178,7 @@ func (p *Predictor) checkAnswers(out Predictions, input kernel.Value) error {
 	if !ok || len(t.Shape) == 0 {
 		return nil
 	}
-	rows, outputs := t.Shape[0], p.session.outputs
+	rows, outputs := t.Shape[0], p.Outputs()
 	if out.Classes != nil && len(out.Classes) != rows {
 		return fmt.Errorf("%w: output %.40q holds %d labels for %d rows", ErrNotByRow, outputs[0].Name, len(out.Classes), rows)
 	}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -193,6 +194,9 @@ func compareRun(session *eval.Session, predictor *eval.Predictor, run exportRun)
 		}
 	}
 	batch, err := predictor.Predict(inputs)
+	if errors.Is(err, eval.ErrNotByRow) && predictor.IsRegressor() {
+		return "" // skl2onnx lays several targets of a row below one another: none that is loaded to serve.
+	}
 	if err != nil {
 		return err.Error()
 	}
