@@ -85,7 +85,7 @@ func Environ(more ...string) []string {
 
 func keepVariable(name string) bool {
 	switch name {
-	case "PATH", "HOME", "USER", "TMPDIR", "LANG", "CI", pyvenv.PythonVariable:
+	case "PATH", "HOME", "USER", "TMPDIR", "LANG", "CI", pyvenv.PythonVariable, pyvenv.SocketVariable:
 		return true
 	}
 	for _, prefix := range []string{"GO", "XDG_", "SSL_", "LC_"} {
