@@ -120,7 +120,9 @@ signatures = {
 files = {}
 for name, signature in signatures.items():
     path = os.path.join(tempfile.mkdtemp(), "m")
-    mlflow.onnx.save_model(model, path, signature=signature, metadata={"team": "x"} if signature else None)
+    # Requirements that are given need not be found in another Python, which takes seconds.
+    mlflow.onnx.save_model(model, path, signature=signature, metadata={"team": "x"} if signature else None,
+        pip_requirements=mlflow.onnx.get_default_pip_requirements())
     files[name] = open(os.path.join(path, "MLmodel")).read()
 print(json.dumps(files))`, nil)
 	var files map[string]string

@@ -115,7 +115,9 @@ for name, (model, data) in MODELS.items():
     with mlflow.start_run():
         mlflow.onnx.log_model(
             model, name="model", signature=signature, registered_model_name=name,
-            input_example=None if signature is None else frame[:3])
+            input_example=None if signature is None else frame[:3],
+            # Given, they need not be found in another Python, which takes seconds.
+            pip_requirements=mlflow.onnx.get_default_pip_requirements())
     version = client.search_model_versions(f"name='{name}'")[0].version
     client.set_registered_model_alias(name, "champion", version)
     result[name] = {

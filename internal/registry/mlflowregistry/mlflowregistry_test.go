@@ -545,7 +545,8 @@ mlflow.set_experiment("python")
 with mlflow.start_run() as run:
     mlflow.onnx.log_model(model, name="model", registered_model_name="py-model")
     path = os.path.join(tempfile.mkdtemp(), "model")
-    mlflow.onnx.save_model(model, path)
+    # Not found out once more, in another Python.
+    mlflow.onnx.save_model(model, path, pip_requirements=mlflow.onnx.get_default_pip_requirements())
     mlflow.log_artifacts(path, "old/model")
 client.create_registered_model("py-artifacts")
 client.create_model_version("py-artifacts", f"{run.info.artifact_uri}/old/model", run.info.run_id)
