@@ -11,7 +11,7 @@ PACKAGES  ?= ./...
 # The race detector leaves out what is not ours and only computes: pictures are
 # drawn, and compressed, ten times as fast. All that calls it is looked at.
 UNRACED   := gonum.org/v1/plot/... git.sr.ht/... golang.org/x/image/... github.com/golang/freetype/... \
-             image/... compress/...
+             image/... compress/... golang.org/x/crypto/... modernc.org/sqlite/lib
 # With -trimpath a new clone uses what another has compiled; make lint vets.
 TESTFLAGS ?= -race -trimpath -vet=off -timeout=30m -ldflags=-w $(UNRACED:%=-gcflags=%=-race=false)
 SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null) go.mod go.sum
