@@ -6,9 +6,9 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // ErrNoFile means that something else stands in the place of a secret's file.
@@ -38,7 +38,10 @@ const maxFileBytes = 1 << 20
 // that others may read is closed to them first. What is no regular file of at most
 // 1 MiB is refused: a named pipe would wait for its writer, a device has no end.
 func ReadFile(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrNotRegular) {
+		return "", noFile(path)
+	}
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
@@ -47,8 +50,8 @@ func ReadFile(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
-		return "", fmt.Errorf("read secret: %w: %s is not a regular file of at most %d bytes; remove it to have a new one made", ErrNoFile, path, maxFileBytes)
+	if info.Size() > maxFileBytes {
+		return "", noFile(path)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
@@ -64,6 +67,10 @@ func ReadFile(path string) (string, error) {
 		return "", fmt.Errorf("read secret: %s is empty; remove it to have a new one made", path)
 	}
 	return secret, nil
+}
+
+func noFile(path string) error {
+	return fmt.Errorf("read secret: %w: %s is not a regular file of at most %d bytes; remove it to have a new one made", ErrNoFile, path, maxFileBytes)
 }
 
 // CreateFile keeps a secret at path, for its owner only (0600). It never

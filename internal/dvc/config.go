@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"gopkg.in/ini.v1"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // config is DVC's configuration, merged from all its files.
@@ -35,7 +37,7 @@ func loadConfig(root string, getenv func(string) string) (*config, error) {
 			continue
 		}
 		file := filepath.Join(dir, "config")
-		f, err := openRegular(file)
+		f, err := regularfile.Open(file)
 		if err := c.merge(file, f, err); err != nil {
 			return nil, err
 		}

@@ -10,9 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // digest is what a pointer says of a file's content.
@@ -41,11 +41,7 @@ func (p place) open() (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // only looked into
-	f, err := root.OpenFile(p.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, named(err, p.String())
-	}
-	return regular(f, p.String())
+	return regularfile.OpenIn(root, p.name)
 }
 
 // named gives the error of a root the whole path of its file.
@@ -56,31 +52,11 @@ func named(err error, path string) error {
 	return err
 }
 
-func regular(f *os.File, path string) (*os.File, error) {
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // leadsOut tells whether a file was not opened because a link leads out of the place's
 // folder. The package os has no name for that error.
 func leadsOut(err error) bool {
 	fault := (*fs.PathError)(nil)
 	return errors.As(err, &fault) && fault.Err != nil && fault.Err.Error() == "path escapes from parent"
-}
-
-// openRegular opens a file of the machine's own, wherever its links lead.
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	return regular(f, path)
 }
 
 // read reads a file of few bytes, opened by one of the functions above.

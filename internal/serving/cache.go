@@ -14,6 +14,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // errNoCopy means that no model is kept on disk.
@@ -27,9 +28,14 @@ var errNoCopy = errors.New("no model is kept")
 // A copy gets a directory of its own, which appears when it is whole; then
 // current.json is replaced, and the old directory goes. Whenever the process is
 // killed, one whole copy counts.
-type cache struct{ dir string }
+type cache struct {
+	dir     string
+	maxSize int64 // of a file of a copy, in bytes
+}
 
 const (
+	maxManifestSize = 1 << 20
+
 	manifestFile = "current.json"
 	modelPrefix  = "model-"
 )
@@ -52,7 +58,7 @@ type manifest struct {
 // load reads the copy and verifies every file of it.
 func (c cache) load() (Bundle, error) {
 	var b Bundle
-	data, err := os.ReadFile(filepath.Join(c.dir, manifestFile))
+	data, err := regularfile.Read(filepath.Join(c.dir, manifestFile), maxManifestSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, errNoCopy
 	} else if err != nil {
@@ -71,7 +77,7 @@ func (c cache) load() (Bundle, error) {
 		if !listed && name == cachedExample {
 			continue
 		}
-		if *content, err = os.ReadFile(filepath.Join(c.dir, m.Dir, name)); err != nil {
+		if *content, err = regularfile.Read(filepath.Join(c.dir, m.Dir, name), c.maxSize); err != nil {
 			return b, err
 		}
 		if got := digest(*content); got != want {

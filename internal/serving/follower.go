@@ -78,7 +78,7 @@ func New(reader registry.Reader, cfg Config, log *slog.Logger, reg prometheus.Re
 		reader:  reader,
 		log:     log.With(slog.String("model", cfg.Name), slog.String("alias", cfg.Alias)),
 		metrics: m,
-		cache:   cache{dir: cfg.CacheDir},
+		cache:   cache{dir: cfg.CacheDir, maxSize: cfg.MaxModelSize},
 		ready:   make(chan struct{}),
 	}, nil
 }

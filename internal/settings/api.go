@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/robfig/cron/v3"
 
 	"github.com/petal-ml/petal/internal/credential"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // API is what the API reads.
@@ -133,7 +133,7 @@ func (a *API) validateTLS() Faults {
 }
 
 func readable(variable, path string) Faults {
-	f, err := os.Open(path)
+	f, err := regularfile.Open(path)
 	if err != nil {
 		return fault(variable, fmt.Sprintf("%q cannot be read: %s", path, plain(err)), "name a readable PEM file")
 	}

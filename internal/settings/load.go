@@ -18,6 +18,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/joho/godotenv"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // A Fault is one thing wrong with the configuration. Its text never holds the
@@ -98,10 +100,13 @@ func readEnvironment(dir string, environ []string) (map[string]string, Faults) {
 	return variables, faults
 }
 
+// maxFileBytes is far above any file of settings.
+const maxFileBytes = 1 << 20
+
 // readDotEnv reads a .env file; one that is not there is empty. godotenv quotes
 // the text it stumbles over, which may be a secret, so only the line is named.
 func readDotEnv(path string) (map[string]string, Faults) {
-	content, err := os.ReadFile(path)
+	content, err := regularfile.Read(path, maxFileBytes)
 	if errors.Is(err, os.ErrNotExist) {
 		return map[string]string{}, nil
 	}

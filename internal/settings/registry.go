@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // Registry says where models are registered, and which one is meant.
@@ -56,7 +58,7 @@ const mlflowFile = "mlflow.yaml"
 func ReadMLflow(dir string) (MLflow, error) {
 	defaults := MLflow{ArtifactLocation: "./mlruns", ExperimentName: "iris_classification"}
 	path := filepath.Join(dir, mlflowFile)
-	content, err := os.ReadFile(path)
+	content, err := regularfile.Read(path, maxFileBytes)
 	if errors.Is(err, os.ErrNotExist) {
 		return defaults, nil
 	}

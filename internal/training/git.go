@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 var commitHash = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
@@ -81,7 +83,7 @@ func headOf(git string) string {
 	if hash := onlyHash(readLine(filepath.Join(common, filepath.FromSlash(ref)))); hash != "" {
 		return hash
 	}
-	packed, err := os.ReadFile(filepath.Join(common, "packed-refs"))
+	packed, err := regularfile.Read(filepath.Join(common, "packed-refs"), maxRefsBytes)
 	if err != nil {
 		return ""
 	}
@@ -93,9 +95,12 @@ func headOf(git string) string {
 	return ""
 }
 
+// maxRefsBytes is far above all references of a repository.
+const maxRefsBytes = 64 << 20
+
 // readLine returns the text of a file of one line, "" where there is none.
 func readLine(path string) string {
-	text, err := os.ReadFile(path)
+	text, err := regularfile.Read(path, maxRefsBytes)
 	if err != nil {
 		return ""
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // NegLogLoss is the only scoring there is, by scikit-learn's name: candidates
@@ -55,12 +56,7 @@ const maxParamsBytes = 1 << 20
 // [Params.Validate]. Unknown and repeated keys are errors. Its faults are
 // [*InputError].
 func ReadParams(path string) (Params, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Params{}, paramsError(path, err)
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	text, err := io.ReadAll(io.LimitReader(f, maxParamsBytes+1))
+	text, err := regularfile.Read(path, maxParamsBytes)
 	if err != nil {
 		return Params{}, paramsError(path, err)
 	}

@@ -58,6 +58,7 @@ var rooms = []room{
 	{floor: 0, folder: "internal/rows", owns: "the one reader of rows from CSV, and the one from JSON: records, cells, numbers, missing values", mustNotKnow: "everything"},
 	{floor: 0, folder: "internal/atomicfile", owns: "files and folders that appear whole or not at all, and outlast a power cut", mustNotKnow: "everything"},
 	{floor: 0, folder: "internal/poll", owns: "when to look again", mustNotKnow: "everything"},
+	{floor: 0, folder: "internal/regularfile", owns: "reading files that others may have put there: regular ones, of bounded size", mustNotKnow: "everything"},
 	{floor: 0, folder: "internal/version", owns: "which version this is", mustNotKnow: "everything"},
 }
 

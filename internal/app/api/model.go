@@ -16,6 +16,7 @@ import (
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/regularfile"
 	"github.com/petal-ml/petal/internal/scoring"
 	"github.com/petal-ml/petal/internal/settings"
 )
@@ -51,7 +52,7 @@ func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
 	}
 	var rows io.Reader = p.Stdin
 	if c.Input != "-" {
-		f, err := os.Open(inDir(p, c.Input))
+		f, err := regularfile.Open(inDir(p, c.Input))
 		if err != nil {
 			return fmt.Errorf("open rows: %w", err)
 		}
@@ -136,6 +137,9 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (model.F
 	return model.Files(files), nil
 }
 
+// maxLocalBytes is as long as a protobuf message, and so an ONNX file, can be.
+const maxLocalBytes = 2 << 30
+
 // localFiles reads an ONNX file or a model directory. An ONNX file in a model
 // directory gets what stands there beside it.
 func localFiles(path string) (model.Files, error) {
@@ -148,7 +152,7 @@ func localFiles(path string) (model.Files, error) {
 		dir, file = filepath.Split(path)
 	}
 	var f model.Files
-	f.MLmodel, err = os.ReadFile(filepath.Join(dir, mlmodel.ModelFile))
+	f.MLmodel, err = regularfile.Read(filepath.Join(dir, mlmodel.ModelFile), maxLocalBytes)
 	switch {
 	case err == nil:
 		m, err := mlmodel.Parse(f.MLmodel)
@@ -167,12 +171,12 @@ func localFiles(path string) (model.Files, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return f, fmt.Errorf("read what stands beside the model: %w", err)
 	}
-	f.ONNX, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(file))) //nolint:gosec // ParseModel lets only paths inside the directory pass
+	f.ONNX, err = regularfile.Read(filepath.Join(dir, filepath.FromSlash(file)), maxLocalBytes)
 	if err != nil {
 		return f, fmt.Errorf("open model: %w", err)
 	}
 	if f.MLmodel != nil {
-		f.Example, err = os.ReadFile(filepath.Join(dir, "input_example.json"))
+		f.Example, err = regularfile.Read(filepath.Join(dir, "input_example.json"), maxLocalBytes)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return f, fmt.Errorf("read the input example: %w", err)
 		}

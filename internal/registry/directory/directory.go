@@ -29,12 +29,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/petal-ml/petal/internal/atomicfile"
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 const (
@@ -195,26 +195,16 @@ func (s *Store) Open(ctx context.Context, v registry.Version, path string) (io.R
 	return f, nil
 }
 
-// openFile opens a regular file. A root refuses symbolic links that lead out of
-// it. Opening a named pipe would wait for its writer, beyond the end of any
-// context.
+// openFile opens a regular file of the registry.
 func openFile(root *os.Root, path string) (*os.File, error) {
-	f, err := root.OpenFile(filepath.FromSlash(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, openError(root, path, err)
-	}
-	info, err := f.Stat()
+	f, err := regularfile.OpenIn(root, path)
 	switch {
-	case err != nil:
-		err = readError("look at "+f.Name(), err)
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%w: %s is not a file", registry.ErrInvalid, f.Name())
+	case err == nil:
+		return f, nil
+	case errors.Is(err, regularfile.ErrNotRegular):
+		return nil, fmt.Errorf("%w: %s is not a file", registry.ErrInvalid, filepath.Join(root.Name(), path))
 	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
+	return nil, openError(root, path, err)
 }
 
 // readFile reads one of the registry's own files. A file that is larger than
@@ -229,12 +219,10 @@ func (s *Store) readFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err == nil && info.Size() > limit {
+	data, err := regularfile.ReadAll(f, limit)
+	if errors.Is(err, regularfile.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %s is larger than %d bytes", registry.ErrInvalid, f.Name(), limit)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit)) // it may grow meanwhile
 	if err != nil {
 		return nil, readError("read "+f.Name(), err)
 	}

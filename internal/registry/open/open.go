@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/registry/mlflowregistry"
+	"github.com/petal-ml/petal/internal/regularfile"
 )
 
 // Config says which registry to open.
@@ -91,7 +91,7 @@ func openServer(c Config, _ *url.URL) (registry.Registry, error) {
 		RetryFor: c.RetryFor, Timeout: c.Timeout, Logger: c.Logger,
 	}
 	if c.CertFile != "" {
-		content, err := os.ReadFile(c.CertFile)
+		content, err := regularfile.Read(c.CertFile, 1<<20)
 		if err != nil {
 			return nil, registry.Invalid(err)
 		}
