@@ -70,8 +70,9 @@ bench: ## run the benchmarks; the evaluator, training and the API (wrk) against 
 	@CI=true $(GO) test -tags=bench -count=1 -v ./tests/load/httpbench
 	@CI=true $(GO) test -tags=bench -count=1 -v -run=TestMakeRunWithNothingBuilt ./tests/e2e
 
-soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients
+soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, slow clients, attacks
 	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak
+	@CI=true PETAL_HOSTILE=all $(GO) test -count=1 -v -timeout=1h ./tests/hostile
 
 conformance: ## 2,000 requests made from the specification, held against it (schemathesis)
 	@CI=true PETAL_SPEC_CASES=300 $(GO) test -count=1 -v -run=TestRequestsFromTheSpecification ./tests/clients
