@@ -28,6 +28,14 @@ type Dataset struct {
 	X        *mat.Dense // rows × features; a missing value is NaN
 	// Missing counts the missing values of each feature.
 	Missing []int
+	// Columns are the features of a table that [Look] has found out; nil for a
+	// table of numbers.
+	Columns []Column
+	// Padded says that a column of numbers has some with a zero in front, as codes
+	// do: [Look] tells.
+	Padded bool
+	// LeftOut are columns of numbers that only tell the rows apart.
+	LeftOut []Column
 
 	Label string // name of the label column
 	// Classes are the distinct labels: as integers, sorted by value, where every
@@ -39,6 +47,18 @@ type Dataset struct {
 
 // Rows returns the number of rows.
 func (d *Dataset) Rows() int { return len(d.Y) }
+
+// Task tells by the labels what is to be learned; see [Table].
+func (d *Dataset) Task() string {
+	s := newSurvey()
+	for class, n := range d.ClassCounts() {
+		text := d.Classes.Text(class)
+		for range n {
+			s.add(text, false, 0)
+		}
+	}
+	return s.task()
+}
 
 // Select copies the rows with the given indices, in that order: their features
 // (len(rows) × features) and their class indices.

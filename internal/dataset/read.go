@@ -57,6 +57,32 @@ type Options struct {
 	// Workers is how many goroutines parse; 0 means GOMAXPROCS. The result does
 	// not depend on it.
 	Workers int
+
+	// What the user says of a table; see [Look] and [ReadTable]. Form is what is
+	// given of it, HeaderGiven says that Form.Header is.
+	Form        Form
+	HeaderGiven bool
+	// Columns are what is said of columns, by name.
+	Columns map[string]Spec
+	Decimal string // "," where numbers have a decimal comma; empty: to be found out
+	// Missing are texts that stand for a missing value in each column, MissingIn
+	// those of a column by name.
+	Missing   []string
+	MissingIn map[string][]string
+	// Task is Classification, Regression or empty: to be found out.
+	Task string
+}
+
+func (o *Options) limit() int64 {
+	if o.MaxBytes > 0 {
+		return o.MaxBytes
+	}
+	return DefaultMaxBytes
+}
+
+// isMissing says whether the user has named a text as missing.
+func (o *Options) isMissing(column, text string) bool {
+	return slices.Contains(o.Missing, text) || slices.Contains(o.MissingIn[column], text)
 }
 
 // maxFaults is how many faults anybody reads.
@@ -68,28 +94,34 @@ const maxFaults = 100
 // or all in CR; a byte order mark is skipped. Numbers may have blanks around
 // them, labels are taken as they stand. Bad data are an [*Error].
 func Read(ctx context.Context, path string, opts Options) (*Dataset, error) {
-	// Opening a named pipe would wait for its writer, beyond the end of ctx.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, size, err := openFile(path, opts.limit())
 	if err != nil {
-		return nil, OpenError(path, err)
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
+	return newReader(path, f, opts.limit(), size, opts).read(ctx)
+}
 
-	info, err := f.Stat()
+// openFile opens a file of at most limit bytes and returns its size.
+func openFile(path string, limit int64) (_ *os.File, size int64, err error) {
+	// Opening a named pipe would wait for its writer, beyond the end of a context.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("look at %s: %w", path, err)
+		return nil, 0, OpenError(path, err)
 	}
-	limit := opts.MaxBytes
-	if limit <= 0 {
-		limit = DefaultMaxBytes
-	}
+	info, err := f.Stat()
 	switch {
+	case err != nil:
+		err = fmt.Errorf("look at %s: %w", path, err)
 	case !info.Mode().IsRegular():
-		return nil, &Error{File: path, Problem: "is not a regular file", Remedy: "name a CSV file"}
+		err = &Error{File: path, Problem: "is not a regular file", Remedy: "name a CSV file"}
 	case info.Size() > limit:
-		return nil, TooLarge(path, limit)
+		err = TooLarge(path, limit)
+	default:
+		return f, info.Size(), nil
 	}
-	return newReader(path, f, limit, info.Size(), opts).read(ctx)
+	_ = f.Close()
+	return nil, 0, err
 }
 
 // OpenError explains why a data file cannot be opened, as an [*Error].
@@ -128,6 +160,10 @@ type reader struct {
 	features []int    // columns that are features
 	label    int      // column that is the label
 
+	table        *Table // nil for a table of numbers
+	columnFaults []columnFault
+	padded       bool // some number has a zero in front
+
 	line   int   // lines before the rows that are read now
 	offset int64 // bytes before them
 	faults []error
@@ -163,7 +199,12 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 	if err := r.source.fill(ctx, first); err != nil && !errors.Is(err, io.EOF) {
 		return nil, r.readError(err)
 	}
-	if err := r.readHeader(first); err != nil {
+	if r.table != nil {
+		err = r.tableHeader(first)
+	} else {
+		err = r.readHeader(first)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := r.readRows(ctx, first); err != nil {
@@ -184,8 +225,9 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 		MD5:      r.opts.MD5,
 		Size:     r.source.n,
 		Features: make([]string, len(r.features)),
-		X:        mat.NewDense(len(r.classes), len(r.features), r.values),
+		X:        newDense(len(r.classes), len(r.features), r.values),
 		Missing:  r.missing,
+		Padded:   r.padded,
 		Label:    r.names[r.label],
 		Classes:  labels,
 		Y:        r.classes,
@@ -195,8 +237,19 @@ func (r *reader) read(ctx context.Context) (*Dataset, error) {
 	}
 	for j, column := range r.features {
 		d.Features[j] = r.names[column]
+		if r.table != nil {
+			d.Columns = append(d.Columns, r.table.Columns[column])
+			d.Missing[j] = r.table.Columns[column].Missing
+		}
+	}
+	if r.table == nil {
+		d.leaveOutIDs(r.opts)
 	}
 	return d, nil
+}
+
+func newDense(rows, columns int, values []float64) *mat.Dense {
+	return mat.NewDense(rows, columns, values)
 }
 
 // readHeader finds the separator, sorts the columns into features and label, and
@@ -378,7 +431,7 @@ func (r *reader) readRows(ctx context.Context, first *block) error {
 	for {
 		b := blocks.next()
 		if errors.Is(b.err, io.EOF) {
-			return errors.Join(r.faults...)
+			return errors.Join(append(r.faults, r.tableFaults())...)
 		}
 		if b.err != nil {
 			return r.withFaults(r.readError(b.err))
@@ -431,6 +484,7 @@ func (r *reader) addTable(b *block) (bool, error) {
 		}
 		t.global[class] = known
 	}
+	r.padded = r.padded || t.padded
 	r.line += t.lines
 	r.offset += int64(len(b.text))
 	if err := r.reserve(len(t.classes), r.offset); err != nil {
@@ -470,7 +524,11 @@ func (r *reader) readStrictly(ctx context.Context, in *input) error {
 			if err := r.reserve(1, r.offset+in.records.Offset()); err != nil {
 				return err
 			}
-			if err := r.addRow(in.records, record); err != nil {
+			add := r.addRow
+			if r.table != nil {
+				add = r.addTableRow
+			}
+			if err := add(in.records, record); err != nil {
 				return err
 			}
 		}
@@ -559,6 +617,9 @@ func (r *reader) addRow(records *rows.Records, record []string) error {
 		if err := fault(column, problem, remedy); err != nil {
 			return err
 		}
+		if text := record[column]; len(text) > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9' {
+			r.padded = true
+		}
 		r.values = append(r.values, v)
 	}
 	problem, remedy := r.addLabel(record[r.label])
@@ -588,6 +649,9 @@ func (r *reader) reserve(added int, offset int64) error {
 	}
 	have := len(r.classes) + added
 	expected := int(float64(have)*float64(r.size)/float64(offset)*1.01) + 16
+	if r.table != nil {
+		expected = r.table.Rows
+	}
 	more := max(expected-have, have/4) + added
 	need := int64(len(r.classes)+more) * int64(width+1) * 8 * int64(max(r.opts.Copies, 1))
 	if free := freeMemory(); need > free {

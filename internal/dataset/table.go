@@ -20,6 +20,11 @@ type layout struct {
 	features     int
 	allowMissing bool
 	strict       bool // leaves everything to rows.Records, for tests
+
+	// typed are the readings of features that are no plain numbers; see
+	// typedColumn. unlabelled, where there is one, says which rows are left out.
+	typed      []*reading
+	unlabelled func(label []byte) bool
 }
 
 // A table is the rows of one block.
@@ -29,6 +34,7 @@ type table struct {
 	classes []int32 // indices into labels
 	missing []int   // of each feature
 	lines   int     // of the file
+	padded  bool    // some number has a zero in front
 
 	// The labels of this block and of those that used its memory before, and
 	// where they stand among those of the whole file.
@@ -91,13 +97,16 @@ func (l *layout) parseRow(t *table, text []byte, i int) int {
 	row := len(t.values)
 	t.values = t.values[:row+l.features]
 	values := t.values[row:]
-	last := len(l.columns) - 1
+	last, skip := len(l.columns)-1, false
 	for column, feature := range l.columns {
 		var end int
 		var ok bool
 		if feature >= 0 {
 			var v float64
 			v, end, ok = scanFloat(text, i)
+			if uint(text[i]^'0')<<8|uint(text[i+1]-'0') <= 9 { // 00501
+				t.padded = true
+			}
 			if text[end] == '\r' && text[end+1] == '\n' {
 				end++
 			}
@@ -115,8 +124,22 @@ func (l *layout) parseRow(t *table, text []byte, i int) int {
 			if field, end, ok = l.field(text, i); !ok {
 				return -1
 			}
-			if feature == labelColumn && !t.addLabel(field) {
-				return -1
+			switch {
+			case feature == labelColumn && l.unlabelled != nil && l.unlabelled(field):
+				skip = true
+			case feature == labelColumn && l.unlabelled != nil:
+				if !t.addLabel(bytes.TrimSpace(field)) {
+					return -1
+				}
+			case feature == labelColumn:
+				if !t.addLabel(field) {
+					return -1
+				}
+			case feature <= typedColumn:
+				feature = typedColumn - feature
+				if values[feature], ok = l.typed[feature].value(field); !ok {
+					return -1
+				}
 			}
 		}
 		if column == last {
@@ -127,6 +150,9 @@ func (l *layout) parseRow(t *table, text []byte, i int) int {
 			return -1
 		}
 		i = end + 1
+	}
+	if skip {
+		t.values = t.values[:row]
 	}
 	return i
 }
