@@ -76,7 +76,8 @@ type Classifier interface {
 	Emit(b *emit.Builder, input string) (emit.Scores, error)
 }
 
-// A Transformer changes the features row by row and keeps their number.
+// A Transformer changes the features row by row and keeps their number, unless it
+// is a [Widener].
 type Transformer interface {
 	// Name is the transformer's name, as scikit-learn has it.
 	Name() string
@@ -90,6 +91,14 @@ type Transformer interface {
 	// Emit adds the fitted transformer to a graph and returns the name of its
 	// output. Input and output are float tensors [N,p].
 	Emit(b *emit.Builder, input string) (output string, err error)
+}
+
+// A Widener is a [Transformer] that gives another number of features than it
+// takes. It stands first in a pipeline. Its TransformRow writes Width values.
+type Widener interface {
+	Transformer
+	// Width is the number of features after Fit.
+	Width() int
 }
 
 // A RowsFitter is a [Classifier] that reads its rows a few at a time, so that a
@@ -106,7 +115,15 @@ type Rows struct {
 }
 
 // Dims returns the number of rows and of features.
-func (r Rows) Dims() (n, p int) { return r.X.Dims() }
+func (r Rows) Dims() (n, p int) {
+	n, p = r.X.Dims()
+	if len(r.Through) > 0 {
+		if w, ok := r.Through[0].(Widener); ok {
+			p = w.Width()
+		}
+	}
+	return n, p
+}
 
 // Read writes row i, transformed, to dst, which has one element a feature.
 func (r Rows) Read(dst []float64, i int) {

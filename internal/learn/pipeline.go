@@ -128,6 +128,17 @@ func emitSteps(b *emit.Builder, input string, steps []Transformer) (string, erro
 // bytes.
 func ToONNX(c Classifier, features int, labels onnx.Labels) (*onnx.Model, error) {
 	b, err := emit.NewBuilder(features, labels)
+	return toONNX(b, err, c)
+}
+
+// ToTypedONNX is [ToONNX] for a classifier whose first step reads the columns one
+// by one: the graph has an input [N] for each.
+func ToTypedONNX(c Classifier, columns []emit.InputColumn, labels onnx.Labels) (*onnx.Model, error) {
+	b, err := emit.NewTypedBuilder(columns, labels)
+	return toONNX(b, err, c)
+}
+
+func toONNX(b *emit.Builder, err error, c Classifier) (*onnx.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write %s as ONNX: %w", c.Name(), err)
 	}

@@ -54,6 +54,12 @@ type Builder struct {
 	made     map[string]int // how often each operator or constant was named
 	roundoff map[string]Roundoff
 	ml       int64 // version of ai.onnx.ml; 0 for mlVersion
+
+	// Of a graph with an input a column: their names, the names that nothing else
+	// may have, and the constant of Column.
+	inputs []string
+	taken  map[string]bool
+	axis   string
 }
 
 // A Roundoff says how far a value of the graph is from what was learned, because
@@ -231,11 +237,16 @@ func (b *Builder) add(domain, operator string, inputs []string, outputs int, att
 
 // unique returns the name the first time, and the name with a number after that.
 func (b *Builder) unique(name string) string {
-	b.made[name]++
-	if n := b.made[name]; n > 1 {
-		return name + strconv.Itoa(n)
+	for {
+		b.made[name]++
+		free := name
+		if n := b.made[name]; n > 1 {
+			free += strconv.Itoa(n)
+		}
+		if !b.taken[free] && !b.taken[free+"_0"] && !b.taken[free+"_1"] {
+			return free
+		}
 	}
-	return name
 }
 
 func (b *Builder) labelAttribute(ints, strings string) onnx.Attribute {

@@ -22,6 +22,10 @@ import (
 // The model holds all training rows, and so does its ONNX file.
 type KNeighborsClassifier struct {
 	NNeighbors int // at least 1, at most the number of training rows
+	// Round compares squared distances as 32-bit floats of 1 + d. Rows of
+	// categories are often equally far: so they are here too, whatever the order of
+	// the sums, and of equal ones the first counts.
+	Round bool
 
 	memory  memory
 	y       []int
@@ -47,6 +51,7 @@ func (m *KNeighborsClassifier) Fit(_ context.Context, x *mat.Dense, y []int, cla
 	err := learn.CheckTraining(x, y, classes)
 	if err == nil {
 		m.memory, err = remember(x, m.NNeighbors)
+		m.memory.round = m.Round
 	}
 	if err != nil {
 		return fmt.Errorf("fit KNeighborsClassifier: %w", err)

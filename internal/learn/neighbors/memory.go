@@ -14,6 +14,8 @@ import (
 type memory struct {
 	x *mat.Dense
 	k int
+	// round compares distances as 32-bit floats of 1 + d: see Round.
+	round bool
 }
 
 // remember copies the rows.
@@ -43,6 +45,9 @@ func (m *memory) nearest(row []float64) []int {
 	n, _ := m.x.Dims()
 	for i := range n {
 		d := squaredDistance(row, m.x.RawRowView(i))
+		if m.round {
+			d = float64(float32(1 + d))
+		}
 		if len(rows) == m.k {
 			if d >= distances[len(distances)-1] {
 				continue
@@ -80,6 +85,15 @@ func (m *memory) emit(b *emit.Builder, input string) string {
 	x := b.Node("Sub", []string{b.Double(input), emit.Constant(b, "mean", []int{1, p}, mean)})
 	product := b.Node("MatMul", []string{x, emit.Constant(b, "rows", []int{p, n}, centred)})
 	distance := b.Node("Add", []string{product, emit.Constant(b, "squares", []int{1, n}, squares)})
+	if m.round {
+		ones := make([]float64, p)
+		for j := range ones {
+			ones[j] = 1
+		}
+		length := b.Node("MatMul", []string{b.Node("Mul", []string{x, x}), emit.Constant(b, "ones", []int{p, 1}, ones)})
+		whole := b.Node("Add", []string{distance, length})
+		distance = b.Single(b.Node("Add", []string{whole, emit.Constant(b, "one", []int{1, 1}, ones[:1])}))
+	}
 	return b.Nodes("TopK", []string{distance, emit.Constant(b, "neighbours", []int{1}, []int64{int64(m.k)})}, 2,
 		onnx.IntAttribute("axis", 1), onnx.IntAttribute("largest", 0), onnx.IntAttribute("sorted", 1))[1]
 }

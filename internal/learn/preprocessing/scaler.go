@@ -19,6 +19,9 @@ import (
 // var ≤ n·ε·var + (n·mean·ε)². Missing values are left out of both and stay
 // missing.
 type StandardScaler struct {
+	// First, where it is not nil, says that only so many features are scaled: the
+	// others are 0 and 1 already.
+	First *int
 	// Mean and Scale hold each feature's mean and standard deviation after Fit.
 	Mean, Scale []float64
 
@@ -62,6 +65,10 @@ func (s *StandardScaler) Fit(ctx context.Context, rows learn.Rows) error {
 	variance := s.variance(rows, count, mean)
 	scale, inverse := make([]float64, p), make([]float64, p)
 	for j, v := range variance {
+		if s.First != nil && j >= *s.First {
+			mean[j], scale[j], inverse[j] = 0, 1, 1
+			continue
+		}
 		scale[j] = scaleOf(v, mean[j], count[j])
 		inverse[j] = 1 / scale[j]
 		if math.IsInf(v, 0) || math.IsNaN(v) {
