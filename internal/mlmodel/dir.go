@@ -2,6 +2,7 @@ package mlmodel
 
 import (
 	"bytes"
+	_ "embed" // the loader
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,9 +30,10 @@ const (
 type Dir struct {
 	// Name of the logged model; "model" when empty.
 	Name string
-	// ONNX is the model file itself. Its graph must have one float input
-	// [N,F], and the outputs label and probabilities (ZipMap): the layout that
-	// MLflow's pyfunc answers a DataFrame of named columns with.
+	// ONNX is the model file itself. Its graph has one float input [N,F], or an
+	// input [N] for each column of the signature (see Typed), and the outputs label
+	// and probabilities (ZipMap): the layouts that MLflow's pyfunc answers a
+	// DataFrame of named columns with.
 	ONNX []byte
 	// Signature has one column for each feature, in the order of the graph's
 	// columns. Without it MLflow would take shuffled columns as they come and
@@ -39,6 +41,12 @@ type Dir struct {
 	Signature Signature
 	// InputExample holds rows in the order of Signature.Inputs; nil for none.
 	InputExample [][]float64
+	// Typed says that the graph takes the columns one by one, as texts and numbers.
+	// MLflow itself cannot give it the texts of pandas 3: a loader of our own is
+	// written beside the model, which reads any frame.
+	Typed bool
+	// TypedExample takes the place of InputExample: values that JSON can hold.
+	TypedExample [][]any
 	// Petal and Metadata make up the metadata section.
 	Petal    *PetalMetadata
 	Metadata map[string]any
@@ -89,7 +97,10 @@ func (d Dir) files(ids IDs) (map[string][]byte, error) {
 	if files[pythonEnvFile], err = marshalYAML(pythonEnv()); err != nil {
 		return nil, err
 	}
-	if len(d.InputExample) == 0 {
+	if d.Typed {
+		files[loaderFile] = loader
+	}
+	if !d.hasExample() {
 		return files, nil
 	}
 	table, err := d.exampleTable()
@@ -100,6 +111,18 @@ func (d Dir) files(ids IDs) (map[string][]byte, error) {
 	files[servingInputExampleFile] = fmt.Appendf(nil, `{"dataframe_split":%s}`, table)
 	return files, nil
 }
+
+func (d Dir) hasExample() bool { return len(d.InputExample)+len(d.TypedExample) > 0 }
+
+// The loader of a typed model and where it stands.
+const (
+	codeFolder   = "code"
+	loaderModule = "petal_loader"
+	loaderFile   = codeFolder + "/" + loaderModule + ".py"
+)
+
+//go:embed loader.py
+var loader []byte
 
 func requirements() []string {
 	return []string{
@@ -142,6 +165,15 @@ func (d Dir) modelFile(ids IDs) ([]byte, error) {
 	if created.IsZero() {
 		created = time.Now()
 	}
+	pyfunc := map[string]any{
+		"data":           ONNXFile,
+		"env":            map[string]any{"conda": condaFile, "virtualenv": pythonEnvFile},
+		"loader_module":  "mlflow.onnx",
+		"python_version": pythonVersion,
+	}
+	if d.Typed {
+		pyfunc["code"], pyfunc["loader_module"] = codeFolder, loaderModule
+	}
 	file := map[string]any{
 		"artifact_path": ids.ArtifactPath,
 		"flavors": map[string]any{
@@ -153,12 +185,7 @@ func (d Dir) modelFile(ids IDs) ([]byte, error) {
 				// Without a provider MLflow warns at each load.
 				"providers": []string{"CPUExecutionProvider"},
 			},
-			"python_function": map[string]any{
-				"data":           ONNXFile,
-				"env":            map[string]any{"conda": condaFile, "virtualenv": pythonEnvFile},
-				"loader_module":  "mlflow.onnx",
-				"python_version": pythonVersion,
-			},
+			"python_function": pyfunc,
 		},
 		"is_signature_from_type_hint": false,
 		"mlflow_version":              mlflowVersion,
@@ -180,7 +207,7 @@ func (d Dir) modelFile(ids IDs) ([]byte, error) {
 	if metadata := d.metadata(); len(metadata) > 0 {
 		file["metadata"] = metadata
 	}
-	if len(d.InputExample) > 0 {
+	if d.hasExample() {
 		file["saved_input_example_info"] = map[string]any{
 			"artifact_path":      inputExampleFile,
 			"pandas_orient":      "split",
@@ -226,6 +253,7 @@ func (d Dir) exampleTable() ([]byte, error) {
 			}
 		}
 	}
+	rows = append(rows, d.TypedExample...)
 	return marshalJSON(struct {
 		Columns []string `json:"columns"`
 		Data    [][]any  `json:"data"`

@@ -117,6 +117,11 @@ type PetalData struct {
 type PetalFeature struct {
 	Name string `json:"name" yaml:"name"`
 	Type string `json:"type" yaml:"type"`
+	// Kind is "category" or "boolean" for a column of texts, and empty for one of
+	// numbers. Categories are the texts that training knew, sorted; of a boolean
+	// that for false and that for true.
+	Kind       string   `json:"kind,omitempty" yaml:"kind,omitempty"`
+	Categories []string `json:"categories,omitempty" yaml:"categories,omitempty"`
 }
 
 // A Model is what an MLmodel file says, whether Petal or Python wrote it.
