@@ -33,6 +33,12 @@ type Feature struct {
 	// MayBeMissing says that NaN, a missing value, is accepted here: the column
 	// had missing values in training, or the graph itself fills them in.
 	MayBeMissing bool
+	// Categories are the texts that training knew of a category, sorted; of a
+	// boolean that for false and that for true. Nil for other columns.
+	Categories []string
+	Boolean    bool
+
+	known map[string]struct{} // what of texts is no unseen category
 }
 
 // Info says what a model is, as its own files tell it. Facts that they do not

@@ -186,6 +186,7 @@ func features(file *mlmodel.Model, graph *onnx.Model, columns []eval.Feature) ([
 		}
 		// Only floats can say that they are missing.
 		f.MayBeMissing = f.Kind == Number && (imputes || file.Petal != nil && slices.Contains(file.Petal.MissingColumns, f.Name))
+		f.learned(file.Petal)
 		fs[i] = f
 	}
 	return fs, nil

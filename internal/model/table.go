@@ -73,6 +73,11 @@ func (m *Model) CheckCell(column int, c Cell) error {
 			return nil
 		}
 		fault = MissingValue
+	case f.Categories != nil && c.Kind != Text:
+		if _, ok := f.text(c); ok {
+			return nil
+		}
+		fault = WrongKind
 	case (c.Kind == Text) != (f.Kind == Text),
 		c.Kind == Boolean && f.Kind != Boolean,
 		f.Kind == Boolean && v != 0 && v != 1:
@@ -95,6 +100,7 @@ type Input struct {
 	Element      onnx.ElementType
 	First, Width int
 	Flat         bool // its shape is [n], not [n, Width]
+	Boolean      bool // a text that true and false may take the place of
 }
 
 // Inputs returns the graph's inputs, in the order of the features.
@@ -111,6 +117,7 @@ func (m *Model) Inputs() []Input {
 				input.Width++
 			}
 		}
+		input.Boolean = input.Width == 1 && m.info.Features[input.First].Boolean
 		inputs = append(inputs, input)
 	}
 	return inputs
@@ -144,6 +151,11 @@ func (t *Table) Set(row, column int, c Cell) error {
 	n, isWhole := c.Whole()
 	fault := WrongKind
 	switch {
+	case f.Categories != nil:
+		if text, ok := f.text(c); ok {
+			t.batch.SetText(row, column, text)
+			return nil
+		}
 	case c.IsMissing() && f.Kind != Number:
 		fault = MissingValue
 	case (c.Kind == Text) != (f.Kind == Text):
