@@ -16,6 +16,9 @@ type Holdout struct {
 	// a missing one as NaN.
 	Features []string
 	X        []float64
+	// Texts are those that the values of a column are indices into: nil for a
+	// column of numbers, and nil as a whole where all are.
+	Texts [][]string
 	// Y has for each row an index into Classes, the labels as text.
 	Y       []int
 	Classes []string
@@ -31,6 +34,15 @@ type Holdout struct {
 func (h *Holdout) row(i int) []float64 {
 	width := len(h.Features)
 	return h.X[i*width : (i+1)*width]
+}
+
+// cell is a value of row i.
+func (h *Holdout) cell(i, column int) model.Cell {
+	v := h.row(i)[column]
+	if h.Texts == nil || h.Texts[column] == nil || v != v {
+		return model.Cell{Number: v}
+	}
+	return model.Cell{Kind: model.Text, Text: h.Texts[column][int(v)]}
 }
 
 // columns says where the features of a model stand among those of the rows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
@@ -99,7 +100,7 @@ func (m *Model) seen(h *Holdout) (func(row int) bool, error) {
 		return nil, incomparable("it does not say which rows it was trained on")
 	}
 	return func(row int) bool {
-		_, found := slices.BinarySearch(m.rows, HashRow(h.row(row), columns))
+		_, found := slices.BinarySearch(m.rows, HashRow(h.row(row), columns, h.Texts))
 		return found
 	}, nil
 }
@@ -113,15 +114,8 @@ func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
 		return nil, err
 	}
 	n, width := len(h.Y), m.NumScores()
-	values := make([]float32, 0, n*len(columns))
-	for i := range n {
-		row := h.row(i)
-		for _, column := range columns {
-			values = append(values, float32(row[column]))
-		}
-	}
-	classes, scores := make([]int, n), make([]float32, n*width)
-	if _, err := m.PredictRows(values, classes, scores); err != nil {
+	scores := make([]float32, n*width)
+	if err := m.score(h, columns, scores); err != nil {
 		return nil, incomparable("it does not answer: %w", err)
 	}
 	to := make([]int, width) // where a class of the model stands among those of the rows
@@ -147,13 +141,46 @@ func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
 	return probabilities, nil
 }
 
+// score fills the scores of all rows.
+func (m *Model) score(h *Holdout, columns []int, scores []float32) error {
+	n := len(h.Y)
+	classes := make([]int, n)
+	if m.IsTyped() {
+		table, err := m.NewTable(n)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			for j, column := range columns {
+				if err := table.Set(i, j, h.cell(i, column)); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = m.PredictTable(table, classes, scores)
+		return err
+	}
+	values := make([]float32, 0, n*len(columns))
+	for i := range n {
+		for _, column := range columns {
+			if c := h.cell(i, column); c.Kind == model.Text {
+				return fmt.Errorf("column %q is text, not a number", h.Features[column])
+			}
+			values = append(values, float32(h.row(i)[column]))
+		}
+	}
+	_, err := m.PredictRows(values, classes, scores)
+	return err
+}
+
 // RowsFile stands beside a model and holds a hash of each distinct training row,
 // so that a later comparison knows which rows the model has seen.
 const RowsFile = "training_rows.bin"
 
 // HashRow identifies a row by the values of some columns. Only equality counts,
-// and a chance collision only leaves a row out: 64 bits of FNV-1a are enough.
-func HashRow(row []float64, columns []int) uint64 {
+// and a chance collision only leaves a row out: 64 bits of FNV-1a are enough. Of a
+// column of texts, see [Holdout], the text counts.
+func HashRow(row []float64, columns []int, texts [][]string) uint64 {
 	hash := fnv.New64a()
 	var b [8]byte
 	for _, column := range columns {
@@ -163,6 +190,10 @@ func HashRow(row []float64, columns []int) uint64 {
 		}
 		if math.IsNaN(v) {
 			v = math.NaN() // one kind of them
+		} else if texts != nil && texts[column] != nil {
+			_, _ = hash.Write([]byte(texts[column][int(v)]))
+			_, _ = hash.Write([]byte{0xff}) // in no text
+			continue
 		}
 		binary.LittleEndian.PutUint64(b[:], math.Float64bits(v))
 		_, _ = hash.Write(b[:])
