@@ -27,12 +27,17 @@ type Candidate struct {
 	HandlesMissing bool
 
 	impute, scale bool
+	oneHot        bool // categories as columns of 0 and 1
 	estimator     func() learn.Classifier
+	columns       []preprocessing.Column // of a table that is not of numbers alone
 }
 
 // New returns an unfitted one, its preprocessing included.
 func (c Candidate) New() learn.Classifier {
 	var steps []learn.Transformer
+	if c.columns != nil {
+		return c.typed()
+	}
 	if c.impute {
 		steps = append(steps, &preprocessing.SimpleImputer{})
 	}
@@ -43,6 +48,30 @@ func (c Candidate) New() learn.Classifier {
 		return c.estimator()
 	}
 	return &learn.Pipeline{Steps: steps, Classifier: c.estimator()}
+}
+
+// typed is New for a table of several kinds of columns. An estimator that needs
+// features of one scale takes categories as columns of 0 and 1, which are on it;
+// the others take codes.
+func (c Candidate) typed() learn.Classifier {
+	encoder := &preprocessing.ColumnEncoder{Columns: c.columns, OneHot: c.scale || c.oneHot, Impute: !c.HandlesMissing}
+	steps := []learn.Transformer{encoder}
+	if c.scale {
+		numbers := encoder.Numbers()
+		steps = append(steps, &preprocessing.StandardScaler{First: &numbers})
+	}
+	last := c.estimator()
+	if k, ok := last.(*neighbors.KNeighborsClassifier); ok {
+		k.Round = true
+	}
+	return &learn.Pipeline{Steps: steps, Classifier: last}
+}
+
+// ForColumns is the candidate for a table with these columns; nil is one of
+// numbers.
+func (c Candidate) ForColumns(columns []preprocessing.Column) Candidate {
+	c.columns = columns
+	return c
 }
 
 // ForMissing is the candidate for data with missing values: one that cannot take
@@ -137,7 +166,7 @@ func logisticRegression(v *values, _ uint32) Candidate {
 func gaussianNB(v *values, _ uint32) Candidate {
 	m := *naivebayes.NewGaussianNB()
 	m.VarSmoothing = v.float("var_smoothing", m.VarSmoothing, "of at least 0", func(x float64) bool { return x >= 0 })
-	return Candidate{estimator: func() learn.Classifier { fresh := m; return &fresh }}
+	return Candidate{oneHot: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
 }
 
 // kNeighbors scales: distances would follow the feature of the largest unit.

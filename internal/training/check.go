@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/petal-ml/petal/internal/promotion"
 )
@@ -16,16 +17,21 @@ func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults er
 	if err != nil {
 		return nil, err
 	}
-	d, err := source.read(ctx, req.Params, true)
+	d, table, err := source.read(ctx, req.Params, true)
 	if err != nil {
-		return nil, err
+		if table == nil {
+			return nil, err
+		}
+		return &Profile{Path: source.path, MD5: source.md5, Table: table}, err
 	}
 	d.Path = source.path
 	training, test, err := split(d, req.Params)
-	if err == nil {
-		err = checkFolds(d, training, req.Params)
+	p = profile(d, training, test)
+	p.Table, p.LeftOut = table, d.LeftOut
+	if folds := req.Params.folds(training.y); err == nil && folds < req.Params.NSplits {
+		p.notes = append(p.notes, fmt.Sprintf("no class has %d training rows: cross-validation takes %d folds", req.Params.NSplits, folds))
 	}
-	return profile(d, training, test), err
+	return p, err
 }
 
 // Compare puts version a, as the challenger, and version b, as the champion, to

@@ -58,7 +58,7 @@ func TestCheckFindsWhatToLookAt(t *testing.T) {
 
 	small, err := b.trainer.Check(t.Context(), b.request(t, "small.csv", "a,species\n1,x\n2,x\n3,y\n"))
 	requireFault(t, &dataset.Error{File: filepath.Join(b.dir, "small.csv"), Column: "species"}, err)
-	messages.Add("a class of one row", without(b.dir, err))
+	messages.Add("no class of two rows", without(b.dir, err))
 	require.NotNil(t, small, "the profile is shown all the same")
 }
 

@@ -127,18 +127,16 @@ func untracked(ctx context.Context, path string) (source, error) {
 }
 
 // read parses the data and makes sure that they are those that were verified.
-// They are not hashed again: a file that is written to gets another time.
-func (s source) read(ctx context.Context, p Params, allFaults bool) (*dataset.Dataset, error) {
-	d, err := dataset.Read(ctx, s.file, dataset.Options{
-		Label: p.Label, Drop: p.Drop, AllowMissing: true, AllFaults: allFaults, MD5: s.md5,
-		Copies: 3, // the split, and what a pipeline makes of it, stand beside the data
-	})
+// They are not hashed again: a file that is written to gets another time. The
+// table is nil for one of numbers.
+func (s source) read(ctx context.Context, p Params, allFaults bool) (*dataset.Dataset, *dataset.Table, error) {
+	d, t, err := s.readTable(ctx, p, allFaults)
 	if err != nil {
-		return nil, err
+		return nil, t, err
 	}
 	info, err := os.Stat(s.file)
 	if err != nil || !os.SameFile(info, s.info) || info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
-		return nil, &InputError{Where: s.path, Problem: "changed while it was read", Remedy: "train again once nobody writes to it"}
+		return nil, t, &InputError{Where: s.path, Problem: "changed while it was read", Remedy: "train again once nobody writes to it"}
 	}
-	return d, nil
+	return d, t, nil
 }

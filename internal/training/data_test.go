@@ -25,13 +25,13 @@ func TestDataThatChange(t *testing.T) {
 	found, err := locate(t.Context(), path, dvc.Options{})
 	require.NoError(t, err)
 	params := Params{Label: "y"}
-	d, err := found.read(t.Context(), params, false)
+	d, _, err := found.read(t.Context(), params, false)
 	require.NoError(t, err)
 	require.Equal(t, found.md5, d.MD5)
 
 	require.NoError(t, os.WriteFile(path, []byte("a,y\n1,z\n2,x\n"), 0o600))
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
-	_, err = found.read(t.Context(), params, false)
+	_, _, err = found.read(t.Context(), params, false)
 	requireFault(t, &InputError{Where: path}, err)
 	golden.New(t).Add("changed", without(filepath.Dir(path), err))
 }
@@ -81,7 +81,7 @@ func TestDataInADirectory(t *testing.T) {
 		require.Equal(t, from, found.from)
 		require.Equal(t, object, found.md5, "the digest of the file, not of the directory")
 		require.Equal(t, "set/deep/train.csv", found.dvcPath)
-		d, err := found.read(t.Context(), Params{Label: "y"}, false)
+		d, _, err := found.read(t.Context(), Params{Label: "y"}, false)
 		require.NoError(t, err)
 		require.Equal(t, 2, d.Rows())
 	}

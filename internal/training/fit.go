@@ -105,8 +105,7 @@ func crossValidate(ctx context.Context, c Candidate, p prepared, opt learn.Optio
 // validate fits a candidate on the training rows of a fold and evaluates it on
 // the others.
 func validate(ctx context.Context, c Candidate, rows part, fold modelselection.Split, classes int, opt learn.Options) (*metrics.Report, error) {
-	model := c.New()
-	err := model.Fit(ctx, modelselection.TakeRows(rows.x, fold.Train), modelselection.Take(rows.y, fold.Train), classes, opt)
+	model, err := fitPresent(ctx, c.New(), modelselection.TakeRows(rows.x, fold.Train), modelselection.Take(rows.y, fold.Train), classes, opt)
 	if err != nil {
 		return nil, err
 	}

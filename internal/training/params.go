@@ -29,6 +29,8 @@ type Params struct {
 	// Label names the column to predict, Drop those to leave out.
 	Label string   `yaml:"label"`
 	Drop  []string `yaml:"drop"`
+	// TableParams say how the file is read.
+	TableParams `yaml:",inline"`
 	// TestSize is the share of the rows that are held out, in (0, 1).
 	TestSize float64 `yaml:"test_size"`
 	// RandomState seeds every random choice: 0 … 2³²−1.
@@ -108,6 +110,7 @@ var yamlWords = strings.NewReplacer(
 	"!!float", "the number", "!!int", "the number", "!!bool", "the value", "!!null", "the value",
 	" into training.Params", "; a mapping of keys is expected", " into training.Spec", "; a mapping of keys is expected",
 	" into map[string][]interface {}", "; a mapping of lists is expected", " into map[string]interface {}", "; a mapping is expected",
+	" into map[string]training.ColumnParams", "; a mapping of columns is expected", "yaml: construct errors: ", "",
 	" into []interface {}", "; a list is expected", " into []string", "; a list of names is expected",
 	" into []training.Spec", "; a list of candidates is expected", " into string", "; a text is expected",
 	" into float64", "; a number is expected", " into int64", "; a whole number is expected", " into int", "; a whole number is expected",
@@ -117,7 +120,7 @@ func notParams(problem string) error {
 	problem = yamlWords.Replace(strings.TrimPrefix(problem, "yaml: construct errors: "))
 	return &InputError{
 		Where: "parameters", Problem: strings.Join(strings.Fields(problem), " "),
-		Remedy: "the keys are data, label, drop, test_size, random_state, n_splits, scoring and candidates (each with estimator, params, and param_grid or param_distributions with n_iter)",
+		Remedy: "the keys are data, label, task, drop, header, delimiter, decimal, encoding, missing, columns, test_size, random_state, n_splits, scoring and candidates (each with estimator, params, and param_grid or param_distributions with n_iter)",
 	}
 }
 
@@ -134,6 +137,7 @@ func (p Params) Validate(where string) error {
 	if p.Label == "" {
 		fail("label", "is missing", "name the column to predict, here or by --label")
 	}
+	p.validateTable(fail)
 	if slices.Contains(p.Drop, "") {
 		fail("drop", "has an empty name", "name columns")
 	}
@@ -187,8 +191,13 @@ func fingerprint(dataMD5 string, p Params, candidates []Candidate) (string, erro
 		NSplits     int         `json:"n_splits"`
 		Scoring     string      `json:"scoring"`
 		Candidates  []candidate `json:"candidates"`
+		// Not there for a file that is read as it is.
+		Table *TableParams `json:"table,omitempty"`
 	}{Version: Version, Data: dataMD5, Label: p.Label, TestSize: p.TestSize, RandomState: p.RandomState, NSplits: p.NSplits, Scoring: p.Scoring}
 	facts.Drop = slices.Compact(slices.Sorted(slices.Values(p.Drop)))
+	if p.saysForm() || p.Task != "" {
+		facts.Table = &p.TableParams
+	}
 	for _, c := range candidates {
 		facts.Candidates = append(facts.Candidates, candidate{c.Name, c.New().Params()})
 	}

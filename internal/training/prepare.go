@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/gonum/mat"
@@ -11,6 +12,7 @@ import (
 	"github.com/petal-ml/petal/internal/dataset"
 	"github.com/petal-ml/petal/internal/dvc"
 	"github.com/petal-ml/petal/internal/learn/modelselection"
+	"github.com/petal-ml/petal/internal/learn/preprocessing"
 	"github.com/petal-ml/petal/internal/promotion"
 )
 
@@ -57,7 +59,8 @@ type prepared struct {
 	task
 
 	data           *dataset.Dataset
-	classes        []string // the labels as text
+	table          *dataset.Table // nil for a table of numbers
+	classes        []string       // the labels as text
 	training, test part
 }
 
@@ -65,14 +68,15 @@ type prepared struct {
 func prepare(ctx context.Context, t task) (prepared, error) {
 	p := prepared{task: t}
 	var err error
-	if p.data, err = t.source.read(ctx, t.params, false); err != nil {
+	if p.data, p.table, err = t.source.read(ctx, t.params, false); err != nil {
 		return p, err
 	}
-	if p.data.MissingColumns() != nil {
-		p.candidates = make([]Candidate, len(t.candidates))
-		for i, c := range t.candidates {
-			p.candidates[i] = c.ForMissing()
+	p.candidates = make([]Candidate, len(t.candidates))
+	for i, c := range t.candidates {
+		if p.data.MissingColumns() != nil {
+			c = c.ForMissing()
 		}
+		p.candidates[i] = c.ForColumns(p.columns())
 	}
 	for i := range p.data.Classes.Len() {
 		p.classes = append(p.classes, p.data.Classes.Text(i))
@@ -80,7 +84,26 @@ func prepare(ctx context.Context, t task) (prepared, error) {
 	if p.training, p.test, err = split(p.data, t.params); err != nil {
 		return p, err
 	}
-	return p, checkFolds(p.data, p.training, t.params)
+	p.params.NSplits = p.params.folds(p.training.y)
+	return p, nil
+}
+
+// columns are the features of a typed table, as the encoders take them; nil where
+// all are numbers.
+func (p prepared) columns() []preprocessing.Column { return columnsOf(p.data) }
+
+func columnsOf(d *dataset.Dataset) []preprocessing.Column {
+	if !slices.ContainsFunc(d.Columns, dataset.Column.IsText) {
+		return nil
+	}
+	columns := make([]preprocessing.Column, len(d.Columns))
+	for j, c := range d.Columns {
+		columns[j].Name = c.Name
+		if c.IsText() {
+			columns[j].Categories, columns[j].Boolean = c.Categories, c.Kind == dataset.Boolean
+		}
+	}
+	return columns
 }
 
 // holdout is what models are compared on.
@@ -88,8 +111,23 @@ func (p prepared) holdout() *promotion.Holdout {
 	return &promotion.Holdout{
 		Path: p.source.path, Features: p.data.Features, Classes: p.classes,
 		X: p.test.x.RawMatrix().Data, Y: p.test.y,
-		DataMD5: p.data.MD5, Split: p.params.split(), Seed: p.params.Seed(),
+		DataMD5: p.data.MD5, Split: p.params.split(), Seed: p.params.Seed(), Texts: textsOf(p.data),
 	}
+}
+
+// textsOf are the texts that the values of each column are indices into, nil for
+// numbers; nil for a table of numbers.
+func textsOf(d *dataset.Dataset) [][]string {
+	if columnsOf(d) == nil {
+		return nil
+	}
+	texts := make([][]string, len(d.Columns))
+	for j, c := range d.Columns {
+		if c.IsText() {
+			texts[j] = c.Categories
+		}
+	}
+	return texts
 }
 
 // A part is a set of rows cut out of the data.
@@ -104,8 +142,8 @@ func (p part) take(rows []int) part {
 	return part{modelselection.TakeRows(p.x, rows), modelselection.Take(p.y, rows), modelselection.Take(p.rows, rows)}
 }
 
-// hashes identify the rows of a matrix.
-func hashes(x *mat.Dense) []uint64 {
+// hashes identify the rows of a matrix. Texts are those of its columns, or nil.
+func hashes(x *mat.Dense, texts [][]string) []uint64 {
 	n, width := x.Dims()
 	columns := make([]int, width)
 	for j := range columns {
@@ -113,21 +151,15 @@ func hashes(x *mat.Dense) []uint64 {
 	}
 	all := make([]uint64, n)
 	for i := range all {
-		all[i] = promotion.HashRow(x.RawRowView(i), columns)
+		all[i] = promotion.HashRow(x.RawRowView(i), columns, texts)
 	}
 	return all
 }
 
-// split cuts the data into training rows and hold-out.
+// split cuts the data into training rows and hold-out. A class that is too rare to
+// be in both is learned from: no training waits for a second row of it.
 func split(d *dataset.Dataset, p Params) (training, test part, err error) {
-	class, rows := modelselection.SmallestClass(d.Y)
-	if rows < 2 {
-		return part{}, part{}, &dataset.Error{
-			File: d.Path, Column: d.Label, Problem: fmt.Sprintf("class %q has a single row, which cannot be in both training and hold-out", d.Classes.Text(class)),
-			Remedy: "add rows of that class or remove it",
-		}
-	}
-	s, err := modelselection.TrainTestSplit(d.Y, p.TestSize, p.Seed())
+	s, err := splitRows(d.Y, p)
 	if err != nil {
 		return part{}, part{}, &InputError{
 			Where:   d.Path,
@@ -138,18 +170,74 @@ func split(d *dataset.Dataset, p Params) (training, test part, err error) {
 	training.x, training.y = d.Select(s.Train)
 	test.x, test.y = d.Select(s.Test)
 	training.rows, test.rows = s.Train, s.Test
+	if largest(training.y) < 2 {
+		return part{}, part{}, &dataset.Error{
+			File: d.Path, Column: d.Label, Problem: fmt.Sprintf("no class has two of the %d training rows", len(training.y)),
+			Remedy: "add rows; is this the label column?",
+		}
+	}
 	return training, test, nil
 }
 
-// checkFolds refuses data whose classes cannot be in every fold.
-func checkFolds(d *dataset.Dataset, training part, p Params) error {
-	class, rows := modelselection.SmallestClass(training.y)
-	if rows >= p.NSplits {
-		return nil
+// largest is the number of rows of the largest class.
+func largest(y []int) int {
+	counts := map[int]int{}
+	most := 0
+	for _, k := range y {
+		counts[k]++
+		most = max(most, counts[k])
 	}
-	return &dataset.Error{
-		File: d.Path, Column: d.Label,
-		Problem: fmt.Sprintf("class %q has %d training rows, fewer than the %d folds of n_splits", d.Classes.Text(class), rows, p.NSplits),
-		Remedy:  "add rows of that class, or lower n_splits",
-	}
+	return most
 }
+
+// splitRows is scikit-learn's stratified split, but for classes of a single row,
+// and those of which chance would leave none to learn from.
+func splitRows(y []int, p Params) (modelselection.Split, error) {
+	if _, rows := modelselection.SmallestClass(y); rows > 1 {
+		s, err := modelselection.TrainTestSplit(y, p.TestSize, p.Seed())
+		if err == nil {
+			learnAll(&s, y)
+		}
+		return s, err
+	}
+	counts := map[int]int{}
+	for _, k := range y {
+		counts[k]++
+	}
+	var several, single []int
+	for i, k := range y {
+		if counts[k] > 1 {
+			several = append(several, i)
+		} else {
+			single = append(single, i)
+		}
+	}
+	s, err := modelselection.TrainTestSplit(modelselection.Take(y, several), p.TestSize, p.Seed())
+	if err != nil {
+		return s, err
+	}
+	s.Train, s.Test = append(modelselection.Take(several, s.Train), single...), modelselection.Take(several, s.Test)
+	learnAll(&s, y)
+	return s, nil
+}
+
+// learnAll moves the rows of classes that are held out alone to those learned from.
+func learnAll(s *modelselection.Split, y []int) {
+	learned := map[int]bool{}
+	for _, i := range s.Train {
+		learned[y[i]] = true
+	}
+	kept := s.Test[:0]
+	for _, i := range s.Test {
+		if learned[y[i]] {
+			kept = append(kept, i)
+		} else {
+			s.Train = append(s.Train, i)
+		}
+	}
+	s.Test = kept
+}
+
+// folds is NSplits, or fewer where no class has as many rows: scikit-learn's bound.
+// A rarer class is missing from some folds.
+func (p Params) folds(y []int) int { return max(2, min(p.NSplits, largest(y))) }

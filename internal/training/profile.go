@@ -30,6 +30,12 @@ type Profile struct {
 	// in a training row too. They make figures look a little better; the gate
 	// goes by position and is not misled.
 	Straddling []int `json:"holdout_rows_also_in_training"`
+	// Table is what the file is, with all its columns; nil for a table of numbers.
+	Table *dataset.Table `json:"table,omitempty"`
+	// LeftOut are columns of numbers that only tell the rows apart.
+	LeftOut []dataset.Column `json:"left_out,omitempty"`
+
+	notes []string
 }
 
 // A ClassCount is how often a class occurs.
@@ -68,11 +74,17 @@ func profile(d *dataset.Dataset, training, test part) *Profile {
 	for class, rows := range d.ClassCounts() {
 		p.Classes = append(p.Classes, ClassCount{d.Classes.Text(class), rows})
 	}
+	texts := textsOf(d)
 	for j, name := range d.Features {
-		p.Features = append(p.Features, describeFeature(name, mat.Col(nil, j, d.X)))
+		f := describeFeature(name, mat.Col(nil, j, d.X))
+		if texts != nil && texts[j] != nil { // the numbers are places in a list
+			none := Figure(math.NaN())
+			f.Min, f.Median, f.Mean, f.Std, f.Max = none, none, none, none, none
+		}
+		p.Features = append(p.Features, f)
 	}
 	first := map[uint64]int{} // class of the first row with these features
-	for i, hash := range hashes(d.X) {
+	for i, hash := range hashes(d.X, texts) {
 		class := d.Y[i]
 		before, found := first[hash]
 		switch {
@@ -88,10 +100,10 @@ func profile(d *dataset.Dataset, training, test part) *Profile {
 		return p
 	}
 	trained := map[uint64]bool{}
-	for _, hash := range hashes(training.x) {
+	for _, hash := range hashes(training.x, texts) {
 		trained[hash] = true
 	}
-	for i, hash := range hashes(test.x) {
+	for i, hash := range hashes(test.x, texts) {
 		if trained[hash] {
 			p.Straddling = append(p.Straddling, test.rows[i]+1)
 		}
@@ -132,6 +144,7 @@ func (p *Profile) Warnings() []string {
 			add("column %s is always %v", f.Name, f.Min)
 		}
 	}
+	lines = append(lines, p.notes...)
 	if p.Duplicates > 0 {
 		add("%d rows occur more than once", p.Duplicates)
 	}

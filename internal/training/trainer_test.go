@@ -333,12 +333,11 @@ func TestTrainRefusesBadInput(t *testing.T) {
 		mutate  func(*Request)
 		want    error // its place in the directory of the test
 	}{
-		"one class":             {header + rows(20, "1,x"), nil, &dataset.Error{File: "flowers.csv", Column: "species"}},
-		"a class of one row":    {header + rows(20, "1,x") + rows(20, "2,y") + rows(1, "3,z"), nil, &dataset.Error{File: "flowers.csv", Column: "species"}},
-		"fewer rows than folds": {header + rows(30, "1,x") + rows(4, "2,y"), nil, &dataset.Error{File: "flowers.csv", Column: "species"}},
-		"hold-out too small":    {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, &InputError{Where: "flowers.csv"}},
-		"parameters":            {"", func(r *Request) { r.Params.NSplits = 0 }, &InputError{Where: "params.yaml: n_splits"}},
-		"no file":               {"", func(r *Request) { r.Params.Data += ".gone" }, &dataset.Error{File: "flowers.csv.gone"}},
+		"one class":            {header + rows(20, "1,x"), nil, &dataset.Error{File: "flowers.csv", Column: "species"}},
+		"no class of two rows": {header + rows(2, "1,x") + rows(1, "2,y"), nil, &dataset.Error{File: "flowers.csv", Column: "species"}},
+		"hold-out too small":   {header + rows(10, "1,x") + rows(10, "2,y"), func(r *Request) { r.Params.TestSize = 0.01 }, &InputError{Where: "flowers.csv"}},
+		"parameters":           {"", func(r *Request) { r.Params.NSplits = 0 }, &InputError{Where: "params.yaml: n_splits"}},
+		"no file":              {"", func(r *Request) { r.Params.Data += ".gone" }, &dataset.Error{File: "flowers.csv.gone"}},
 		"a named pipe": {"", func(r *Request) {
 			r.Params.Data += ".pipe"
 			if err := syscall.Mkfifo(r.Params.Data, 0o600); err != nil {

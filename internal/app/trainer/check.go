@@ -2,6 +2,8 @@ package trainer
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,10 +14,11 @@ import (
 )
 
 type checkCommand struct {
-	File   string `arg:"" optional:"" help:"The data: a CSV file with a header, or a .dvc pointer to one; the parameters' by default."`
+	File   string `arg:"" optional:"" help:"The data: a CSV file, or a .dvc pointer to one; the parameters' by default."`
 	Params string `placeholder:"FILE" help:"The parameters; params.yaml by default."`
-	Label  string `placeholder:"COLUMN" help:"The column to predict. Overrides the parameters."`
-	JSON   string `placeholder:"FILE" help:"Write the profile to a file too."`
+	tableFlags
+
+	JSON string `placeholder:"FILE" help:"Write the profile to a file too; - prints it and nothing else."`
 }
 
 // Help is shown by "trainer check --help".
@@ -29,13 +32,22 @@ func (c *checkCommand) Run(ctx context.Context, process *Process) error {
 	if err != nil {
 		return err
 	}
-	r := request{Params: c.Params, Data: c.File, Label: c.Label}
+	r := request{Params: c.Params, Data: c.File, tableFlags: c.tableFlags}
 	req, err := r.load(process.Dir)
 	if err != nil {
 		return err
 	}
 	profile, err := a.trainer.Check(ctx, req)
-	if profile != nil {
+	switch {
+	case profile == nil:
+		return err
+	case c.JSON == "-":
+		encoder := json.NewEncoder(process.Stdout)
+		encoder.SetIndent("", "  ")
+		return errors.Join(encoder.Encode(profile), err)
+	case profile.Table != nil:
+		printTable(process.Stdout, profile)
+	default:
 		printProfile(process.Stdout, profile)
 	}
 	if err != nil || c.JSON == "" {
@@ -57,6 +69,10 @@ func printProfile(w io.Writer, p *training.Profile) {
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f %%\n", c.Label, c.Rows, 100*float64(c.Rows)/float64(p.Rows))
 	}
 	_ = table.Flush() // a terminal that is gone needs no table
+	printNotes(w, p)
+}
+
+func printNotes(w io.Writer, p *training.Profile) {
 	for i, line := range p.Warnings() {
 		if i == 0 {
 			_, _ = fmt.Fprintln(w)

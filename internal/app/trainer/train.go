@@ -21,7 +21,16 @@ import (
 type request struct {
 	Params string `placeholder:"FILE" help:"The parameters; params.yaml by default."`
 	Data   string `placeholder:"FILE" help:"The data: a CSV file with a header, or a .dvc pointer to one. Overrides the parameters."`
-	Label  string `placeholder:"COLUMN" help:"The column to predict. Overrides the parameters."`
+	tableFlags
+}
+
+// tableFlags are the flags that say what is in the data.
+type tableFlags struct {
+	Label    string   `placeholder:"COLUMN" help:"The column to predict: its name, or its position from 1, from the end negative. Overrides the parameters."`
+	Task     string   `placeholder:"TASK" help:"What to learn: classification. Found out by the label where it is left out."`
+	Drop     []string `placeholder:"COLUMN" sep:"none" help:"A column to leave out; may be given several times."`
+	NoHeader bool     `help:"The first line is a row already; the columns are c1, c2 and so on."`
+	Set      []string `placeholder:"KEY=VALUE" sep:"none" help:"Any parameter, such as columns.zip=category, missing=[?] or n_splits=3; may be given several times."`
 }
 
 type trainCommand struct {
@@ -40,6 +49,7 @@ func (*trainCommand) Help() string {
 Examples:
   trainer train
   trainer train --data flowers.csv --label species
+  trainer train --data german.data --label -1 --set columns.c8=category
   trainer train --force`
 }
 
@@ -118,7 +128,7 @@ func (r *request) load(dir string) (training.Request, error) {
 	file := cmp.Or(r.Params, "params.yaml")
 	params, err := training.ReadParams(within(dir, file))
 	switch {
-	case errors.Is(err, os.ErrNotExist) && r.Params == "" && r.Data != "" && r.Label != "":
+	case errors.Is(err, os.ErrNotExist) && r.Params == "" && r.Data != "":
 		params = training.DefaultParams() // the flags say all that has no default
 	case err != nil:
 		return training.Request{}, err
@@ -126,10 +136,26 @@ func (r *request) load(dir string) (training.Request, error) {
 	if r.Data != "" {
 		params.Data = within(dir, r.Data)
 	}
-	if r.Label != "" {
-		params.Label = r.Label
+	if err := r.apply(&params); err != nil {
+		return training.Request{}, err
 	}
 	return training.Request{Params: params, ParamsFile: file, Commit: training.Commit(dir)}, nil
+}
+
+// apply lays the flags over the parameters.
+func (f *tableFlags) apply(params *training.Params) error {
+	for _, setting := range f.Set {
+		if err := params.Set(setting); err != nil {
+			return err
+		}
+	}
+	params.Label, params.Task = cmp.Or(f.Label, params.Label), cmp.Or(f.Task, params.Task)
+	params.Drop = append(params.Drop, f.Drop...)
+	if f.NoHeader {
+		header := false
+		params.Header = &header
+	}
+	return nil
 }
 
 // within is path as it is meant from dir.
