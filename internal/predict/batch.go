@@ -25,6 +25,9 @@ type Batch struct {
 	Classes      []int
 	Scores       []float32
 	Explanations []model.Explanation
+	// Unseen are the categories among the rows that training did not know, in the
+	// order of the rows. The model takes them as other ones.
+	Unseen []Unseen
 
 	service  *Service
 	features []model.Feature
@@ -39,6 +42,21 @@ type Batch struct {
 	cells   []model.Cell
 	given   []bool
 	widened []model.Cell
+}
+
+// An Unseen is a value of a category that training did not know.
+type Unseen struct {
+	Row, Column int
+	Value       string
+}
+
+// note keeps an unseen category.
+func (b *Batch) note(row, column int, c model.Cell) error {
+	if !b.features[column].Unseen(c) {
+		return nil
+	}
+	b.Unseen = append(b.Unseen, Unseen{row, column, c.Text})
+	return b.Take(2 * int(unsafe.Sizeof(Unseen{}))) // it grows by doubling
 }
 
 // NewBatch returns an empty batch for the model. The caller must call Release.
@@ -94,6 +112,7 @@ func (b *Batch) Set(row, column int, c model.Cell) error {
 	b.x[at] = float32(c.Number)
 	if b.all != nil {
 		b.all[at] = c
+		return b.note(row, column, c)
 	}
 	return nil
 }
@@ -126,6 +145,11 @@ func (b *Batch) Add(in *rows.Row) error {
 	}
 	if b.Model.IsTyped() {
 		b.all = append(b.all, cells...)
+		for column, c := range cells {
+			if err := b.note(b.n, column, c); err != nil {
+				return err
+			}
+		}
 	}
 	for _, v := range row {
 		b.x = append(b.x, float32(v))
@@ -202,6 +226,9 @@ func (b *Batch) Predict(ctx context.Context, explain bool) error {
 		return err
 	}
 	defer turn.end()
+	for _, u := range b.Unseen {
+		b.service.unseen.WithLabelValues(b.features[u.Column].Name).Inc()
+	}
 	if err := b.evaluate(); err != nil || !explain {
 		return err
 	}

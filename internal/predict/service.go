@@ -46,6 +46,7 @@ type Service struct {
 	explains  atomic.Pointer[explainCost]
 	denied    *prometheus.CounterVec
 	rejected  *prometheus.CounterVec
+	unseen    *prometheus.CounterVec
 }
 
 // New returns a service.
@@ -59,7 +60,10 @@ func New(cfg Config) (*Service, error) {
 			Name: "model_rejected_inputs_total", Help: "Bodies refused before a prediction, by reason.",
 		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{s.denied, s.rejected} {
+	s.unseen = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "petal_unseen_category_total", Help: "Values of categories that training did not know, by feature.",
+	}, []string{"feature"})
+	for _, c := range []prometheus.Collector{s.denied, s.rejected, s.unseen} {
 		if err := cfg.Metrics.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of predictions: %w", err)
 		}

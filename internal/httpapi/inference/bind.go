@@ -115,7 +115,7 @@ func findInput(b *predict.Batch, inputs []model.Input, name string) (model.Input
 	column, known := b.Column(name)
 	for _, in := range inputs {
 		if known && column < in.First+in.Width {
-			return model.Input{Name: name, Element: in.Element, First: column, Width: 1}, true
+			return model.Input{Name: name, Element: in.Element, First: column, Width: 1, Boolean: b.Model.Info().Features[column].Boolean}, true
 		}
 	}
 	return model.Input{}, false
@@ -140,7 +140,7 @@ func (t *inputTensor) rowsOf(at string, in model.Input) (int, error) {
 	}
 	n, given := count*in.Width, len(t.values)+len(t.texts)
 	switch {
-	case !fitsType(t.datatype, in.Element):
+	case !fitsType(t.datatype, in.Element) && (!in.Boolean || t.datatype != typeBool):
 		return 0, problem.Invalid(rows.WrongType, at+".datatype", expectedTypes(in.Element))
 	case t.binarySize >= 0 && t.hasValues:
 		return 0, problem.Invalid(rows.Malformed, at, "the data are given twice, in JSON and in binary")

@@ -150,7 +150,8 @@ func (d *reader) columns(at string) error {
 		if !known {
 			return d.Skip()
 		}
-		column, err := d.column(at+"."+key, kindAt(d.batch, index))
+		kind, isCategory := kindAt(d.batch, index)
+		column, err := d.column(at+"."+key, kind, isCategory)
 		if err == nil && len(all) > 0 && len(column.Values) != len(all[0].Values) {
 			err = problem.Invalid(rows.WrongWidth, at+"."+key, "the columns are not equally long")
 		}
@@ -172,10 +173,10 @@ func (d *reader) columns(at string) error {
 const valuesAtOnce = 256
 
 // column reads the values of one column, or the one value.
-func (d *reader) column(at string, kind model.Kind) (rows.Row, error) {
+func (d *reader) column(at string, kind model.Kind, isCategory bool) (rows.Row, error) {
 	var column rows.Row
 	if d.Peek() != '[' {
-		v, err := d.cell(func() string { return at }, kind)
+		v, err := d.cell(func() string { return at }, kind, isCategory)
 		column.Add(v)
 		return column, err
 	}
@@ -185,7 +186,7 @@ func (d *reader) column(at string, kind model.Kind) (rows.Row, error) {
 				return err
 			}
 		}
-		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, i) }, kind)
+		v, err := d.cell(func() string { return fmt.Sprintf("%s[%d]", at, i) }, kind, isCategory)
 		column.Add(v)
 		return err
 	})
@@ -208,12 +209,13 @@ func (d *reader) transpose(names []string, columns []rows.Row) error {
 
 // readCell reads a value of a row. Columns beyond the last one take numbers.
 func (d *reader) readCell(column int) (model.Cell, error) {
-	return d.cell(rows.Here, kindAt(d.batch, column))
+	kind, isCategory := kindAt(d.batch, column)
+	return d.cell(rows.Here, kind, isCategory)
 }
 
 // cell reads a value for a column of that kind. Numbers, true and false may be
 // written as text, as pandas writes columns of mixed types.
-func (d *reader) cell(here func() string, kind model.Kind) (model.Cell, error) {
+func (d *reader) cell(here func() string, kind model.Kind, isCategory bool) (model.Cell, error) {
 	switch {
 	case d.Peek() == '"':
 		written, ok := d.String()
@@ -221,6 +223,8 @@ func (d *reader) cell(here func() string, kind model.Kind) (model.Cell, error) {
 			return model.Cell{}, d.Malformed("a value is not written as JSON writes strings")
 		}
 		return parseCell(written, kind, here)
+	case isCategory:
+		return d.Cell(here) // whether the model takes it, the batch says
 	case kind == model.Text && d.Peek() != 'n':
 		return model.Cell{}, d.WrongType(here(), "text")
 	case kind == model.Boolean:
@@ -231,12 +235,13 @@ func (d *reader) cell(here func() string, kind model.Kind) (model.Cell, error) {
 	}
 }
 
-// kindAt is what column i of the model takes; beyond the last one, numbers.
-func kindAt(b *predict.Batch, i int) model.Kind {
+// kindAt is what column i of the model takes; beyond the last one, numbers. Some
+// columns of texts are categories that training knew.
+func kindAt(b *predict.Batch, i int) (kind model.Kind, isCategory bool) {
 	if features := b.Model.Info().Features; i < len(features) {
-		return features[i].Kind
+		return features[i].Kind, features[i].Learned() != ""
 	}
-	return model.Number
+	return model.Number, false
 }
 
 // parseCell reads a value that stands in text of JSON. There null is the missing

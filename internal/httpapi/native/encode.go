@@ -63,6 +63,7 @@ func (e *encoder) appendAnswer(dst []byte, b *predict.Batch, many bool, wanted o
 	if many {
 		dst = append(dst, `{"predictions":[`...)
 	}
+	unseen := b.Unseen
 	for i, class := range b.Classes {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -76,6 +77,12 @@ func (e *encoder) appendAnswer(dst []byte, b *predict.Batch, many bool, wanted o
 		if wanted.explain {
 			dst = e.appendExplanation(dst, b.Explanations[i])
 		}
+		for first := len(unseen); len(unseen) > 0 && unseen[0].Row == i; unseen = unseen[1:] {
+			dst = e.appendUnseen(dst, unseen[0], len(unseen) == first)
+			if len(unseen) == 1 || unseen[1].Row != i {
+				dst = append(dst, ']')
+			}
+		}
 		if many {
 			dst = append(dst, '}')
 		}
@@ -84,6 +91,23 @@ func (e *encoder) appendAnswer(dst []byte, b *predict.Batch, many bool, wanted o
 		dst = append(dst, ']')
 	}
 	return append(dst, e.model...)
+}
+
+// appendUnseen writes one of the warnings of a row: a category that training did
+// not know.
+func (e *encoder) appendUnseen(dst []byte, u predict.Unseen, first bool) []byte {
+	const most = 64 // of what somebody sent
+	if r := []rune(u.Value); len(r) > most {
+		u.Value = string(r[:most]) + "…"
+	}
+	lead := `,"warnings":[`
+	if !first {
+		lead = ","
+	}
+	name := bytes.TrimSuffix(e.features[u.Column], []byte(":"))
+	dst = append(append(append(dst, lead...), `{"feature":`...), name...)
+	dst = append(append(dst, `,"value":`...), answer.JSON(u.Value)...)
+	return append(dst, `,"reason":"unseen"}`...)
 }
 
 // appendPrediction writes the members of one prediction, without braces. The

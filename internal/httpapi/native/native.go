@@ -110,7 +110,15 @@ type modelInfoAnswer struct {
 type featureAnswer struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
+	// Of a column of texts that Petal trained on.
+	Kind          string   `json:"kind,omitempty" enum:"category,boolean" doc:"What a column of texts is."`
+	Categories    []string `json:"categories,omitempty" doc:"The texts that training knew, the first 50; of a boolean that for false and that for true."`
+	NumCategories int      `json:"num_categories,omitempty" doc:"How many there are."`
+	Nullable      bool     `json:"nullable,omitempty" doc:"null is accepted: a missing value."`
 }
+
+// maxListed is how many categories are shown.
+const maxListed = 50
 
 type dataAnswer struct {
 	Path string `json:"path"`
@@ -141,7 +149,12 @@ func (a *api) modelInfo(w http.ResponseWriter, _ *http.Request) error {
 		answer.TrainedAt = &i.TrainedAt
 	}
 	for _, f := range i.Features {
-		answer.Features = append(answer.Features, featureAnswer{f.Name, f.Type})
+		shown := featureAnswer{Name: f.Name, Type: f.Type, Kind: f.Learned()}
+		if shown.Kind != "" {
+			shown.Categories, shown.NumCategories = f.Categories[:min(len(f.Categories), maxListed)], len(f.Categories)
+			shown.Nullable = f.MayBeMissing
+		}
+		answer.Features = append(answer.Features, shown)
 	}
 	for c := range model.Labels().Len() {
 		answer.Classes = append(answer.Classes, route.Label{Value: model.Labels().Value(c)})

@@ -2,6 +2,7 @@ package native
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,9 +26,27 @@ func predictRequestSchema(s *route.Schemas) *huma.Schema {
 func typedRow(features []model.Feature) *huma.Schema {
 	object := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: map[string]*huma.Schema{}, Description: "Values by feature name; every feature is there."}
 	array := &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{}, Description: "Values in the order of GET /model-info."}
+	scalar := func(f model.Feature) *huma.Schema {
+		switch f.Learned() {
+		case "boolean":
+			return &huma.Schema{
+				OneOf:       []*huma.Schema{{Type: huma.TypeBoolean}, {Type: huma.TypeString, Nullable: true}},
+				Description: fmt.Sprintf("true or %q, false or %q.", f.Categories[1], f.Categories[0]),
+			}
+		case "category":
+			s := &huma.Schema{Type: huma.TypeString, Nullable: true, Description: "A category; one that training did not know is taken as other."}
+			for _, c := range f.Categories[:min(len(f.Categories), maxListed)] {
+				s.Examples = append(s.Examples, c)
+			}
+			return s
+		}
+		return nil
+	}
 	types := map[model.Kind]string{model.Number: huma.TypeNumber, model.Whole: huma.TypeInteger, model.Boolean: huma.TypeBoolean, model.Text: huma.TypeString}
 	for _, f := range features {
-		object.Properties[f.Name] = &huma.Schema{Type: types[f.Kind], Nullable: f.MayBeMissing}
+		if object.Properties[f.Name] = scalar(f); object.Properties[f.Name] == nil {
+			object.Properties[f.Name] = &huma.Schema{Type: types[f.Kind], Nullable: f.MayBeMissing}
+		}
 		object.Required = append(object.Required, f.Name)
 	}
 	n := len(features)
@@ -90,6 +109,14 @@ type prediction struct {
 	Probabilities map[string]float64 `json:"probabilities,omitempty" doc:"By class."`
 	Value         *float64           `json:"value,omitempty" doc:"What a regressor predicts."`
 	Explanation   *explanation       `json:"explanation,omitempty"`
+	Warnings      []warning          `json:"warnings,omitempty" doc:"What of the row training did not know."`
+}
+
+// A warning is about one value of a row.
+type warning struct {
+	Feature string `json:"feature"`
+	Value   string `json:"value"`
+	Reason  string `json:"reason" enum:"unseen"`
 }
 
 // An explanation says what each feature adds to the score of the class.
@@ -104,12 +131,14 @@ type onePrediction struct {
 	ClassIndex    int                `json:"class_index"`
 	Probabilities map[string]float64 `json:"probabilities"`
 	Explanation   *explanation       `json:"explanation,omitempty"`
+	Warnings      []warning          `json:"warnings,omitempty"`
 	Model         route.ModelRef     `json:"model"`
 }
 
 type oneValue struct {
 	Value       float64        `json:"value"`
 	Explanation *explanation   `json:"explanation,omitempty"`
+	Warnings    []warning      `json:"warnings,omitempty"`
 	Model       route.ModelRef `json:"model"`
 }
 
