@@ -14,6 +14,8 @@ type decoder struct {
 	nodes    int   // nodes still allowed
 	err      error // of makeList: the first
 	interned map[string]string
+
+	functions []function
 }
 
 // charge takes n values of type T off the memory that is left.
@@ -60,7 +62,7 @@ func (d *decoder) model(data []byte) (*Model, error) {
 	if m.Graph == nil {
 		return nil, Invalid("the model has no graph")
 	}
-	return m, nil
+	return m, d.inline(m)
 }
 
 func (d *decoder) modelField(m *Model, f field) (err error) {
@@ -96,7 +98,7 @@ func (d *decoder) modelField(m *Model, f field) (err error) {
 	case modelTraining:
 		return Unsupported("training information")
 	case modelFunctions:
-		return Unsupported("functions defined in the model")
+		err = d.function(f)
 	}
 	if err != nil {
 		return At(err, "model")
@@ -407,7 +409,7 @@ func (d *decoder) nodeField(n *Node, f field, depth int) (err error) {
 	case nodeDocString:
 		n.DocString, err = d.string(f)
 	case nodeOverload:
-		return Unsupported("overloads of functions")
+		n.overload, err = d.string(f)
 	case nodeAttribute:
 		n.Attributes = append(n.Attributes, Attribute{})
 		a := &n.Attributes[len(n.Attributes)-1]
@@ -510,7 +512,7 @@ func (d *decoder) attributeField(a *Attribute, f field, depth int) (err error) {
 		}
 		a.Type = AttributeType(v)
 	case attributeRef:
-		return Unsupported("references to attributes of a function")
+		a.reference, err = d.string(f)
 	case attributeTensors, attributeGraphs, attributeSparse, attributeSparses, attributeTypeOf, attributeTypes:
 		return Unsupported("lists of tensors or graphs, sparse tensors and types (field %d)", f.number)
 	}
@@ -537,6 +539,8 @@ func (a *Attribute) inferType(counts [32]int) error {
 		}
 	}
 	switch {
+	case a.reference != "":
+		return nil // Whoever calls the function has the value.
 	case a.Type < AttributeFloat || a.Type > AttributeStrings:
 		return Unsupported("attribute %v", a.Type)
 	case a.Type == AttributeTensor && a.Tensor == nil, a.Type == AttributeGraph && a.Graph == nil:

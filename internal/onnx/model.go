@@ -84,6 +84,14 @@ func (m *Model) Opset(domain string) (int64, bool) {
 	return 0, false
 }
 
+// OpsetOf returns the version of the operator set that a node speaks.
+func (m *Model) OpsetOf(n *Node) (int64, bool) {
+	if n.Version > 0 {
+		return n.Version, true
+	}
+	return m.Opset(CanonicalDomain(n.Domain))
+}
+
 // A Graph is a list of nodes that pass values to one another by name.
 type Graph struct {
 	Name         string
@@ -119,6 +127,10 @@ type Node struct {
 	Inputs     []string
 	Outputs    []string
 	Attributes []Attribute
+	// Version is that of the operator set, where it is another than the model's: a
+	// function of the file has its own.
+	Version  int64
+	overload string // of a function
 }
 
 // Attribute returns the named attribute, or nil.
@@ -169,6 +181,8 @@ type Attribute struct {
 	Floats  []float32
 	Ints    IntList
 	Strings []string
+
+	reference string // in a function: the caller's attribute whose value it has
 }
 
 // FloatAttribute makes an attribute of one number.

@@ -154,6 +154,9 @@ func validateNodes(g *Graph, defined map[string]bool) error {
 				return At(Invalid("attribute %q stands twice", a.Name), "%s", g.NodeLabel(i))
 			}
 			names[a.Name] = true
+			if a.reference != "" {
+				return At(Invalid("attribute %q refers to one of a function, and stands in none", a.Name), "%s", g.NodeLabel(i))
+			}
 			if a.Graph != nil {
 				if err := validateGraph(a.Graph, defined); err != nil {
 					return At(err, "%s, attribute %q", g.NodeLabel(i), a.Name)

@@ -22,6 +22,16 @@ const (
 	modelTraining        = 20
 	modelFunctions       = 25
 
+	functionName      = 1
+	functionInput     = 4
+	functionOutput    = 5
+	functionAttribute = 6
+	functionNode      = 7
+	functionOpset     = 9
+	functionDomain    = 10
+	functionDefault   = 11
+	functionOverload  = 13
+
 	entryKey   = 1
 	entryValue = 2
 

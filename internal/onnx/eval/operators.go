@@ -17,20 +17,17 @@ type OperatorCount struct {
 	Name      string
 	Count     int
 	Supported bool
+	missing   int64 // the version of the operator set that is not there
 }
 
 // Operators lists the operators that the model uses, subgraphs included, sorted
 // by domain and name.
 func Operators(m *onnx.Model) []OperatorCount {
-	table := operators.Table()
-	counts := map[compile.Key]int{}
-	countOperators(m.Graph, counts)
+	counts := map[compile.Key]*OperatorCount{}
+	countOperators(m, m.Graph, counts)
 	list := make([]OperatorCount, 0, len(counts))
-	for key, n := range counts {
-		op, ok := table[key]
-		version, imported := m.Opset(key.Domain)
-		ok = ok && imported && op.Covers(version)
-		list = append(list, OperatorCount{Domain: key.Domain, Name: key.Name, Count: n, Supported: ok})
+	for _, count := range counts {
+		list = append(list, *count)
 	}
 	slices.SortFunc(list, func(a, b OperatorCount) int {
 		return cmp.Or(strings.Compare(a.Domain, b.Domain), strings.Compare(a.Name, b.Name))
@@ -38,13 +35,25 @@ func Operators(m *onnx.Model) []OperatorCount {
 	return list
 }
 
-func countOperators(g *onnx.Graph, counts map[compile.Key]int) {
+func countOperators(m *onnx.Model, g *onnx.Graph, counts map[compile.Key]*OperatorCount) {
+	table := operators.Table()
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		counts[compile.Key{Domain: onnx.CanonicalDomain(n.Domain), Name: n.Operator}]++
+		key := compile.Key{Domain: onnx.CanonicalDomain(n.Domain), Name: n.Operator}
+		count := counts[key]
+		if count == nil {
+			count = &OperatorCount{Domain: key.Domain, Name: key.Name, Supported: true}
+			counts[key] = count
+		}
+		count.Count++
+		op, ok := table[key]
+		version, _ := m.OpsetOf(n)
+		if (!ok || !op.Covers(version)) && count.Supported {
+			count.Supported, count.missing = false, version
+		}
 		for j := range n.Attributes {
 			if n.Attributes[j].Graph != nil {
-				countOperators(n.Attributes[j].Graph, counts)
+				countOperators(m, n.Attributes[j].Graph, counts)
 			}
 		}
 	}
@@ -60,8 +69,8 @@ func MissingOperators(m *onnx.Model) []string {
 			continue
 		}
 		name := compile.Qualified(op.Domain, op.Name)
-		if version, ok := m.Opset(op.Domain); ok {
-			name += " (version " + strconv.FormatInt(version, 10) + ")"
+		if op.missing > 0 {
+			name += " (version " + strconv.FormatInt(op.missing, 10) + ")"
 		} else {
 			name += " (operator set not imported)"
 		}

@@ -104,7 +104,7 @@ func (c *compiler) compileNode(g *onnx.Graph, i int, p *Program) error {
 	node := &g.Nodes[i]
 	key := Key{onnx.CanonicalDomain(node.Domain), node.Operator}
 	op, ok := c.table[key]
-	version, _ := c.model.Opset(key.Domain)
+	version, _ := c.model.OpsetOf(node)
 	if !ok || !op.Covers(version) {
 		return onnx.Unsupported("operator %s", Qualified(key.Domain, key.Name))
 	}
