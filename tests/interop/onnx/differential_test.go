@@ -123,8 +123,7 @@ func knownDifference(c exportCase, group string) string {
 // them, each with the reason.
 func refusals() map[string]string {
 	return map[string]string{
-		"lightgbm multi-forest":       "onnxmltools writes scores for two of the three classes",
-		"sklearn Pipeline KNNImputer": "skl2onnx writes functions into the file (FunctionProto)",
+		"lightgbm multi-forest": "onnxmltools writes scores for two of the three classes",
 	}
 }
 

@@ -28,9 +28,10 @@ type Node struct {
 func (n *Node) Attributes() *attributes.Reader { return &n.reader }
 
 // Body compiles a subgraph whose inputs have the types given. What it takes from
-// enclosing graphs becomes further inputs of the node.
+// enclosing graphs becomes further inputs of the node, behind those of bodies before.
 func (n *Node) Body(g *onnx.Graph, inputs []onnx.ValueInfo) (p *Program, err error) {
-	p, n.captured, err = n.compile(g, inputs)
+	p, captured, err := n.compile(g, inputs)
+	n.captured = append(n.captured, captured...)
 	return p, err
 }
 

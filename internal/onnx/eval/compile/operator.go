@@ -19,6 +19,7 @@ type Operator struct {
 	// Bounds on the number of inputs and outputs; Many means no upper bound.
 	MinInputs, MaxInputs   int
 	MinOutputs, MaxOutputs int
+	absent                 bool // see [Operator.Absent]
 	// Compile reads the attributes, infers the types of the outputs and
 	// returns the kernel.
 	Compile func(n *Node) (kernel.Kernel, error)
@@ -62,6 +63,13 @@ func (op Operator) Outputs(lo, hi int) Operator {
 	return op
 }
 
+// Absent returns the entry for nodes of which any input may be absent; the compile
+// function looks itself.
+func (op Operator) Absent() Operator {
+	op.absent = true
+	return op
+}
+
 // Covers says whether the operator's meaning in that version is implemented.
 func (op Operator) Covers(version int64) bool {
 	return version >= op.Since && version <= newestOpset(op.Domain)
@@ -76,7 +84,7 @@ func (op Operator) arity(n *onnx.Node) error {
 		return onnx.Invalid("%d outputs, %s wanted", len(n.Outputs), bounds(op.MinOutputs, op.MaxOutputs))
 	}
 	for i, in := range n.Inputs {
-		if in == "" && (i < op.MinInputs || op.MaxInputs == Many) {
+		if in == "" && !op.absent && (i < op.MinInputs || op.MaxInputs == Many) {
 			return onnx.Invalid("input %d is absent, but not optional", i)
 		}
 	}
