@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,24 +72,38 @@ type arrows map[arrow][]string
 // house is the type-checked source of the module's packages that the two
 // programs are made of.
 type house struct {
-	root  string
-	fset  *token.FileSet
-	info  *types.Info
-	files []*ast.File
+	root     string
+	fset     *token.FileSet
+	info     *types.Info
+	files    []*ast.File
+	packages map[string]*types.Package // ours, by import path
 }
 
+var (
+	loaded   *house
+	loadOnce sync.Once
+)
+
+// loadHouse reads the source once for all tests: it takes seconds.
 func loadHouse(t *testing.T) *house {
 	t.Helper()
+	loadOnce.Do(func() { loaded = readHouse(t) })
+	require.NotNil(t, loaded, "another test could not load the source: see there")
+	return loaded
+}
+
+func readHouse(t *testing.T) *house {
+	t.Helper()
 	h := &house{
-		root: testenv.Root(t),
-		fset: token.NewFileSet(),
-		info: &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}},
+		root:     testenv.Root(t),
+		fset:     token.NewFileSet(),
+		info:     &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}},
+		packages: map[string]*types.Package{},
 	}
 	exports := map[string]string{}
-	checked := map[string]*types.Package{}
 	foreign := importer.ForCompiler(h.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
 	config := types.Config{Importer: importerFunc(func(path string) (*types.Package, error) {
-		if ours := checked[path]; ours != nil {
+		if ours := h.packages[path]; ours != nil {
 			return ours, nil
 		}
 		return foreign.Import(path)
@@ -106,7 +121,7 @@ func loadHouse(t *testing.T) *house {
 		}
 		ours, err := config.Check(pkg.ImportPath, h.fset, files, h.info)
 		require.NoError(t, err)
-		checked[pkg.ImportPath] = ours
+		h.packages[pkg.ImportPath] = ours
 		h.files = append(h.files, files...)
 	}
 	return h
