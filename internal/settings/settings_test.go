@@ -334,19 +334,19 @@ func TestExample(t *testing.T) {
 	defaults := map[string]string{}
 	collect(t, reflect.TypeFor[settings.API](), defaults)
 	collect(t, reflect.TypeFor[settings.Trainer](), defaults)
-	var listed []string
-	for name := range assigned {
-		listed = append(listed, name)
+	for name, value := range defaults {
+		_, isAssigned := assigned[name]
+		_, isCommented := commented[name]
+		assert.True(t, isAssigned || isCommented, "%s is missing in .env.example: write a comment of one line and %s=%s", name, name, value)
+		assert.False(t, isAssigned && isCommented, "%s is twice in .env.example", name)
 	}
-	for name := range commented {
-		require.NotContains(t, assigned, name)
-		listed = append(listed, name)
+	for _, values := range []map[string]string{assigned, commented} {
+		for name := range values {
+			_, known := defaults[name]
+			assert.True(t, known, "%s is in .env.example and is no setting", name)
+		}
 	}
-	var known []string
-	for name := range defaults {
-		known = append(known, name)
-	}
-	require.ElementsMatch(t, known, listed)
+	require.False(t, t.Failed())
 
 	delete(commented, "MLFLOW_TRACKING_URI") // an example, not a default
 	environ := []string{}

@@ -11,12 +11,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,8 +60,11 @@ func (m *Messages) compare(t *testing.T) {
 	defer file.Unlock()
 	sections := read(t)
 	if !*update {
-		assert.Equal(t, sections[t.Name()], strings.Join(m.lines, "\n"),
-			"the messages of %s; go test -update writes %s", t.Name(), path)
+		if sections[t.Name()] != strings.Join(m.lines, "\n") {
+			changed := diff(strings.Split(sections[t.Name()], "\n"), m.lines)
+			t.Errorf("the messages differ from %s. If the new ones are right, run\n\tgo test ./%s -update\nand read the result with git diff. The change (- in the file, + in the test):\n%s",
+				path, folder(), strings.Join(changed, "\n"))
+		}
 		return
 	}
 	sections[t.Name()] = strings.Join(m.lines, "\n")
@@ -74,6 +77,36 @@ func (m *Messages) compare(t *testing.T) {
 	}
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+}
+
+// diff has the lines that only one of two lists has, in order. In both lists a line
+// stands once: it begins with its case.
+func diff(file, seen []string) []string {
+	var lines []string
+	for _, line := range file {
+		if line != "" && !slices.Contains(seen, line) {
+			lines = append(lines, "- "+line)
+		}
+	}
+	for _, line := range seen {
+		if !slices.Contains(file, line) {
+			lines = append(lines, "+ "+line)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b string) int {
+		caseOf := func(line string) string { name, _, _ := strings.Cut(line[2:], ": "); return name }
+		return strings.Compare(caseOf(a), caseOf(b))
+	})
+	return lines
+}
+
+// folder is the package under test, relative to the module.
+func folder() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "..."
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(info.Path, info.Main.Path+"/"), ".test")
 }
 
 // read returns the lines of each section by the name of its test.
