@@ -2,8 +2,9 @@
 // models under names, aliases that point at one version, and the runs that
 // made them.
 //
-// Two backends implement it, an MLflow server and a directory on disk, and one
-// conformance suite (tests/conformance/registrytest) holds both to the words below. The
+// Each package below this one is a backend, such as an MLflow server or a directory
+// on disk (package open chooses one), and one conformance suite
+// (tests/conformance/registrytest) tests all of them against the comments below. The
 // trainer writes, the API reads, and neither ever speaks to the other.
 package registry
 
@@ -57,7 +58,7 @@ type Version struct {
 	Name        string
 	Number      string // as MLflow gives it: "1", "2", …
 	RunID       string
-	Source      string // where the backend keeps the files, in its own notation
+	Source      string // where the backend keeps the files, in its own notation; the logged model's ID is a part of it
 	Description string
 	Created     time.Time
 	Aliases     []string // filled by Get and Resolve, sorted
@@ -104,7 +105,8 @@ type Registry interface {
 	// SetAlias points the alias at a version, wherever it pointed, and reads it
 	// back.
 	SetAlias(ctx context.Context, name, alias, number string) error
-	// DeleteAlias removes an alias; one that is not there is no error.
+	// DeleteAlias removes an alias. If the alias or the model does not exist, that
+	// is no error.
 	DeleteAlias(ctx context.Context, name, alias string) error
 	// MoveAlias moves an alias from one version to another by compare-and-set,
 	// and reads it back. Where it does not point at m.From, it stays:
@@ -143,9 +145,9 @@ type Run interface {
 	LogFile(ctx context.Context, path string, content []byte) error
 	// LogModel stores a model directory and returns the logged model.
 	LogModel(ctx context.Context, m mlmodel.Dir) (LoggedModel, error)
-	// Finish ends the run with the status given. For [Finished] everything
-	// logged is read back and compared first: servers have answered 200 to
-	// what they dropped.
+	// Finish ends the run with the status given. For [Finished] everything logged,
+	// of files the size, is read back and compared first: servers have answered 200
+	// to what they dropped. What is missing is [ErrUnavailable]; see [Record.Missing].
 	Finish(ctx context.Context, s Status) error
 }
 

@@ -350,11 +350,9 @@ func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
 		return registry.Invalid(err)
 	}
 	return s.change(ctx, func(ix *index) error {
-		m, ok := ix.Models[name]
-		if !ok {
-			return fmt.Errorf("model %q: %w", name, registry.ErrNotFound)
+		if m, ok := ix.Models[name]; ok {
+			delete(m.Aliases, alias)
 		}
-		delete(m.Aliases, alias)
 		return nil
 	})
 }

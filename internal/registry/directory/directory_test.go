@@ -32,9 +32,19 @@ func TestConformance(t *testing.T) {
 			ReadRun: func(_ context.Context, id string) (registry.Record, registry.Status, error) {
 				return s.ReadRun(id)
 			},
+			ReadFile: func(_ context.Context, id, path string) ([]byte, error) { return os.ReadFile(fileOf(s, id, path)) },
+			LoseFile: func(_ context.Context, id, path string) error { return os.Remove(fileOf(s, id, path)) },
+			LoseModel: func(_ context.Context, v registry.Version) error {
+				folder := filepath.Join(s.Root(), v.Source)
+				return errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o750))
+			},
 			Break: func() { writeIndex(t, s, `{"format":1,"models":{`) },
 		}
 	})
+}
+
+func fileOf(s *Store, run, path string) string {
+	return filepath.Join(s.Root(), runsDir, run, filesDir, filepath.FromSlash(path))
 }
 
 func open(t *testing.T, root string) *Store {

@@ -285,7 +285,11 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 
 // DeleteAlias implements [registry.Registry].
 func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
-	return translate(s.client.DeleteAlias(ctx, name, alias))
+	err := translate(s.client.DeleteAlias(ctx, name, alias))
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // MoveAlias implements [registry.Registry]. MLflow has no compare-and-set. Those

@@ -62,8 +62,47 @@ func testConformance(t *testing.T, server *testenv.MLflowServer) {
 		// Closing a proxy breaks this test's way to the server and no other's.
 		proxy := newProxy(t, server.URL)
 		s := open(t, proxy.URL)
-		return registrytest.Subject{Registry: s, ReadRun: s.ReadRun, Break: proxy.Close}
+		return registrytest.Subject{
+			Registry: s, ReadRun: s.ReadRun, Break: proxy.Close,
+			ReadFile: func(ctx context.Context, id, path string) ([]byte, error) {
+				run, err := s.client.GetRun(ctx, id)
+				if err != nil {
+					return nil, err
+				}
+				body, _, err := s.client.OpenArtifact(ctx, run.ArtifactURI, path)
+				if err != nil {
+					return nil, err
+				}
+				defer func() { _ = body.Close() }()
+				return io.ReadAll(body)
+			},
+			LoseFile: func(ctx context.Context, id, path string) error {
+				run, err := s.client.GetRun(ctx, id)
+				return errors.Join(err, deleteArtifact(ctx, server.URL, run.ArtifactURI+"/"+path))
+			},
+			LoseModel: func(ctx context.Context, v registry.Version) error {
+				uri, err := s.locate(ctx, v)
+				return errors.Join(err, deleteArtifact(ctx, server.URL, uri))
+			},
+		}
 	})
+}
+
+// deleteArtifact removes a file or a folder by a call that Petal never makes.
+func deleteArtifact(ctx context.Context, server, uri string) error {
+	path := strings.TrimPrefix(uri, "mlflow-artifacts:")
+	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, server+"/api/2.0/mlflow-artifacts/artifacts"+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		err = errors.New("delete " + uri + ": " + answer.Status)
+	}
+	return errors.Join(err, answer.Body.Close())
 }
 
 func open(t *testing.T, uri string) *Store {

@@ -26,8 +26,14 @@ import (
 // A Subject is a registry under test, and how to look behind it.
 type Subject struct {
 	Registry registry.Registry
-	// ReadRun reads back what a run has logged.
-	ReadRun func(ctx context.Context, id string) (registry.Record, registry.Status, error)
+	// ReadRun reads back what a run has logged, and ReadFile the content of one of
+	// its files.
+	ReadRun  func(ctx context.Context, id string) (registry.Record, registry.Status, error)
+	ReadFile func(ctx context.Context, id, path string) ([]byte, error)
+	// LoseFile removes a file of a run, and LoseModel all files of a version, as a
+	// damaged disk would: the registry is not told.
+	LoseFile  func(ctx context.Context, id, path string) error
+	LoseModel func(ctx context.Context, v registry.Version) error
 	// Break makes the registry unavailable for good.
 	Break func()
 }
@@ -56,6 +62,8 @@ func Run(t *testing.T, factory func(t *testing.T) Subject) {
 		{"parallel aliases", testParallelAliases},
 		{"run", testRun},
 		{"run ends", testRunEnds},
+		{"lost file", testLostFile},
+		{"lost model", testLostModel},
 		{"child run", testChildRun},
 		{"unicode", testUnicode},
 		{"special numbers", testSpecialNumbers},
@@ -224,6 +232,7 @@ func testAliases(t *testing.T, s suite) {
 	_, err = s.Registry.Resolve(ctx, s.name, "champion")
 	require.ErrorIs(t, err, registry.ErrNotFound)
 	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name, "champion"), "it is gone already")
+	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name+" of another kind", "champion"), "an unknown model has no alias")
 }
 
 func testMovedAliases(t *testing.T, s suite) {
@@ -487,8 +496,10 @@ func testRun(t *testing.T, s suite) {
 		{Key: "val_accuracy_score", Value: 0.97, Model: model.ID, Dataset: &data},
 	}))
 	require.NoError(t, run.SetTags(ctx, map[string]string{"dvc.md5": data.Digest, "empty": ""}))
-	require.NoError(t, run.LogFile(ctx, "plots/матрица 1; a+b&c.png", []byte("png")))
-	require.NoError(t, run.LogFile(ctx, "empty.txt", nil))
+	files := map[string]string{"plots/матрица 1; a+b&c.png": "\x89PNG\r\n\x00", "empty.txt": ""}
+	for path, content := range files {
+		require.NoError(t, run.LogFile(ctx, path, []byte(content)))
+	}
 	require.NoError(t, run.Finish(ctx, registry.Finished))
 
 	found, status, err := s.ReadRun(ctx, run.ID())
@@ -502,7 +513,12 @@ func testRun(t *testing.T, s suite) {
 	})
 	require.Len(t, found.Metrics["loss"], 2)
 	require.Equal(t, []string{model.ID}, found.Models)
-	require.Equal(t, map[string]int64{"plots/матрица 1; a+b&c.png": 3, "empty.txt": 0}, found.Files)
+	require.Equal(t, map[string]int64{"plots/матрица 1; a+b&c.png": 7, "empty.txt": 0}, found.Files)
+	for path, content := range files {
+		read, err := s.ReadFile(ctx, run.ID(), path)
+		require.NoError(t, err, path)
+		require.Equal(t, content, string(read), path)
+	}
 	require.Len(t, found.Datasets, 1)
 	require.Equal(t, "data/iris.csv", found.Datasets[0].Path)
 	require.Equal(t, "training", found.Datasets[0].Context)
@@ -517,6 +533,28 @@ func testRunEnds(t *testing.T, s suite) {
 		require.NoError(t, err)
 		require.Equal(t, status, found)
 	}
+}
+
+// What was logged and is not there keeps a run from being finished.
+func testLostFile(t *testing.T, s suite) {
+	ctx := t.Context()
+	run := s.start(t)
+	require.NoError(t, run.LogFile(ctx, "kept.txt", []byte("a")))
+	require.NoError(t, run.LogFile(ctx, "lost.txt", []byte("b")))
+	require.NoError(t, s.LoseFile(ctx, run.ID(), "lost.txt"))
+	err := run.Finish(ctx, registry.Finished)
+	require.ErrorIs(t, err, registry.ErrUnavailable)
+	require.ErrorContains(t, err, "lost.txt")
+	require.NoError(t, run.Finish(ctx, registry.Failed))
+}
+
+func testLostModel(t *testing.T, s suite) {
+	v := s.register(t, "one")
+	require.NoError(t, s.LoseModel(t.Context(), v))
+	_, err := s.Registry.Files(t.Context(), v)
+	require.ErrorIs(t, err, registry.ErrNotFound)
+	_, err = s.Registry.Open(t.Context(), v, mlmodel.ONNXFile)
+	require.ErrorIs(t, err, registry.ErrNotFound)
 }
 
 func testChildRun(t *testing.T, s suite) {
