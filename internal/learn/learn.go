@@ -65,8 +65,8 @@ type Classifier interface {
 	// "max_iter". Values are numbers, strings, booleans or nil.
 	Params() map[string]any
 	// Fit learns from the rows of x (n × p, not changed) and their class indices
-	// y (n values in 0 … classes−1). It stops early with ctx's error. A failed
-	// fit leaves the estimator unfitted.
+	// y (n values in 0 … classes−1). It stops early with ctx's error. After a
+	// failed fit do not use the estimator: it may hold nothing or an earlier fit.
 	Fit(ctx context.Context, x *mat.Dense, y []int, classes int, opt Options) error
 	// PredictProba returns the probability of every class (n × classes, rows sum
 	// to 1) for the rows of x (n × p).

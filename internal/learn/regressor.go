@@ -20,8 +20,8 @@ type Regressor interface {
 	// strings, booleans or nil.
 	Params() map[string]any
 	// Fit learns from the rows of x (n × p, not changed) and their targets y (n
-	// finite values). It stops early with ctx's error. A failed fit leaves the
-	// estimator unfitted.
+	// finite values). It stops early with ctx's error. After a failed fit
+	// do not use the estimator: it may hold nothing or an earlier fit.
 	Fit(ctx context.Context, x *mat.Dense, y []float64, opt Options) error
 	// Predict returns a value for each row of x (n × p), in the target's unit.
 	Predict(x *mat.Dense) ([]float64, error)

@@ -322,9 +322,9 @@ def run_onnx_value(model, x):
 
 def main():
     for line in sys.stdin:
-        request = unpack(json.loads(line))
-        call = globals()[request.pop("call")]
         try:
+            request = unpack(json.loads(line))
+            call = globals()[request.pop("call")]
             answer = {"ok": pack(call(**request))}
         except Exception as e:  # the caller's test fails with it
             answer = {"error": f"{type(e).__name__}: {e}"}
