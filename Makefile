@@ -18,7 +18,7 @@ SOURCES   := $(shell find cmd internal -type f -not -name '*_test.go' -not -path
 FUZZED     = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd internal tests)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down bootstrap test test-parity lint fmt bench soak conformance fuzz vulncheck clean
+.PHONY: help build run up down bootstrap test test-parity lint fmt bench soak test-spec fuzz vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,7 +48,7 @@ bootstrap: ## install what the tests need beside Go (make test does it by itself
 test: ## run every test against the real MLflow, DVC, scikit-learn and onnxruntime
 	@$(GO) run -trimpath ./tests/runner $(TESTFLAGS) $(PACKAGES)
 
-test-parity: ## hold estimators and metrics against scikit-learn on all fourteen data sets
+test-parity: ## compare estimators and metrics with scikit-learn on all fourteen data sets
 	PETAL_PARITY=all $(GO) test -count=1 -timeout=30m ./internal/learn/parity
 
 lint: $(LINT) ## check the code's form, gosec among the checks
@@ -74,7 +74,7 @@ soak: ## keep the API under load for SOAKTIME (10m): swaps, restarts, overload, 
 	@CI=true PETAL_SOAK=$(SOAKTIME) $(GO) test -tags=soak -count=1 -v -timeout=2h ./tests/load/soak
 	@CI=true PETAL_HOSTILE=all $(GO) test -count=1 -v -timeout=1h ./tests/hostile
 
-conformance: ## 2,000 requests made from the specification, held against it (schemathesis)
+test-spec: ## send 2,000 requests made from the OpenAPI document and check the answers (schemathesis)
 	@CI=true PETAL_SPEC_CASES=300 $(GO) test -count=1 -v -run=TestRequestsFromTheSpecification ./tests/clients
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
