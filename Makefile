@@ -52,7 +52,7 @@ test-parity: ## compare estimators and metrics with scikit-learn on all fourteen
 	PETAL_PARITY=all $(GO) test -count=1 -timeout=30m ./internal/learn/parity
 
 lint: $(LINT) ## check the code's form, gosec among the checks
-	@$(LINT) run
+	@$(LINT) run $(PACKAGES)
 
 fmt: $(LINT) ## format the code
 	@$(LINT) fmt
