@@ -163,6 +163,18 @@ func TestInference(t *testing.T) {
 			`{"model_name":"iris","model_version":"7","outputs":[{"name":"label","datatype":"BYTES","shape":[1],"data":["versicolor"]}]}`,
 		},
 		{
+			"null for what is absent", "/v2/models/iris/infer", `{"id":null,"parameters":null,"inputs":[{"name":"features","shape":[2,4],"datatype":"FP32","parameters":null,"data":[1,2,3,4,5,6,7,8]}],"outputs":null,"x":null}`,
+			`{"model_name":"iris","model_version":"7",` + tail,
+		},
+		{
+			"null for parameters", "/v2/models/iris/infer", `{"parameters":{"binary_data_output":null},"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":null},"data":[1,2,3,4]}],"outputs":[{"name":"label","parameters":null}]}`,
+			`{"model_name":"iris","model_version":"7","outputs":[{"name":"label","datatype":"BYTES","shape":[1],"data":["versicolor"]}]}`,
+		},
+		{
+			"null for the parameters of an output", "/v2/models/iris/infer", `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":"label","parameters":{"binary_data":null}}]}`,
+			`{"model_name":"iris","model_version":"7","outputs":[{"name":"label","datatype":"BYTES","shape":[1],"data":["versicolor"]}]}`,
+		},
+		{
 			"no rows", "/v2/models/iris/infer", `{"inputs":[{"name":"features","shape":[0,4],"datatype":"FP32","data":[]}],"outputs":[{"name":"probabilities","parameters":{"binary_data":false}}]}`,
 			`{"model_name":"iris","model_version":"7","outputs":[{"name":"probabilities","datatype":"FP32","shape":[0,3],"data":[]}]}`,
 		},

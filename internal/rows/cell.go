@@ -9,6 +9,7 @@ package rows
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -48,13 +49,22 @@ func (c Cell) IsMissing() bool { return c.Kind == Number && math.IsNaN(c.Number)
 // maxExact bounds the whole numbers of which float64 holds each one.
 const maxExact = 1 << 53
 
+// WholeCell is a cell of a whole number, of which no digit is lost.
+func WholeCell[T int64 | uint64](n T) Cell {
+	c := Cell{Number: float64(n)}
+	if math.Abs(c.Number) >= maxExact {
+		c.Text = fmt.Sprint(n)
+	}
+	return c
+}
+
 // Whole returns a number as a 64-bit integer; ok is false for one that is none.
 func (c Cell) Whole() (n int64, ok bool) {
 	if c.Kind == Number && c.Text != "" {
 		n, err := strconv.ParseInt(c.Text, 10, 64)
 		return n, err == nil
 	}
-	return int64(c.Number), c.Number == math.Trunc(c.Number) && math.Abs(c.Number) <= maxExact
+	return int64(c.Number), c.Number == math.Trunc(c.Number) && math.Abs(c.Number) < maxExact
 }
 
 // MarshalJSON writes the bare value, null for a missing one.

@@ -57,6 +57,9 @@ type Decoder struct {
 	offset int64  // of the text in what it was cut out of
 	// infinite lets numbers beyond float64 through as infinities.
 	infinite bool
+	// SkipNaN has [Decoder.Skip] pass over NaN and Infinity, so that whoever reads
+	// the value later can say where they stand.
+	SkipNaN bool
 }
 
 // NewDecoder returns a decoder at the start of a request's body.
@@ -90,6 +93,12 @@ func (d *Decoder) Cell(here func() string) (Cell, error) {
 	case c == 'f' && d.Literal("false"):
 		return Cell{Kind: Boolean}, nil
 	}
+	return d.NumberCell(here)
+}
+
+// NumberCell reads a number or null. The digits of one that float64 may not hold to
+// its last digit are kept.
+func (d *Decoder) NumberCell(here func() string) (Cell, error) {
 	start := d.pos
 	v, err := d.Number(here)
 	cell := Cell{Number: v}
@@ -104,7 +113,7 @@ func (d *Decoder) Cell(here func() string) (Cell, error) {
 func (d *Decoder) Number(here func() string) (float64, error) {
 	if c := d.Peek(); c == 'n' && d.Literal("null") {
 		return math.NaN(), nil
-	} else if c != '-' && (c < '0' || c > '9') {
+	} else if c != '-' && (c < '0' || c > '9') || d.isNaN() {
 		return 0, d.WrongType(here(), "a number")
 	}
 	text, ok := d.NumberText()
@@ -359,11 +368,24 @@ func (d *Decoder) Literal(word string) bool {
 	return true
 }
 
+// isNaN says whether one of the words stands here that Python's json writes for
+// numbers that JSON does not have.
+func (d *Decoder) isNaN() bool {
+	rest := d.data[d.pos:]
+	if len(rest) > 0 && rest[0] == '-' {
+		rest = rest[1:]
+	}
+	return len(rest) > 0 && (rest[0] == 'N' || rest[0] == 'I') &&
+		(bytes.HasPrefix(rest, []byte("NaN")) || bytes.HasPrefix(rest, []byte("Infinity")))
+}
+
 // WrongType says what stands here in place of what is wanted.
 func (d *Decoder) WrongType(at, want string) error {
 	var got string
 	rest := d.data[d.pos:]
 	switch c := d.Peek(); {
+	case d.isNaN():
+		return Invalid(Malformed, at, "NaN and Infinity are not JSON; "+want+" is expected")
 	case c == '{':
 		got = "an object"
 	case c == '[':
@@ -376,8 +398,6 @@ func (d *Decoder) WrongType(at, want string) error {
 		got = "a boolean"
 	case bytes.HasPrefix(rest, []byte("null")):
 		got = "null"
-	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
-		return Invalid(Malformed, at, "NaN and Infinity are not JSON; "+want+" is expected")
 	default:
 		return d.Malformed(want + " is expected")
 	}

@@ -94,6 +94,9 @@ func (d *Decoder) skip(depth int) error {
 		if _, ok := d.String(); !ok {
 			return d.Malformed("a string is not written as JSON writes strings")
 		}
+	case d.SkipNaN && d.isNaN():
+		_ = d.Literal("-")
+		_ = d.Literal("NaN") || d.Literal("Infinity")
 	case c == '-' || c >= '0' && c <= '9':
 		if _, ok := d.NumberText(); !ok {
 			return d.Malformed("a number is not written as JSON writes it")

@@ -159,7 +159,7 @@ func (t *inputTensor) rowsOf(at string, in model.Input) (int, error) {
 // place puts the values into their columns. It returns the rest of the binary
 // data.
 func (t *inputTensor) place(at string, tail []byte, b *predict.Batch, in model.Input) ([]byte, error) {
-	value := func(i int) float64 { return t.values[i] }
+	value := func(i int) model.Cell { return model.Cell{Number: t.values[i], Text: t.digits[i]} }
 	if t.binarySize >= 0 {
 		data := tail[:t.binarySize]
 		tail = tail[t.binarySize:]
@@ -169,16 +169,21 @@ func (t *inputTensor) place(at string, tail []byte, b *predict.Batch, in model.I
 			return nil, err
 		}
 	}
+	limits, isWhole := bounds[t.datatype]
 	for i := range b.Len() {
 		for c := range in.Width {
 			var cell model.Cell
 			if t.datatype == typeBytes {
 				cell = model.Cell{Kind: model.Text, Text: t.texts[i*in.Width+c]}
 			} else {
-				cell.Number = value(i*in.Width + c)
+				cell = value(i*in.Width + c)
 			}
 			if err := b.Set(i, in.First+c, cell); err != nil {
 				return nil, err
+			}
+			if isWhole && t.binarySize < 0 && !holds(t.datatype, cell) {
+				return nil, problem.Invalid(rows.OutOfRange, fmt.Sprintf("%s.data[%d]", at, i*in.Width+c),
+					fmt.Sprintf("%s has whole numbers from %s to %s", t.datatype, limits[0], limits[1]))
 			}
 		}
 	}

@@ -3,9 +3,11 @@ package inference
 import (
 	"encoding/binary"
 	"math"
+	"strconv"
 
 	"github.com/petal-ml/petal/internal/model"
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/rows"
 )
 
 // Data types of the Open Inference Protocol.
@@ -60,28 +62,52 @@ func expectedTypes(element onnx.ElementType) string {
 }
 
 // reading returns element i of little-endian data.
-func reading(datatype string, data []byte) func(i int) float64 {
+func reading(datatype string, data []byte) func(i int) model.Cell {
 	le := binary.LittleEndian
+	number := func(v float64) model.Cell { return model.Cell{Number: v} }
 	switch datatype {
 	case typeFP32:
-		return func(i int) float64 { return float64(math.Float32frombits(le.Uint32(data[4*i:]))) }
+		return func(i int) model.Cell { return number(float64(math.Float32frombits(le.Uint32(data[4*i:])))) }
 	case typeFP64:
-		return func(i int) float64 { return math.Float64frombits(le.Uint64(data[8*i:])) }
+		return func(i int) model.Cell { return number(math.Float64frombits(le.Uint64(data[8*i:]))) }
 	case "INT8":
-		return func(i int) float64 { return float64(int8(data[i])) } //nolint:gosec // the bits of a signed number
+		return func(i int) model.Cell { return number(float64(int8(data[i]))) } //nolint:gosec // the bits of a signed number
 	case "INT16":
-		return func(i int) float64 { return float64(int16(le.Uint16(data[2*i:]))) } //nolint:gosec // the bits of a signed number
+		return func(i int) model.Cell { return number(float64(int16(le.Uint16(data[2*i:])))) } //nolint:gosec // the bits of a signed number
 	case "INT32":
-		return func(i int) float64 { return float64(int32(le.Uint32(data[4*i:]))) } //nolint:gosec // the bits of a signed number
-	case "INT64":
-		return func(i int) float64 { return float64(int64(le.Uint64(data[8*i:]))) } //nolint:gosec // the bits of a signed number
+		return func(i int) model.Cell { return number(float64(int32(le.Uint32(data[4*i:])))) } //nolint:gosec // the bits of a signed number
+	case typeInt64:
+		return func(i int) model.Cell { return rows.WholeCell(int64(le.Uint64(data[8*i:]))) } //nolint:gosec // the bits of a signed number
 	case "UINT8", typeBool:
-		return func(i int) float64 { return float64(data[i]) }
+		return func(i int) model.Cell { return number(float64(data[i])) }
 	case "UINT16":
-		return func(i int) float64 { return float64(le.Uint16(data[2*i:])) }
+		return func(i int) model.Cell { return number(float64(le.Uint16(data[2*i:]))) }
 	case "UINT32":
-		return func(i int) float64 { return float64(le.Uint32(data[4*i:])) }
+		return func(i int) model.Cell { return number(float64(le.Uint32(data[4*i:]))) }
 	default: // UINT64
-		return func(i int) float64 { return float64(le.Uint64(data[8*i:])) }
+		return func(i int) model.Cell { return rows.WholeCell(le.Uint64(data[8*i:])) }
 	}
+}
+
+// bounds are the least and the largest number of the types of whole numbers.
+var bounds = map[string][2]string{
+	"INT8": {"-128", "127"}, "INT16": {"-32768", "32767"}, "INT32": {"-2147483648", "2147483647"}, typeInt64: {"-9223372036854775808", "9223372036854775807"},
+	"UINT8": {"0", "255"}, "UINT16": {"0", "65535"}, "UINT32": {"0", "4294967295"}, "UINT64": {"0", "18446744073709551615"},
+}
+
+// holds says whether a number is one of a type of whole numbers.
+func holds(datatype string, c model.Cell) bool {
+	if c.Text != "" && datatype == "UINT64" {
+		_, err := strconv.ParseUint(c.Text, 10, 64)
+		return err == nil
+	}
+	n, whole := c.Whole()
+	if datatype == typeInt64 || datatype == "UINT64" {
+		return whole && (datatype == typeInt64 || n >= 0)
+	}
+	bits := 8 * sizes[datatype]
+	if datatype[0] == 'U' {
+		return whole && n >= 0 && n < 1<<bits
+	}
+	return whole && n >= -1<<(bits-1) && n < 1<<(bits-1)
 }

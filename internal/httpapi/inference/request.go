@@ -26,7 +26,8 @@ type request struct {
 type inputTensor struct {
 	name, datatype string
 	shape          []int
-	values         []float64 // true is 1, false 0; those of text are in texts
+	values         []float64      // true is 1, false 0; those of text are in texts
+	digits         map[int]string // of the values that float64 may not hold to the last digit
 	texts          []string
 	kinds          [model.Text + 1]bool // of the data in the JSON
 	hasValues      bool
@@ -45,7 +46,7 @@ func decode(data []byte, share *predict.Share) (*request, error) {
 	req := &request{}
 	err := rows.ReadObject(data, func(d *rows.Decoder) error {
 		r := reader{Decoder: d, share: share}
-		return d.Object("body", func(key string) error {
+		return r.object("body", func(key string) error {
 			switch key {
 			case "id":
 				return d.Text("id", &req.id)
@@ -80,12 +81,18 @@ type reader struct {
 	values int // that were read
 }
 
-// object reads an object's members.
+// object reads an object's members. One that is null is taken as absent, as some
+// clients write what they leave out.
 func (r *reader) object(at string, member func(key string) error) error {
 	if r.Peek() != '{' {
 		return r.WrongType(at, "an object")
 	}
-	return r.Object(at, member)
+	return r.Object(at, func(key string) error {
+		if r.Literal("null") {
+			return nil
+		}
+		return member(key)
+	})
 }
 
 // list reads an array of at most [maxTensors] items, and tells each its place.
@@ -176,6 +183,12 @@ func (r *reader) flatten(at string, into *inputTensor, depth int) error {
 		if c.Kind == model.Text {
 			into.texts = append(into.texts, c.Text)
 		} else {
+			if c.Text != "" && into.digits == nil {
+				into.digits = map[int]string{}
+			}
+			if c.Text != "" {
+				into.digits[len(into.values)] = c.Text
+			}
 			into.values = append(into.values, c.Number)
 		}
 		into.kinds[c.Kind] = true

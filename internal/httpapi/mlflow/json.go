@@ -18,6 +18,7 @@ var forms = []string{"dataframe_split", "dataframe_records", "instances", "input
 func decodeJSON(data []byte, into *predict.Batch) error {
 	var members map[string]int
 	err := rows.ReadObject(data, func(d *rows.Decoder) (err error) {
+		d.SkipNaN = true
 		members, err = findMembers(d, "body")
 		return err
 	})
@@ -36,6 +37,7 @@ func decodeJSON(data []byte, into *predict.Batch) error {
 	}
 	d := reader{batch: into}
 	d.JSONReader = rows.JSONReader{Decoder: rows.NewDecoder(data), Column: into.Column, SkipUnknown: true, ReadCell: d.readCell}
+	d.SkipNaN = true
 	d.Seek(start)
 	switch at := "body." + form; {
 	case form == "":
@@ -230,8 +232,7 @@ func (d *reader) cell(here func() string, kind model.Kind, isCategory bool) (mod
 	case kind == model.Boolean:
 		return d.Cell(here)
 	default:
-		v, err := d.Number(here)
-		return model.Cell{Number: v}, err
+		return d.NumberCell(here)
 	}
 }
 

@@ -111,7 +111,7 @@ func TestDecodePredictRefuses(t *testing.T) {
 		{"an object in a row", `{"features":[{}]}`, rows.WrongType, "body.features[0]"},
 		{"NaN", `{"features":[NaN]}`, rows.Malformed, "body.features[0]"},
 		{"Infinity", `{"features":[1,Infinity]}`, rows.Malformed, "body.features[1]"},
-		{"-Infinity", `{"features":[-Infinity]}`, rows.Malformed, "body"},
+		{"-Infinity", `{"features":[-Infinity]}`, rows.Malformed, "body.features[0]"},
 		{"beyond float64", `{"features":[1,2,1e309]}`, rows.OutOfRange, "body.features[2]"},
 		{"a leading zero", `{"features":[01]}`, rows.Malformed, "body"},
 		{"a leading plus", `{"features":[+1]}`, rows.Malformed, "body"},
