@@ -51,6 +51,8 @@ const (
 	maxBody      = 4096
 )
 
+var timeouts = httpapi.Timeouts{Read: 15 * time.Second, Write: 30 * time.Second, Idle: time.Minute}
+
 // A fixture is the whole API on a real socket, with a real model, real accounts
 // in SQLite and real tokens.
 type fixture struct {
@@ -124,11 +126,11 @@ func newFixture(t testing.TB, change ...func(*config, *http.Server)) *fixture {
 	cfg := config{
 		Config: httpapi.Config{
 			Accounts: f.accounts, Issuer: issuer, KeySet: f.keys.JWKS,
-			PredictMaxBytes: maxBody, BatchMaxBytes: 1 << 20, Log: log, Registry: f.metrics,
+			PredictMaxBytes: maxBody, BatchMaxBytes: 1 << 20, Timeouts: timeouts, Log: log, Registry: f.metrics,
 		},
 		predict: predict.Config{Models: &f.models, Bearers: access.NewGate(verifier, f.guard), Metrics: f.metrics},
 	}
-	server := httpapi.NewServer(nil, log)
+	server := httpapi.NewServer(nil, timeouts, true, log)
 	for _, c := range change {
 		c(&cfg, server)
 	}
@@ -158,10 +160,15 @@ func (f *fixture) issue(t testing.TB, g token.Grant) string {
 
 func load(t testing.TB, dir mlmodel.Dir, number string) *serving.Live {
 	t.Helper()
+	return loadNamed(t, dir, "iris", number)
+}
+
+func loadNamed(t testing.TB, dir mlmodel.Dir, name, number string) *serving.Live {
+	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)
 	m, err := serving.Load(serving.Bundle{
-		Version: registry.Version{Name: "iris", Number: number, RunID: "run-1"}, Alias: "champion",
+		Version: registry.Version{Name: name, Number: number, RunID: "run-1"}, Alias: "champion",
 		Files: model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
 	})
 	require.NoError(t, err)
@@ -449,7 +456,7 @@ func chunked(body string) string {
 
 // Row 16: a body that does not come.
 func TestSlowBody(t *testing.T) {
-	f := newFixture(t, func(_ *config, s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
+	f := newFixture(t, func(c *config, _ *http.Server) { c.Timeouts.Read = 200 * time.Millisecond })
 	a := f.raw(t, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "+f.token+
 		"\r\nContent-Length: 30\r\n\r\n{\"feat")
 	requireProblem(t, a, http.StatusRequestTimeout)
@@ -457,12 +464,13 @@ func TestSlowBody(t *testing.T) {
 }
 
 func TestServerLimits(t *testing.T) {
-	s := httpapi.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	s := httpapi.NewServer(http.NotFoundHandler(), httpapi.Timeouts{Read: 15 * time.Second, Write: 30 * time.Second, Idle: time.Minute}, false, slog.New(slog.DiscardHandler))
 	assert.Equal(t, 5*time.Second, s.ReadHeaderTimeout)
-	assert.Equal(t, 15*time.Second, s.ReadTimeout)
-	assert.Equal(t, 30*time.Second, s.WriteTimeout)
-	assert.Equal(t, 120*time.Second, s.IdleTimeout)
+	assert.Equal(t, 20*time.Second, s.ReadTimeout, "the first byte of a body, after the headers")
+	assert.Equal(t, 50*time.Second, s.WriteTimeout, "the first byte of an answer, after a body")
+	assert.Equal(t, time.Minute, s.IdleTimeout)
 	assert.Equal(t, 16<<10, s.MaxHeaderBytes)
+	assert.False(t, s.Protocols.UnencryptedHTTP2())
 }
 
 // Rows 17 to 22: who is let in. The body is never read before: it is declared
@@ -549,6 +557,7 @@ func TestToken(t *testing.T) {
 		{"a subset", form("username", testUser, "password", testPassword, "scope", "predict"), "predict"},
 		{"more than the user has", form("username", testUser, "password", testPassword, "scope", "admin model:read"), "model:read"},
 		{"unknown parameters", form("username", testUser, "password", testPassword, "client_id", "x"), "predict model:read"},
+		{"unknown parameters, twice and malformed", "nonce=1&" + form("username", testUser, "password", testPassword) + "&nonce=2&state=%zz;&%zz=1&&=", "predict model:read"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := f.login(t, row.form)
@@ -587,7 +596,12 @@ func TestTokenRefused(t *testing.T) {
 		{"23 another grant", form("grant_type", "client_credentials", "username", testUser, "password", testPassword), 400, "unsupported_grant_type"},
 		{"no user name", form("password", testPassword), 400, "invalid_request"},
 		{"no password", form("username", testUser), 400, "invalid_request"},
-		{"malformed", "username=%zz&password=x", 400, "invalid_request"},
+		{"a malformed name", "username=%zz&password=x", 400, "invalid_request"},
+		{"a bare percent sign", "username=" + testUser + "&password=100%zzz-and-more", 400, "invalid_request"},
+		{"a percent sign at the end", "username=" + testUser + "&password=zzzzzzzzzzzz100%", 400, "invalid_request"},
+		{"a bare semicolon", "username=" + testUser + "&password=zzz;zzz", 400, "invalid_request"},
+		{"semicolons between", "username=zzz;password=zzz", 400, "invalid_request"},
+		{"a scope twice", form("username", testUser, "password", testPassword, "scope", "predict", "scope", ""), 400, "invalid_request"},
 		{"an unknown scope", form("username", testUser, "password", testPassword, "scope", "predict root"), 400, "invalid_scope"},
 		{"a scope the user lacks", form("username", testUser, "password", testPassword, "scope", "admin"), 400, "invalid_scope"},
 		{"too large", form("username", testUser, "password", strings.Repeat("x", 9000)), 413, "invalid_request"},

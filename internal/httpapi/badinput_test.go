@@ -57,7 +57,7 @@ func TestBadInputs(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			f := newFixture(t, func(c *config, s *http.Server) {
 				c.Log = slog.New(slog.NewTextHandler(new(testenv.Buffer), &slog.HandlerOptions{Level: level}))
-				s.ReadHeaderTimeout, s.ReadTimeout = 300*time.Millisecond, 300*time.Millisecond
+				s.ReadHeaderTimeout, s.ReadTimeout, c.Timeouts.Read = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 			})
 			require.Equal(t, 200, f.raw(t, f.predictRequest(setosaRow)).status)
 			seen := map[int]bool{}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/petal-ml/petal/internal/httpapi/native"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
@@ -31,9 +30,10 @@ func (s *server) fail(d *route.Dialect, w http.ResponseWriter, r *http.Request, 
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
 	}
-	if !info.BodyRead && r.ContentLength != 0 {
+	if !info.BodyRead && r.ContentLength != 0 && r.ProtoMajor == 1 {
 		// Else net/http would read the rest of the body before it sends the
-		// answer, and a client that never sends it would wait for nothing.
+		// answer, and a client that never sends it would wait for nothing. Over
+		// HTTP/2 it would end the connection for all its requests.
 		h.Set("Connection", "close")
 	}
 	if p.Kind == problem.KindInvalid && p.Status != d.Invalid {
@@ -71,7 +71,7 @@ func (s *server) recover(d *route.Dialect, w http.ResponseWriter, r *http.Reques
 		panic(fault) // how a handler drops a connection on purpose
 	}
 	p := problem.Internal("a handler panicked", fmt.Errorf("%v\n%s", fault, debug.Stack()))
-	if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() == 0 {
+	if ww, ok := w.(*writer); ok && ww.status == 0 {
 		s.fail(d, w, r, p)
 	} else {
 		s.count(r, p)
@@ -89,8 +89,11 @@ func (s *server) dialectOf(path string) *route.Dialect {
 	return &own
 }
 
+// routed is the path that the route was looked for by.
+func routed(r *http.Request) string { return chi.RouteContext(r.Context()).RoutePath }
+
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.fail(s.dialectOf(r.URL.Path), w, r, problem.NotFound)
+	s.fail(s.dialectOf(routed(r)), w, r, problem.NotFound)
 }
 
 // methodNotAllowed answers with the methods that the path does take, in the
@@ -99,7 +102,7 @@ func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var found *route.Dialect
 	for _, method := range methods {
 		match := chi.NewRouteContext()
-		if s.router.Match(match, method, r.URL.Path) {
+		if s.router.Match(match, method, routed(r)) {
 			w.Header().Add("Allow", method)
 			found = s.dialectWith(match.RoutePattern())
 		}

@@ -16,5 +16,5 @@ func SpecificationForTest() *huma.OpenAPI {
 	if err != nil {
 		panic(err)
 	}
-	return openapi.Specification(all, &route.Samples{})
+	return openapi.Specification(all, &route.Samples{}, "")
 }

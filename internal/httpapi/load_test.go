@@ -48,7 +48,7 @@ func TestRowsUnderOverload(t *testing.T) {
 // it is in work.
 func TestFastRequestsAreInFlight(t *testing.T) {
 	f := newFixture(t)
-	body, sender := io.Pipe()
+	body := &heldBody{Reader: strings.NewReader(setosaRow), began: make(chan struct{}), goOn: make(chan struct{})}
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/predict", body)
 	request.ContentLength = int64(len(setosaRow))
 	request.Header.Set("Authorization", "Bearer "+f.token)
@@ -56,16 +56,30 @@ func TestFastRequestsAreInFlight(t *testing.T) {
 	answer := httptest.NewRecorder()
 	var work sync.WaitGroup
 	work.Go(func() { f.handler.ServeHTTP(answer, request) })
-	_, err := io.WriteString(sender, setosaRow[:1]) // it is being read
-	require.NoError(t, err)
+	<-body.began
 	inFlight := func(n string) error {
 		return testutil.GatherAndCompare(f.metrics, strings.NewReader("# HELP http_requests_in_flight Requests being answered now.\n"+
 			"# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight "+n+"\n"), "http_requests_in_flight")
 	}
 	require.NoError(t, inFlight("1"))
-	_, err = io.WriteString(sender, setosaRow[1:])
-	require.NoError(t, err)
+	close(body.goOn)
 	work.Wait()
 	require.Equal(t, 200, answer.Code)
 	require.NoError(t, inFlight("0"))
+}
+
+// A heldBody tells when it is read first, and waits then.
+type heldBody struct {
+	io.Reader
+	began, goOn chan struct{}
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	select {
+	case <-b.goOn:
+	default:
+		close(b.began)
+		<-b.goOn
+	}
+	return b.Reader.Read(p)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/petal-ml/petal/internal/httpapi/web"
 	"github.com/petal-ml/petal/internal/predict"
@@ -18,24 +17,45 @@ import (
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		info := &web.Info{ID: requestID(r)}
+		info := &web.Info{
+			ID: requestID(r), Client: proxies(s.cfg.TrustedProxies).client(r),
+			Prefix: proxies(s.cfg.TrustedProxies).prefix(r, s.cfg.RootPath),
+		}
 		r = web.WithInfo(r, info)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Request-Id", info.ID)
+		chi.RouteContext(r.Context()).RoutePath = routePath(r.URL, s.cfg.RootPath)
 
-		if s.cfg.isDraining() || isChunked(r) {
+		if s.cfg.Predict.IsStopping() || isChunked(r) {
 			h.Set("Connection", "close")
 		}
 
-		s.metrics.inFlight.Inc()
-		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		defer func() {
-			s.metrics.inFlight.Dec()
-			s.finish(r, info, ww.Status(), time.Since(start))
-		}()
-		next.ServeHTTP(ww, r)
+		control := http.NewResponseController(w)
+		if s.cfg.Timeouts.Read > 0 {
+			r.Body = &body{ReadCloser: r.Body, control: control, timeout: s.cfg.Timeouts.Read}
+		}
+		s.answer(next, &writer{ResponseWriter: w, control: control, timeout: s.cfg.Timeouts.Write}, r, start)
+		if r.ProtoMajor > 1 && hasUnread(r) {
+			discard(w, r)
+		}
 	})
+}
+
+// answer counts and logs what next answers.
+func (s *server) answer(next http.Handler, w *writer, r *http.Request, start time.Time) {
+	s.metrics.inFlight.Inc()
+	defer func() {
+		s.metrics.inFlight.Dec()
+		s.finish(r, web.InfoOf(r), w.status, time.Since(start))
+	}()
+	next.ServeHTTP(w, r)
+}
+
+// hasUnread says whether some of the body has not been read, and need not wait
+// for our word to come.
+func hasUnread(r *http.Request) bool {
+	return r.ContentLength != 0 && !web.InfoOf(r).BodyRead && r.Header.Get("Expect") == ""
 }
 
 // isChunked says whether the body came in chunks. A Content-Length beside them is
@@ -80,7 +100,7 @@ func (s *server) finish(r *http.Request, info *web.Info, status int, took time.D
 	switch {
 	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
 		level = slog.LevelError
-	case status >= http.StatusBadRequest && route != "/ready": // what asks there asks every few seconds
+	case status >= http.StatusBadRequest && !isProbe(route):
 		level = slog.LevelInfo
 	}
 	if !s.cfg.Log.Enabled(r.Context(), level) {
@@ -88,7 +108,7 @@ func (s *server) finish(r *http.Request, info *web.Info, status int, took time.D
 	}
 	attrs := []slog.Attr{
 		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 200)), slog.Int("status", status),
-		slog.Float64("seconds", took.Seconds()), slog.String("client", middleware.GetClientIP(r.Context())),
+		slog.Float64("seconds", took.Seconds()), slog.String("client", info.Client.String()),
 		slog.String("user", info.User), slog.String("request_id", info.ID),
 	}
 	if trace := traceOf(r); trace != "" {
@@ -96,6 +116,10 @@ func (s *server) finish(r *http.Request, info *web.Info, status int, took time.D
 	}
 	s.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
 }
+
+// isProbe says whether a route answers those who ask for readiness every few
+// seconds.
+func isProbe(route string) bool { return route == "/ping" || strings.HasSuffix(route, "/ready") }
 
 // requestID takes the client's name for the request, where it is a harmless
 // one, or makes one.

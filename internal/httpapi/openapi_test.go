@@ -49,12 +49,16 @@ func (c *specChecker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	copied := &tee{ResponseWriter: w}
 	c.next.ServeHTTP(copied, r)
 	op := c.operation(r.Method, r.URL.Path)
-	if op == nil {
+	if op == nil || strings.Contains(strings.ToLower(r.URL.RawPath), "%2f") { // a slash within a part of the path
 		return
 	}
 	name := r.Method + " " + op.Path + " " + strconv.Itoa(copied.status)
 	response := op.Responses[strconv.Itoa(copied.status)]
 	if !assert.NotNil(c.t, response, "%s is not in the specification: %s", name, copied.body.String()) {
+		return
+	}
+	if copied.status == http.StatusNotModified {
+		assert.Zero(c.t, copied.body.Len(), name)
 		return
 	}
 	got, _, err := mime.ParseMediaType(w.Header().Get("Content-Type"))
@@ -149,7 +153,7 @@ func TestSpecificationPromisesNothingElse(t *testing.T) {
 func provoke(t *testing.T, op *huma.Operation, code string) int {
 	t.Helper()
 	f := newFixture(t, func(c *config, s *http.Server) {
-		s.ReadTimeout = 150 * time.Millisecond
+		s.ReadTimeout, c.Timeouts.Read = 150*time.Millisecond, 150*time.Millisecond
 		switch {
 		case code == "500" && op.Path == "/token":
 			c.Accounts = brokenAccounts{}
@@ -177,6 +181,8 @@ func provoke(t *testing.T, op *huma.Operation, code string) int {
 		if scoped {
 			target += "?access_token=x"
 		}
+	case "304":
+		bearer = "If-None-Match: *\r\n"
 	case "401":
 		bearer = ""
 	case "403":
@@ -194,7 +200,7 @@ func provoke(t *testing.T, op *huma.Operation, code string) int {
 			f.login(t, form("username", testUser, "password", "wrong-"+strconv.Itoa(i)))
 		}
 	}
-	if !scoped {
+	if !scoped && code != "304" {
 		bearer = ""
 	}
 	request := op.Method + " " + target + " HTTP/1.1\r\nHost: x\r\n" + bearer

@@ -91,3 +91,37 @@ func FuzzBothPaths(f *testing.F) {
 		require.Less(t, status, 500)
 	})
 }
+
+// Every way of writing that a body is JSON in UTF-8 is understood.
+func TestContentTypes(t *testing.T) {
+	f := newFixture(t)
+	const tensors = `{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`
+	ask := func(path, body string, types ...string) int {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+f.token)
+		r.Header["Content-Type"] = types
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	bodies := map[string]string{"/predict": setosaRow, "/invocations": `{"instances":[[1,2,3,4]]}`, "/v2/models/iris/infer": tensors}
+	for _, types := range []string{
+		"application/json", "application/json; charset=utf-8", "application/json;charset=UTF8", `application/json; charset="utf8"`,
+		"Application/JSON", "application/json;", "application/json; profile=x; charset=Utf-8",
+	} {
+		for path, body := range bodies {
+			assert.Equal(t, 200, ask(path, body, types), "%s: %s", path, types)
+		}
+	}
+	assert.Equal(t, 200, ask("/invocations", "sepal_length,sepal_width,petal_length,petal_width\n1,2,3,4\n", "text/csv; charset=utf8"))
+	for _, types := range [][]string{nil, {""}} {
+		assert.Equal(t, 200, ask("/v2/models/iris/infer", tensors, types...), "clients of Triton send none")
+		assert.Equal(t, 415, ask("/predict", setosaRow, types...))
+		assert.Equal(t, 415, ask("/invocations", bodies["/invocations"], types...))
+	}
+	for _, types := range [][]string{{"application/json; charset=latin1"}, {"application/json", "application/json"}, {"text/html"}, {"application/json; charset=utf-16"}} {
+		for path, body := range bodies {
+			assert.Equal(t, 415, ask(path, body, types...), "%s: %s", path, types)
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/petal-ml/petal/internal/httpapi/inference"
@@ -27,7 +26,8 @@ import (
 	"github.com/petal-ml/petal/internal/predict"
 )
 
-// Config is what the API is made of. All but TrustedProxies is required.
+// Config is what the API is made of. TrustedProxies, RootPath and the timeouts may
+// be left out.
 type Config struct {
 	Predict  *predict.Service
 	Accounts oauth.Accounts
@@ -39,27 +39,19 @@ type Config struct {
 	PredictMaxBytes int64
 	// BatchMaxBytes bounds the bodies of /invocations and /v2/…/infer.
 	BatchMaxBytes int64
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks whose X-Forwarded-For and
+	// X-Forwarded-Prefix are believed.
 	TrustedProxies []netip.Prefix
-
-	// Draining is closed when the server is about to stop: connections end with
-	// their next answer, and /ready says so. It may be nil.
-	Draining <-chan struct{}
+	// RootPath stands before the path where clients ask, such as "/petal"; empty
+	// for nothing.
+	RootPath string
+	// Timeouts are those of requests; 0 for ever.
+	Timeouts Timeouts
 
 	Log      *slog.Logger
 	Registry interface {
 		prometheus.Registerer
 		prometheus.Gatherer
-	}
-}
-
-// isDraining says whether the server is about to stop.
-func (c *Config) isDraining() bool {
-	select {
-	case <-c.Draining:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -69,7 +61,13 @@ type server struct {
 	metrics  *metrics
 	dialects []route.Dialect
 	router   *chi.Mux
-	fast     []*route.Route // those that answer plain requests before the router
+	fast     []fastRoute
+}
+
+// A fastRoute answers plain requests before the router.
+type fastRoute struct {
+	*route.Route
+	prefixed string // its path below RootPath
 }
 
 // New returns the handler of the whole API.
@@ -82,7 +80,7 @@ func New(cfg Config) (http.Handler, error) {
 	if s.dialects, err = dialects(cfg); err != nil {
 		return nil, err
 	}
-	s.router.Use(clientIP(cfg.TrustedProxies), s.observe)
+	s.router.Use(s.observe)
 	s.router.NotFound(s.notFound)
 	s.router.MethodNotAllowed(s.methodNotAllowed)
 	for i := range s.dialects {
@@ -98,7 +96,7 @@ func dialects(cfg Config) ([]route.Dialect, error) {
 		return nil, err
 	}
 	all := []route.Dialect{
-		native.New(native.Config{Predict: cfg.Predict, MaxBytes: cfg.PredictMaxBytes, IsDraining: cfg.isDraining, Log: cfg.Log}),
+		native.New(native.Config{Predict: cfg.Predict, MaxBytes: cfg.PredictMaxBytes, Log: cfg.Log}),
 		login,
 	}
 	all = append(all, mlflow.Dialects(mlflow.Config{Predict: cfg.Predict, MaxBytes: cfg.BatchMaxBytes}, native.Problems())...)
@@ -127,7 +125,7 @@ func (s *server) mount(d *route.Dialect) {
 			s.metrics.known(r.Method, r.Path)
 		}
 		if r.Fast != nil {
-			s.fast = append(s.fast, r)
+			s.fast = append(s.fast, fastRoute{r, s.cfg.RootPath + r.Path})
 		}
 	}
 }
@@ -151,7 +149,7 @@ func (s *server) handler(d *route.Dialect, r *route.Route) http.HandlerFunc {
 // answers.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, fast := range s.fast {
-		if r.Method == fast.Method && r.URL.Path == fast.Path && s.serveFast(fast, w, r) {
+		if r.Method == fast.Method && (r.URL.Path == fast.Path || r.URL.Path == fast.prefixed) && s.serveFast(fast.Route, w, r) {
 			return
 		}
 	}
@@ -169,32 +167,35 @@ func (s *server) serveFast(fast *route.Route, w http.ResponseWriter, r *http.Req
 	return true
 }
 
+// Timeouts bound how long somebody waits for the other side of a connection.
+type Timeouts struct {
+	Read  time.Duration // for the next byte of a body
+	Write time.Duration // for an answer, or the next piece of it, to be taken
+	Idle  time.Duration // for the next request
+}
+
+// headerTimeout bounds how long the headers of a request may take.
+const headerTimeout = 5 * time.Second
+
 // NewServer returns an HTTP server with the limits of the API. The caller
-// listens.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+// listens. With h2c it speaks HTTP/2 without TLS, too, to those who begin with it.
+func NewServer(h http.Handler, t Timeouts, h2c bool, log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(h2c)
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    16 << 10,
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		// Both are moved on while a request makes progress.
+		ReadTimeout:    headerTimeout + t.Read,
+		WriteTimeout:   headerTimeout + t.Read + t.Write,
+		IdleTimeout:    t.Idle,
+		MaxHeaderBytes: 16 << 10,
 		// Else net/http answers "OPTIONS *" by itself, without our headers.
 		DisableGeneralOptionsHandler: true,
 		// What clients do to connections is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-// clientIP finds the address of the client: that of the connection, or behind
-// trusted proxies the one that they forward.
-func clientIP(proxies []netip.Prefix) func(http.Handler) http.Handler {
-	if len(proxies) == 0 {
-		return middleware.ClientIPFromRemoteAddr
-	}
-	prefixes := make([]string, len(proxies))
-	for i, p := range proxies {
-		prefixes[i] = p.String()
-	}
-	return middleware.ClientIPFromXFF(prefixes...)
 }

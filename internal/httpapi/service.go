@@ -3,10 +3,10 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/petal-ml/petal/internal/httpapi/problem"
 	"github.com/petal-ml/petal/internal/httpapi/route"
 	"github.com/petal-ml/petal/internal/httpapi/web"
 )
@@ -75,8 +75,13 @@ func (s *service) list(dialects []route.Dialect) {
 	}
 }
 
-func (s *service) writeIndex(w http.ResponseWriter, _ *http.Request) error {
-	web.WriteJSON(w, http.StatusOK, s.index)
+func (s *service) writeIndex(w http.ResponseWriter, r *http.Request) error {
+	index := s.index
+	index.Endpoints = slices.Clone(index.Endpoints)
+	for i := range index.Endpoints {
+		index.Endpoints[i].Path = web.InfoOf(r).Prefix + index.Endpoints[i].Path
+	}
+	web.WriteJSON(w, http.StatusOK, index)
 	return nil
 }
 
@@ -97,12 +102,9 @@ type readyAnswer struct {
 
 // ready is GET /ready: a model serves. It does not ask the registry.
 func (s *service) ready(w http.ResponseWriter, _ *http.Request) error {
-	model, err := s.cfg.Predict.Current()
+	model, err := s.cfg.Predict.Ready()
 	if err != nil {
 		return err
-	}
-	if s.cfg.isDraining() {
-		return problem.Stopping
 	}
 	web.WriteJSON(w, http.StatusOK, readyAnswer{"ready", route.ModelRef{Name: model.Info().Name, Version: model.Info().Version}})
 	return nil

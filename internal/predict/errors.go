@@ -13,6 +13,8 @@ import (
 var (
 	// ErrNotReady means that no model is loaded yet.
 	ErrNotReady = errors.New("no model is loaded yet")
+	// ErrStopping means that new requests should go elsewhere.
+	ErrStopping = errors.New("this server is about to stop")
 	// ErrOverloaded refuses work that could not be done in time, or for which
 	// there is no memory just now. Trying again shortly may help.
 	ErrOverloaded = errors.New("there is more work than can be done in time; try again shortly, or with fewer rows")

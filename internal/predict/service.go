@@ -27,7 +27,8 @@ type Bearers interface {
 	Authenticate(ctx context.Context, bearer string) (access.Principal, error)
 }
 
-// Config is what a [Service] is made of. All but MemoryLimit is required.
+// Config is what a [Service] is made of. All but MemoryLimit and Stopping is
+// required.
 type Config struct {
 	Models  Models
 	Bearers Bearers
@@ -35,12 +36,15 @@ type Config struct {
 	// MemoryLimit is what the process may use, in bytes; 0 where there is no
 	// limit.
 	MemoryLimit int64
+	// Stopping is closed when the process is about to stop.
+	Stopping <-chan struct{}
 }
 
 // A Service answers rows. It is safe for concurrent use.
 type Service struct {
 	models    Models
 	bearers   Bearers
+	stopping  <-chan struct{}
 	admission admission
 	budget    *budget
 	explains  atomic.Pointer[explainCost]
@@ -52,7 +56,7 @@ type Service struct {
 // New returns a service.
 func New(cfg Config) (*Service, error) {
 	s := &Service{
-		models: cfg.Models, bearers: cfg.Bearers, admission: newAdmission(), budget: newBudget(cfg.MemoryLimit),
+		models: cfg.Models, bearers: cfg.Bearers, stopping: cfg.Stopping, admission: newAdmission(), budget: newBudget(cfg.MemoryLimit),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_denied_total", Help: "Requests that were not let in, by reason.",
 		}, []string{"reason"}),
@@ -83,6 +87,26 @@ func (s *Service) Current() (*serving.Live, error) {
 		return model, nil
 	}
 	return nil, ErrNotReady
+}
+
+// IsStopping says whether the process is about to stop. Requests are answered
+// still.
+func (s *Service) IsStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ready says whether requests should be sent here: every protocol's question
+// after readiness has this answer. The error is [ErrNotReady] or [ErrStopping].
+func (s *Service) Ready() (*serving.Live, error) {
+	if s.IsStopping() {
+		return nil, ErrStopping
+	}
+	return s.Current()
 }
 
 // Named is [Service.Current] where that model has the name and, unless it is

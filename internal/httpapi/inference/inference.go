@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-chi/chi/v5"
 
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/httpapi/answer"
@@ -129,7 +128,7 @@ func (a *api) live(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) error {
-	if _, err := a.cfg.Predict.Current(); err != nil {
+	if _, err := a.cfg.Predict.Ready(); err != nil {
 		return err
 	}
 	web.WriteJSON(w, http.StatusOK, serverReadyAnswer{true})
@@ -138,12 +137,15 @@ func (a *api) ready(w http.ResponseWriter, _ *http.Request) error {
 
 // named returns the model that serves, if it is the one that the path names.
 func (a *api) named(r *http.Request) (*serving.Live, error) {
-	return a.cfg.Predict.Named(chi.URLParam(r, "model"), chi.URLParam(r, "version"))
+	return a.cfg.Predict.Named(web.PathParam(r, "model"), web.PathParam(r, "version"))
 }
 
 func (a *api) modelReady(w http.ResponseWriter, r *http.Request) error {
 	model, err := a.named(r)
 	if err != nil {
+		return err
+	}
+	if _, err := a.cfg.Predict.Ready(); err != nil {
 		return err
 	}
 	web.WriteJSON(w, http.StatusOK, modelReadyAnswer{model.Info().Name, true})
@@ -226,7 +228,7 @@ func checkType(r *http.Request) error {
 	if web.IsEncoded(r) {
 		return problem.Encoded
 	}
-	if len(r.Header.Values("Content-Type")) > 0 && !web.IsMediaType(r, "application/json") && !web.IsMediaType(r, "application/octet-stream") {
+	if web.HasType(r) && !web.IsMediaType(r, "application/json") && !web.IsMediaType(r, "application/octet-stream") {
 		return problem.Unsupported("application/json or application/octet-stream, or absent")
 	}
 	return nil

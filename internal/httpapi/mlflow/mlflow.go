@@ -130,7 +130,7 @@ func sampleSplit(s *route.Samples) any {
 
 // ping is GET /ping.
 func (a *api) ping(w http.ResponseWriter, _ *http.Request) error {
-	if _, err := a.cfg.Predict.Current(); err != nil {
+	if _, err := a.cfg.Predict.Ready(); err != nil {
 		return err
 	}
 	web.WriteBody(w, "text/plain; charset=utf-8", []byte("\n"))

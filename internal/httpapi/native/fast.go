@@ -64,9 +64,15 @@ func (a *api) fast(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	s := a.getScratch()
+	defer a.scratches.Put(s)
 	body := s.body[:r.ContentLength]
-	if n, err := io.ReadFull(r.Body, body); err != nil {
-		r.Body = rest{io.MultiReader(bytes.NewReader(bytes.Clone(body[:n])), failing{err}), r.Body}
+	// One read only: a body that comes in pieces has the other path's deadlines.
+	if n, err := r.Body.Read(body); n < len(body) {
+		after := io.Reader(r.Body)
+		if err != nil {
+			after = failing{err}
+		}
+		r.Body = rest{io.MultiReader(bytes.NewReader(bytes.Clone(body[:n])), after), r.Body}
 		return false
 	}
 	if !a.predictRow(r, model, s, body) {
@@ -76,11 +82,10 @@ func (a *api) fast(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"] = valueJSON, valueNosniff
 	h["X-Request-Id"] = s.requestID()
-	if a.cfg.IsDraining() {
+	if a.cfg.Predict.IsStopping() {
 		h["Connection"] = valueClose
 	}
 	_, _ = w.Write(s.answer) // the client may be gone; net/http adds the length
-	a.scratches.Put(s)
 	return true
 }
 

@@ -21,10 +21,9 @@ import (
 
 // Config is what the dialect needs.
 type Config struct {
-	Predict    *predict.Service
-	MaxBytes   int64 // bounds the body of /predict
-	IsDraining func() bool
-	Log        *slog.Logger
+	Predict  *predict.Service
+	MaxBytes int64 // bounds the body of /predict
+	Log      *slog.Logger
 }
 
 type api struct {
@@ -75,6 +74,11 @@ type Problem struct {
 // typePrefix makes a problem's kind the URI that RFC 9457 wants as its type.
 const typePrefix = "urn:petal:problem:"
 
+// NewProblem returns a document without faults of a body.
+func NewProblem(status int, kind, detail, requestID string) Problem {
+	return Problem{Type: typePrefix + kind, Title: http.StatusText(status), Status: status, Detail: detail, RequestID: requestID}
+}
+
 // Problems is the dialect without routes, for all that has none of its own.
 func Problems() route.Dialect {
 	return route.Dialect{
@@ -82,10 +86,9 @@ func Problems() route.Dialect {
 		ErrorTypes: []route.MediaType{{Name: "application/problem+json", Schema: route.SchemaOf[Problem]}},
 		WriteProblem: func(w http.ResponseWriter, p *problem.Problem, requestID string) {
 			w.Header().Set("Content-Type", "application/problem+json")
-			web.WriteJSON(w, p.Status, Problem{
-				Type: typePrefix + p.Kind, Title: http.StatusText(p.Status), Status: p.Status,
-				Detail: p.Detail, Errors: p.Fields, RequestID: requestID,
-			})
+			doc := NewProblem(p.Status, p.Kind, p.Detail, requestID)
+			doc.Errors = p.Fields
+			web.WriteJSON(w, p.Status, doc)
 		},
 	}
 }

@@ -8,10 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/petal-ml/petal/internal/account"
 	"github.com/petal-ml/petal/internal/httpapi/problem"
@@ -52,7 +51,7 @@ func (a *api) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginTimeout)
 	defer cancel()
-	user, err := a.cfg.Accounts.Authenticate(ctx, form.username, form.password, middleware.GetClientIPAddr(ctx))
+	user, err := a.cfg.Accounts.Authenticate(ctx, form.username, form.password, web.InfoOf(r).Client)
 	if err != nil {
 		return a.loginError(err)
 	}
@@ -124,27 +123,50 @@ func readLogin(w http.ResponseWriter, r *http.Request) (login, error) {
 	if err != nil {
 		return l, err
 	}
-	form, err := url.ParseQuery(string(body))
+	form, err := parseForm(string(body))
 	if err != nil {
-		return l, invalid("invalid_request", "the form is malformed")
+		return l, err
 	}
-	for _, values := range form {
-		if len(values) > 1 {
-			return l, invalid("invalid_request", "a parameter comes more than once")
-		}
-	}
-	if grant := form.Get("grant_type"); grant != "" && grant != "password" {
+	if grant := form["grant_type"]; grant != "" && grant != "password" {
 		return l, invalid("unsupported_grant_type", "the grant_type must be password")
 	}
-	l.username, l.password = form.Get("username"), form.Get("password")
+	l.username, l.password = form["username"], form["password"]
 	if l.username == "" || l.password == "" {
 		return l, invalid("invalid_request", "username and password are required")
 	}
-	l.scope = form.Get("scope")
+	l.scope = form["scope"]
 	if _, err := account.GrantScopes(account.Scopes(), l.scope); err != nil {
 		return l, invalid("invalid_scope", "a scope is unknown; the scopes are "+strings.Join(account.Scopes(), ", "))
 	}
 	return l, nil
+}
+
+// parameters are those that mean something here. All others are ignored, whatever
+// they hold and however often they come (RFC 6749 §3.2).
+var parameters = []string{"grant_type", "username", "password", "scope"}
+
+// parseForm reads the parameters of a form. The error names the one that is wrong,
+// and not what it holds.
+func parseForm(body string) (map[string]string, error) {
+	form := map[string]string{}
+	for pair := range strings.SplitSeq(body, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(key)
+		if err != nil || !slices.Contains(parameters, name) {
+			continue
+		}
+		if _, twice := form[name]; twice {
+			return nil, invalid("invalid_request", name+" comes more than once")
+		}
+		// Some programs take it for the end of the parameter, others do not.
+		if strings.Contains(value, ";") {
+			return nil, invalid("invalid_request", name+": a ; must be written as %3B")
+		}
+		if form[name], err = url.QueryUnescape(value); err != nil {
+			return nil, invalid("invalid_request", name+": a % must be written as %25")
+		}
+	}
+	return form, nil
 }
 
 // invalid is a request that is refused with a code of RFC 6749 §5.2.

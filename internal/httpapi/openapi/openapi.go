@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,7 +25,7 @@ import (
 type Docs struct {
 	service   *predict.Service
 	dialects  []route.Dialect
-	documents answer.PerModel[document]
+	documents answer.PerModel[*documents]
 }
 
 // New returns docs of the models that the service serves.
@@ -38,15 +39,17 @@ func (d *Docs) Routes() []route.Route {
 	get := func(path, id, summary string, handle route.Handler, mediaType string, schema func(*route.Schemas) *huma.Schema) route.Route {
 		return route.Route{
 			Method: http.MethodGet, Path: path, Handle: handle, ID: id, Tag: route.TagService, Summary: summary,
-			Replies: route.OK(summary+".", route.MediaType{Name: mediaType, Schema: schema}),
+			Replies: append(route.OK(summary+".", route.MediaType{Name: mediaType, Schema: schema}),
+				route.Reply{Status: http.StatusNotModified, Description: "The client has it already, as `If-None-Match` says."}),
 		}
 	}
 	return []route.Route{
 		get("/openapi.json", "openapiJSON", "This specification as JSON", d.writeJSON, "application/json", route.AnyObject),
 		get("/openapi.yaml", "openapiYAML", "This specification as YAML", d.writeYAML, "application/yaml", route.AnyObject),
-		get(pagePath, "docs", "Interactive documentation", page, "text/html", route.Text),
+		get(pagePath, "docs", "Interactive documentation", docs, "text/html", route.Text),
+		{Method: http.MethodGet, Path: pagePath + "/", Handle: slash, Hidden: true},
 		// What the files are changes with Swagger UI.
-		{Method: http.MethodGet, Path: pagePath + "/*", Handle: assets(), Hidden: true},
+		{Method: http.MethodGet, Path: pagePath + "/*", Handle: docs, Hidden: true},
 	}
 }
 
@@ -57,35 +60,56 @@ type document struct {
 	err        error
 }
 
-func (d *Docs) writeJSON(w http.ResponseWriter, _ *http.Request) error {
-	return d.write(w, "application/json", func(doc *document) []byte { return doc.json })
+// documents are those for one model, by the prefix that clients see it behind.
+type documents struct {
+	sync.Mutex
+	byPrefix map[string]document
 }
 
-func (d *Docs) writeYAML(w http.ResponseWriter, _ *http.Request) error {
-	return d.write(w, "application/yaml", func(doc *document) []byte { return doc.yaml })
+// maxPrefixes bounds them: what comes in a header may be anything.
+const maxPrefixes = 8
+
+func (d *Docs) writeJSON(w http.ResponseWriter, r *http.Request) error {
+	return d.write(w, r, "application/json", func(doc *document) []byte { return doc.json })
 }
 
-func (d *Docs) write(w http.ResponseWriter, mediaType string, of func(*document) []byte) error {
+func (d *Docs) writeYAML(w http.ResponseWriter, r *http.Request) error {
+	return d.write(w, r, "application/yaml", func(doc *document) []byte { return doc.yaml })
+}
+
+func (d *Docs) write(w http.ResponseWriter, r *http.Request, mediaType string, of func(*document) []byte) error {
 	model, _ := d.service.Current() // nil while there is none
-	doc := d.documents.Of(model, d.document)
+	doc := d.document(model, web.InfoOf(r).Prefix)
 	if doc.err != nil {
 		return problem.Internal("write the specification", doc.err)
 	}
 	w.Header().Set("Cache-Control", "no-cache")
-	web.WriteBody(w, mediaType, of(doc))
+	serve(w, r, mediaType, of(&doc))
 	return nil
 }
 
-func (d *Docs) document(model *serving.Live) (doc document) {
-	spec := Specification(d.dialects, &route.Samples{Model: model})
+func (d *Docs) document(model *serving.Live, prefix string) document {
+	made := *d.documents.Of(model, func(*serving.Live) *documents { return &documents{byPrefix: map[string]document{}} })
+	made.Lock()
+	defer made.Unlock()
+	doc, known := made.byPrefix[prefix]
+	if known {
+		return doc
+	}
+	spec := Specification(d.dialects, &route.Samples{Model: model}, prefix)
 	if doc.json, doc.err = json.Marshal(spec); doc.err == nil {
 		doc.yaml, doc.err = spec.YAML()
 	}
+	if len(made.byPrefix) == maxPrefixes {
+		clear(made.byPrefix)
+	}
+	made.byPrefix[prefix] = doc
 	return doc
 }
 
-// Specification describes the routes of all dialects.
-func Specification(dialects []route.Dialect, s *route.Samples) *huma.OpenAPI {
+// Specification describes the routes of all dialects, for clients that see them
+// behind the prefix: "/petal", or empty.
+func Specification(dialects []route.Dialect, s *route.Samples, prefix string) *huma.OpenAPI {
 	types := route.NewSchemas(s.Model)
 	spec := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -94,7 +118,10 @@ func Specification(dialects []route.Dialect, s *route.Samples) *huma.OpenAPI {
 			Description: "Serves the model that an alias of a model registry points at. Errors are RFC 9457 problem documents, " +
 				"but for /token (RFC 6749), /invocations (MLflow) and /v2 (Open Inference Protocol), which speak as their protocols do.",
 		},
-		Components: &huma.Components{Schemas: types.Registry, SecuritySchemes: securitySchemes()},
+		Components: &huma.Components{Schemas: types.Registry, SecuritySchemes: securitySchemes(prefix)},
+	}
+	if prefix != "" {
+		spec.Servers = []*huma.Server{{URL: prefix}}
 	}
 	for _, name := range route.Tags() {
 		spec.Tags = append(spec.Tags, &huma.Tag{Name: name})
@@ -109,11 +136,11 @@ func Specification(dialects []route.Dialect, s *route.Samples) *huma.OpenAPI {
 	return spec
 }
 
-func securitySchemes() map[string]*huma.SecurityScheme {
+func securitySchemes(prefix string) map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
 		"oauth2": {
 			Type: "oauth2", Description: "Log in with a user's name and password.",
-			Flows: &huma.OAuthFlows{Password: &huma.OAuthFlow{TokenURL: oauth.TokenPath, Scopes: map[string]string{
+			Flows: &huma.OAuthFlows{Password: &huma.OAuthFlow{TokenURL: prefix + oauth.TokenPath, Scopes: map[string]string{
 				account.ScopePredict:   "ask for predictions",
 				account.ScopeModelRead: "see what the model is",
 				account.ScopeAdmin:     "look after the service",

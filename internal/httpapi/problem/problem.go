@@ -58,7 +58,6 @@ const (
 var (
 	NotFound   = &Problem{Status: http.StatusNotFound, Kind: "not-found", Detail: "there is nothing at this path; GET / lists what there is"}
 	NotAllowed = &Problem{Status: http.StatusMethodNotAllowed, Kind: "method-not-allowed", Detail: "this path does not take this method; see the Allow header"}
-	Stopping   = &Problem{Status: http.StatusServiceUnavailable, Kind: "stopping", Detail: "this server is about to stop", RetryAfter: 2 * time.Second}
 	Encoded    = &Problem{Status: http.StatusUnsupportedMediaType, Kind: KindUnsupported, Detail: "a Content-Encoding is not accepted; send the body as it is"}
 	SlowBody   = &Problem{Status: http.StatusRequestTimeout, Kind: "timeout", Detail: "the body did not arrive in time"}
 	BrokenBody = &Problem{Status: http.StatusBadRequest, Kind: "incomplete", Detail: "the body could not be read to its end"}
@@ -124,6 +123,8 @@ func Of(err error) *Problem {
 		return &Problem{Status: http.StatusNotFound, Kind: "not-found", Detail: missing.Error()}
 	case errors.Is(err, predict.ErrNotReady):
 		return &Problem{Status: http.StatusServiceUnavailable, Kind: "not-ready", Detail: predict.ErrNotReady.Error(), RetryAfter: 2 * time.Second}
+	case errors.Is(err, predict.ErrStopping):
+		return &Problem{Status: http.StatusServiceUnavailable, Kind: "stopping", Detail: predict.ErrStopping.Error(), RetryAfter: 2 * time.Second}
 	case errors.Is(err, predict.ErrTooLarge):
 		return &Problem{Status: http.StatusRequestEntityTooLarge, Kind: "too-large", Detail: predict.ErrTooLarge.Error()}
 	case errors.Is(err, predict.ErrOverloaded), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/petal-ml/petal/internal/httpapi/problem"
@@ -76,6 +77,11 @@ func IsEncoded(r *http.Request) bool {
 	return false
 }
 
+// HasType says whether there is a word of the body's media type at all.
+func HasType(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header.Values("Content-Type"), func(v string) bool { return v != "" })
+}
+
 // IsMediaType says whether the body is declared to be of the type. A charset,
 // if there is one, must be UTF-8; other parameters mean nothing.
 func IsMediaType(r *http.Request, want string) bool {
@@ -91,5 +97,5 @@ func IsMediaType(r *http.Request, want string) bool {
 		return false
 	}
 	charset, given := params["charset"]
-	return !given || strings.EqualFold(charset, "utf-8")
+	return !given || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }

@@ -7,14 +7,20 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strconv"
+
+	"github.com/go-chi/chi/v5"
 )
 
 // Info is what is known of one request and its answer.
 type Info struct {
-	ID       string // X-Request-Id
-	User     string // empty until a token or a login said who it is
-	BodyRead bool   // to its end
+	ID       string     // X-Request-Id
+	Client   netip.Addr // behind trusted proxies the one that they forward
+	Prefix   string     // of the path, as the client sees it: "/petal", or empty
+	User     string     // empty until a token or a login said who it is
+	BodyRead bool       // to its end
 }
 
 type infoKey struct{}
@@ -30,6 +36,16 @@ func InfoOf(r *http.Request) *Info {
 		return i
 	}
 	return &Info{}
+}
+
+// PathParam is a part of the path that the pattern of a route names. The router
+// keeps a % and a slash in it encoded.
+func PathParam(r *http.Request, name string) string {
+	value, err := url.PathUnescape(chi.URLParam(r, name))
+	if err != nil { // the router was given another path than ours
+		return ""
+	}
+	return value
 }
 
 // NewIDs makes request ids of 130 random bits, in the form of [rand.Text].
