@@ -44,6 +44,23 @@ type API struct {
 	// nowhere.
 	AdminAddress Address `env:"ADMIN_ADDRESS"`
 
+	// ReadTimeout is how long a body may bring no byte, WriteTimeout how long an
+	// answer may take none, IdleTimeout how long a connection may wait for its next
+	// request: longer than a balancer keeps one that it takes for good.
+	ReadTimeout  Interval `env:"READ_TIMEOUT" envDefault:"15s"`
+	WriteTimeout Interval `env:"WRITE_TIMEOUT" envDefault:"30s"`
+	IdleTimeout  Interval `env:"IDLE_TIMEOUT" envDefault:"620s"`
+	// DrainMin is how long requests are answered after SIGTERM at least, until
+	// everybody has seen that the API is not ready any more.
+	DrainMin Delay `env:"DRAIN_MIN" envDefault:"3s"`
+	// MaxConnections is how many there may be; 0 for as many as descriptors and
+	// memory allow.
+	MaxConnections Count `env:"MAX_CONNECTIONS"`
+	// RootPath stands before every path where clients ask, behind a proxy.
+	RootPath RootPath `env:"ROOT_PATH"`
+	// H2C is HTTP/2 without TLS, for a proxy that speaks it.
+	H2C Switch `env:"H2C" envDefault:"true"`
+
 	TrustedProxies Proxies `env:"TRUSTED_PROXIES"`
 	TLSCertFile    string  `env:"TLS_CERT_FILE"`
 	TLSKeyFile     string  `env:"TLS_KEY_FILE"`

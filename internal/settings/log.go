@@ -61,10 +61,10 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 	}
 }
 
-// Logger writes to w as cfg says.
-func Logger(w io.Writer, cfg Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == LogText || (cfg.Format == LogAuto && IsTerminal(w)) {
+// Logger writes to w.
+func Logger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == LogText || (format == LogAuto && IsTerminal(w)) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))

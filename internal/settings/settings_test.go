@@ -40,6 +40,13 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, 10*time.Second, api.ModelPollInterval.Duration())
 	assert.Equal(t, settings.ByteSize(65536), api.PredictMaxBytes)
 	assert.Equal(t, settings.ByteSize(16<<20), api.BatchMaxBytes)
+	assert.Equal(t, 15*time.Second, api.ReadTimeout.Duration())
+	assert.Equal(t, 30*time.Second, api.WriteTimeout.Duration())
+	assert.Equal(t, 620*time.Second, api.IdleTimeout.Duration())
+	assert.Equal(t, 3*time.Second, api.DrainMin.Duration())
+	assert.Zero(t, api.MaxConnections)
+	assert.Empty(t, api.RootPath)
+	assert.True(t, bool(api.H2C))
 	assert.Equal(t, "./var", api.StateDir)
 	assert.Equal(t, settings.MLflow{ArtifactLocation: "./mlruns", ExperimentName: "iris_classification"}, api.MLflow)
 	assert.Equal(t, slog.LevelInfo, api.Level.Level())
@@ -122,6 +129,16 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"database without a name", "DATABASE_URL", "postgresql://localhost"},
 		{"admin port for everybody", "ADMIN_ADDRESS", ":6060"},
 		{"proxy", "TRUSTED_PROXIES", "10.0.0.0/8,proxy"},
+		{"timeout of zero", "READ_TIMEOUT", "0"},
+		{"timeout without unit", "WRITE_TIMEOUT", "30"},
+		{"timeout as text", "IDLE_TIMEOUT", "never"},
+		{"drain of less than nothing", "DRAIN_MIN", "-1s"},
+		{"drain without unit", "DRAIN_MIN", "3"},
+		{"no connections", "MAX_CONNECTIONS", "0"},
+		{"connections as text", "MAX_CONNECTIONS", "many"},
+		{"root path without a slash", "ROOT_PATH", "petal"},
+		{"root path of another host", "ROOT_PATH", "//example.org"},
+		{"switch", "H2C", "maybe"},
 		{"level", "LOG_LEVEL", "loud"},
 		{"format", "LOG_FORMAT", "xml"},
 		{"model name", "MODEL_NAME", "a/b"},
@@ -205,7 +222,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var log bytes.Buffer
-	settings.Logger(&log, settings.Log{}).Info("settings", "all", api, "key", api.SecretKey, "database", api.Database)
+	settings.Logger(&log, settings.LogAuto, slog.LevelInfo).Info("settings", "all", api, "key", api.SecretKey, "database", api.Database)
 	asJSON, err := json.Marshal(api.SecretKey)
 	require.NoError(t, err)
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", api, api, api, api.SecretKey), log.String(), string(asJSON)} {
@@ -285,14 +302,14 @@ func TestProxies(t *testing.T) {
 
 func TestLogger(t *testing.T) {
 	var out bytes.Buffer
-	log := settings.Logger(&out, settings.Log{Level: settings.LogLevel(slog.LevelWarn)})
+	log := settings.Logger(&out, settings.LogAuto, slog.LevelWarn)
 	log.Info("hidden")
 	log.Warn("shown")
 	require.True(t, json.Valid(out.Bytes()), "JSON where there is no terminal: %s", out.String())
 	require.NotContains(t, out.String(), "hidden")
 
 	out.Reset()
-	settings.Logger(&out, settings.Log{Format: settings.LogText}).Info("shown")
+	settings.Logger(&out, settings.LogText, slog.LevelInfo).Info("shown")
 	require.Contains(t, out.String(), "msg=shown")
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,65 @@ func (i *Interval) UnmarshalText(text []byte) error {
 
 // Duration is the interval as the standard library has it.
 func (i Interval) Duration() time.Duration { return time.Duration(i) }
+
+// A Delay is a [time.Duration] of zero or more, written with its unit or as "0".
+type Delay time.Duration
+
+// UnmarshalText reads a duration such as "3s", or "0".
+func (d *Delay) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < 0 {
+		return Fault{Problem: fmt.Sprintf("%q is not a duration", text), Remedy: "write a number with its unit, such as 3s, or 0"}
+	}
+	*d = Delay(parsed)
+	return nil
+}
+
+// Duration is the delay as the standard library has it.
+func (d Delay) Duration() time.Duration { return time.Duration(d) }
+
+// A Count is how many there may be of something.
+type Count int
+
+// UnmarshalText reads a whole number above zero.
+func (c *Count) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 32)
+	if err != nil || n < 1 {
+		return Fault{Problem: fmt.Sprintf("%q is not a whole number above 0", text), Remedy: "write one such as 1000, or leave it empty"}
+	}
+	*c = Count(n)
+	return nil
+}
+
+// A Switch is on or off.
+type Switch bool
+
+// UnmarshalText reads true or false.
+func (s *Switch) UnmarshalText(text []byte) error {
+	on, err := strconv.ParseBool(string(text))
+	if err != nil {
+		return Fault{Problem: fmt.Sprintf("%q is neither true nor false", text), Remedy: "write true or false"}
+	}
+	*s = Switch(on)
+	return nil
+}
+
+// A RootPath is the first part of URL paths, such as "/petal"; empty for none.
+type RootPath string
+
+var rootPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*/?$`)
+
+// UnmarshalText reads a path; a slash at its end means nothing.
+func (p *RootPath) UnmarshalText(text []byte) error {
+	if !rootPath.Match(text) {
+		return Fault{
+			Problem: fmt.Sprintf("%q is not the path of a URL", text),
+			Remedy:  "write one that begins with a slash, such as /petal, of letters, digits and . _ ~ -, or leave it empty",
+		}
+	}
+	*p = RootPath(strings.TrimSuffix(string(text), "/"))
+	return nil
+}
 
 // An Address is where a server listens, "host:port"; an empty host means all
 // interfaces, port 0 any free one.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
@@ -242,4 +244,34 @@ func get(t *testing.T, s *Server, path, token string) int {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	return resp.StatusCode
+}
+
+// A reload takes over the keys of the settings: tokens of the key before are good as
+// long as it is named.
+func TestReloadKeys(t *testing.T) {
+	const before, after = "vQ7m2Zc9R4xT1pL8sK3wN6yB5dF0hJqU", "mT4kW8zQ1vX6cN9rY3bL7jH2gP5sD0fA"
+	p := newProject(t)
+	env := func(lines string) settings.API {
+		require.NoError(t, os.WriteFile(filepath.Join(p.dir, ".env"), []byte(lines), 0o600))
+		cfg, err := settings.Load[settings.API](p.dir, p.environ)
+		require.NoError(t, err)
+		return cfg
+	}
+	env("SECRET_KEY=" + before)
+	p.promote(t, servingtest.Iris(t))
+	s := p.ready(t)
+	password := p.initialPassword(t)
+	_, old := login(t, s, "student", password)
+	require.NoError(t, s.Reload(env("SECRET_KEY="+after+"\nSECRET_KEY_PREVIOUS="+before+"\n")))
+	_, fresh := login(t, s, "student", password)
+	for _, token := range []string{old, fresh} {
+		status, _ := postRow(t, s, token)
+		assert.Equal(t, http.StatusOK, status)
+	}
+	require.NoError(t, s.Reload(env("SECRET_KEY="+after)))
+	status, _ := postRow(t, s, old)
+	assert.Equal(t, http.StatusUnauthorized, status)
+	status, _ = postRow(t, s, fresh)
+	assert.Equal(t, http.StatusOK, status)
+	require.Error(t, s.Reload(env("TOKEN_SIGNING_ALG=EdDSA")))
 }

@@ -47,7 +47,7 @@ func newProject(t *testing.T, environ ...string) *project {
 	dir := t.TempDir()
 	return &project{dir: dir, environ: append([]string{
 		"DATABASE_URL=sqlite:///" + filepath.Join(dir, "users.db"), "STATE_DIR=" + filepath.Join(dir, "var"),
-		"API_ADDRESS=127.0.0.1:0", "MODEL_POLL_INTERVAL=20ms",
+		"API_ADDRESS=127.0.0.1:0", "MODEL_POLL_INTERVAL=20ms", "DRAIN_MIN=0",
 	}, environ...)}
 }
 

@@ -53,3 +53,28 @@ func TestStopLosesNoRequest(t *testing.T) {
 	clients.Wait()
 	assert.Zero(t, lost.Load())
 }
+
+// After the signal the API answers for DRAIN_MIN at least, and says meanwhile that
+// it is not ready.
+func TestDrainMin(t *testing.T) {
+	p := newProject(t, "DRAIN_MIN=3s")
+	p.promote(t, servingtest.Iris(t))
+	s := p.ready(t)
+	asked, over := make(chan time.Duration, 1), make(chan time.Time)
+	s.after = func(d time.Duration) <-chan time.Time {
+		asked <- d
+		return over
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop() }()
+	require.Equal(t, 3*time.Second, <-asked)
+	for path, status := range map[string]int{"/ready": 503, "/ping": 503, "/v2/health/ready": 503, "/health": 200, "/v2/health/live": 200} {
+		resp, err := (&http.Client{Transport: &http.Transport{}}).Get("http://" + s.Address().String() + path)
+		require.NoError(t, err, "new connections are answered")
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, status, resp.StatusCode, path)
+	}
+	require.Empty(t, stopped)
+	close(over)
+	require.NoError(t, <-stopped)
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/petal-ml/petal/internal/account"
+	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/settings"
 )
 
@@ -27,9 +28,22 @@ func (serveCommand) Run(ctx context.Context, p *Process, cfg settings.API) error
 	if settings.IsTerminal(p.Stdout) {
 		go s.guide(ctx, p)
 	}
+	p.OnHangup(ctx, func() {
+		changed, err := process.Settings[settings.API](p)
+		if err == nil {
+			p.SetLogLevel(changed.Level)
+			err = s.Reload(changed)
+		}
+		if err != nil {
+			log.Error("the changed settings cannot be used; those before stay in force", slog.Any("error", err))
+		}
+	})
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", slog.Any("reason", context.Cause(ctx)))
+		if process.IsInterrupted(ctx) {
+			s.cfg.DrainMin = 0
+		}
 	case err = <-s.Failed():
 	}
 	return errors.Join(err, s.Stop())

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,8 @@ import (
 )
 
 const (
-	// stopTimeout bounds the whole teardown; requests under way come first.
+	// stopTimeout bounds the whole teardown after DRAIN_MIN; requests under way come
+	// first.
 	stopTimeout = 20 * time.Second
 	// drainTimeout bounds how long requests are still taken while stopping, and
 	// drainQuiet is how long none must come for the drain to end before.
@@ -57,6 +59,12 @@ type Server struct {
 	cleanups []cleanup
 	draining chan struct{} // closed when stopping begins
 	failed   chan error    // from the HTTP server, at most one
+
+	issuer      *token.Issuer
+	verifier    *token.Verifier
+	certificate *process.Certificate // nil without TLS
+	// after is [time.After]; tests have clocks of their own.
+	after func(time.Duration) <-chan time.Time
 }
 
 type cleanup struct {
@@ -69,13 +77,16 @@ type cleanup struct {
 // Program is how this program was started, for the log. The caller stops it.
 // Where it fails, what was started has been stopped.
 func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, program: program, log: log, draining: make(chan struct{}), failed: make(chan error, 1)}
+	s := &Server{cfg: cfg, program: program, log: log, draining: make(chan struct{}), failed: make(chan error, 1), after: time.After}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
 	if err := cmp.Or(cfg.CheckServe(), cfg.MakeStateDir()); err != nil {
+		return nil, err
+	}
+	if err := s.openCertificate(); err != nil {
 		return nil, err
 	}
 	if err := s.listen(ctx); err != nil {
@@ -109,7 +120,7 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // Stop ends what was started, in reverse order: no new requests, those under
 // way finish, then the rest. It takes a bounded time.
 func (s *Server) Stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainMin.Duration()+stopTimeout)
 	defer cancel()
 	var errs []error
 	for _, c := range slices.Backward(s.cleanups) {
@@ -123,6 +134,35 @@ func (s *Server) Stop() error {
 
 func (s *Server) onStop(name string, stop func(context.Context) error) {
 	s.cleanups = append(s.cleanups, cleanup{name, stop})
+}
+
+// Reload takes over what of the settings may change while the API runs: the keys
+// that sign tokens, and the certificate, which each handshake looks for anyway.
+func (s *Server) Reload(cfg settings.API) error {
+	if s.certificate != nil {
+		_, _ = s.certificate.Get(nil) // the log says what is wrong with it
+	}
+	if cfg.SigningAlg != s.cfg.SigningAlg {
+		return errors.New("TOKEN_SIGNING_ALG needs a restart")
+	}
+	if cfg.SigningAlg == token.EdDSA {
+		return nil // the key watch takes these over, in two steps
+	}
+	keys, _, err := token.OpenKeyring(keyConfig(cfg))
+	if err != nil {
+		return err
+	}
+	s.verifier.SetKeys(keys)
+	s.issuer.SetKeys(keys)
+	s.log.Info("settings are reloaded", slog.String("kid", keys.KeyID()))
+	return nil
+}
+
+func (s *Server) openCertificate() (err error) {
+	if s.cfg.TLS() {
+		s.certificate, err = process.OpenCertificate(s.cfg.TLSCertFile, s.cfg.TLSKeyFile, s.log)
+	}
+	return err
 }
 
 // listen takes the port before anything is made, so that a second process finds
@@ -202,46 +242,49 @@ func (s *Server) openModel(metrics prometheus.Registerer) error {
 }
 
 func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (http.Handler, error) {
-	issuer, verifier, err := s.openKeys(ctx)
-	if err != nil {
+	if err := s.openKeys(ctx); err != nil {
 		return nil, err
 	}
 	service, err := predict.New(predict.Config{
-		Models: s.follower, Bearers: access.NewGate(verifier, s.guard), Metrics: metrics, MemoryLimit: process.MemoryLimit(),
+		Models: s.follower, Bearers: access.NewGate(s.verifier, s.guard), Metrics: metrics, MemoryLimit: process.MemoryLimit(),
+		Stopping: s.draining,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Predict: service, Accounts: s.accounts, Issuer: issuer, KeySet: func() []byte { return verifier.Keys().JWKS() },
-		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), TrustedProxies: s.cfg.TrustedProxies, Draining: s.draining,
+		Predict: service, Accounts: s.accounts, Issuer: s.issuer, KeySet: func() []byte { return s.verifier.Keys().JWKS() },
+		PredictMaxBytes: int64(s.cfg.PredictMaxBytes), BatchMaxBytes: int64(s.cfg.BatchMaxBytes), Timeouts: s.timeouts(),
+		TrustedProxies: s.cfg.TrustedProxies, RootPath: string(s.cfg.RootPath),
 		Log: s.log, Registry: metrics,
 	})
 }
 
+func (s *Server) timeouts() httpapi.Timeouts {
+	return httpapi.Timeouts{Read: s.cfg.ReadTimeout.Duration(), Write: s.cfg.WriteTimeout.Duration(), Idle: s.cfg.IdleTimeout.Duration()}
+}
+
 // openKeys opens the keys of tokens and takes over those that another process
 // rotates.
-func (s *Server) openKeys(ctx context.Context) (*token.Issuer, *token.Verifier, error) {
+func (s *Server) openKeys(ctx context.Context) error {
 	config := keyConfig(s.cfg)
 	keys, created, err := token.OpenKeyring(config)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	s.log.Info("tokens are signed", slog.String("alg", keys.Algorithm()), slog.String("kid", keys.KeyID()), slog.Bool("new_key", created))
 	if s.cfg.SecretKey != "" && s.cfg.SigningAlg == token.EdDSA {
 		s.log.Warn("SECRET_KEY is set and not used: TOKEN_SIGNING_ALG is EdDSA; as SECRET_KEY_PREVIOUS it would still verify earlier tokens")
 	}
 	cfg := token.DefaultConfig(s.cfg.TokenLifetime())
-	issuer, err := token.NewIssuer(keys, cfg)
-	if err != nil {
-		return nil, nil, err
+	if s.issuer, err = token.NewIssuer(keys, cfg); err != nil {
+		return err
 	}
-	verifier, err := token.NewVerifier(keys, cfg)
-	if err != nil {
-		return nil, nil, err
+	if s.verifier, err = token.NewVerifier(keys, cfg); err != nil {
+		return err
 	}
-	s.background(ctx, "key watch", func(ctx context.Context) { token.Watch(ctx, config, s.log, verifier, issuer) })
-	return issuer, verifier, nil
+	s.background(ctx, "key watch", func(ctx context.Context) { token.Watch(ctx, config, s.log, s.verifier, s.issuer) })
+	return nil
 }
 
 func keyConfig(cfg settings.API) token.KeyConfig {
@@ -276,13 +319,16 @@ func (s *Server) serve(handler http.Handler) {
 	server := httpapi.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		handler.ServeHTTP(w, r)
-	}), s.log)
+	}), s.timeouts(), bool(s.cfg.H2C), s.log)
+	limit := cmp.Or(int(s.cfg.MaxConnections), process.MaxConnections())
+	listener := httpapi.LimitConnections(s.listener, server, limit)
 	go func() {
 		var err error
-		if s.cfg.TLS() {
-			err = server.ServeTLS(s.listener, s.cfg.TLSCertFile, s.cfg.TLSKeyFile)
+		if s.certificate != nil {
+			server.TLSConfig = &tls.Config{GetCertificate: s.certificate.Get, MinVersion: tls.VersionTLS12}
+			err = server.ServeTLS(listener, "", "")
 		} else {
-			err = server.Serve(s.listener)
+			err = server.Serve(listener)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve HTTP: %w", err)
@@ -290,6 +336,12 @@ func (s *Server) serve(handler http.Handler) {
 	}()
 	s.onStop("HTTP server", func(ctx context.Context) error {
 		close(s.draining)
+		if s.cfg.DrainMin > 0 {
+			select {
+			case <-s.after(s.cfg.DrainMin.Duration()):
+			case <-ctx.Done():
+			}
+		}
 		awaitQuiet(ctx, &requests)
 		err := server.Shutdown(ctx)
 		if err != nil {
@@ -297,7 +349,7 @@ func (s *Server) serve(handler http.Handler) {
 		}
 		return err
 	})
-	s.log.Info("listening", slog.String("address", s.Address().String()), slog.Bool("tls", s.cfg.TLS()))
+	s.log.Info("listening", slog.String("address", s.Address().String()), slog.Bool("tls", s.cfg.TLS()), slog.Int("max_connections", limit))
 }
 
 // awaitQuiet waits until no request has come for a moment, for some seconds at

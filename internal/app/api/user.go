@@ -171,14 +171,12 @@ func withAccounts(ctx context.Context, p *Process, do func(settings.API, *accoun
 	if err := cfg.MakeStateDir(); err != nil {
 		return err
 	}
-	quiet := cfg.Log
-	quiet.Level = max(quiet.Level, settings.LogLevel(slog.LevelWarn))
 	store, err := openStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return do(cfg, account.New(account.Config{Store: store, StateDir: cfg.StateDir, Log: settings.Logger(p.Stderr, quiet)}))
+	return do(cfg, account.New(account.Config{Store: store, StateDir: cfg.StateDir, Log: settings.Logger(p.Stderr, cfg.Format, max(cfg.Level, settings.LogLevel(slog.LevelWarn)))}))
 }
 
 // readPassword asks twice on a terminal, without echo. From a pipe or a file it

@@ -10,9 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -36,6 +34,8 @@ type Process struct {
 	Stdin   *os.File // passwords are read from it, without echo on a terminal
 	Stdout  io.Writer
 	Stderr  io.Writer
+
+	level *slog.LevelVar
 }
 
 // Getenv looks a variable up in the process's environment alone, not in .env.
@@ -55,16 +55,22 @@ func (p *Process) Logger(cfg settings.Log, quiet bool) *slog.Logger {
 	if quiet && cfg.Level.Level() == slog.LevelInfo {
 		cfg.Level = settings.LogLevel(slog.LevelWarn)
 	}
-	return settings.Logger(p.Stderr, cfg)
+	if p.level == nil {
+		p.level = new(slog.LevelVar)
+	}
+	p.level.Set(cfg.Level.Level())
+	return settings.Logger(p.Stderr, cfg.Format, p.level)
 }
+
+// SetLogLevel changes what the logs of [Process.Logger] hold from now on.
+func (p *Process) SetLogLevel(level slog.Leveler) { p.level.Set(level.Level()) }
 
 // Main runs a program in the process that the system has started, and returns
 // its exit code. The program ends in order after the first signal. The second one
 // has its default effect: the process ends at once.
 func Main(run func(context.Context, []string, Process) int) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	return run(ctx, os.Args[1:], Process{
 		Name:    os.Args[0],
 		Dir:     ".",

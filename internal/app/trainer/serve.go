@@ -36,6 +36,14 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 		Trainer: a.trainer, Schedule: a.settings.Schedule, Logger: a.log,
 		Load: func() (training.Request, error) { return c.load(p.Dir) },
 	}
+	p.OnHangup(ctx, func() {
+		changed, err := process.Settings[settings.Trainer](p)
+		if err != nil {
+			a.log.Error("the changed settings cannot be used; those before stay in force", "error", err)
+			return
+		}
+		p.SetLogLevel(changed.Level)
+	})
 	listener, err := process.Listen(ctx, a.settings.Address, "TRAINER_ADDRESS")
 	if err != nil {
 		return err
