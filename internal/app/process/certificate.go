@@ -8,7 +8,12 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/petal-ml/petal/internal/regularfile"
 )
+
+// maxPEM bounds a file of certificates or of a key, in bytes.
+const maxPEM = 1 << 20
 
 // A Certificate is that of a TLS server, in two files. A pair that was changed is
 // taken by the next handshake, also where the files are links of which one on the
@@ -53,7 +58,15 @@ func (c *Certificate) stamps() (stamps [2]fileStamp, err error) {
 
 func (c *Certificate) load(seen [2]fileStamp) error {
 	c.seen = seen // what is wrong with these is said once
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	certificates, err := regularfile.Read(c.certFile, maxPEM)
+	if err != nil {
+		return err
+	}
+	key, err := regularfile.Read(c.keyFile, maxPEM)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(certificates, key)
 	if err != nil {
 		return err
 	}
