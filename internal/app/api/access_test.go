@@ -201,7 +201,7 @@ func TestDatabaseCommands(t *testing.T) {
 
 	code, out, errs := p.run(t, "", "migrate")
 	require.Equal(t, 0, code, errs)
-	assert.Equal(t, "the schema is brought from version 0 to 2\n", out)
+	assert.Equal(t, "the schema is brought from version 0 to 3\n", out)
 	code, out, errs = p.run(t, "", "migrate")
 	require.Equal(t, 0, code, errs)
 	assert.Equal(t, "the schema has version 3 already\n", out)
