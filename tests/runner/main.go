@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		compile(ctx, first)
 		close(compiled)
 		var err error
-		ended[0], err = test(ctx, report, nil, first)
+		ended[0], err = test(report, testCommand(ctx, first))
 		return err
 	})
 	group.Go(func() error {
@@ -75,8 +75,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		tools.Wait()
 		env, stop := preload()
 		defer stop()
+		cmd := testCommand(ctx, rest)
+		cmd.Env = append(os.Environ(), env...)
+		if first != nil {
+			giveWay(cmd)
+		}
 		var err error
-		ended[1], err = test(ctx, report, env, rest)
+		ended[1], err = test(report, cmd)
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -86,14 +91,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return report.verdict(errors.Join(ended[:]...), os.Getenv("CI") == "true")
 }
 
-// test runs go test with additions to the environment. How it ended is for the report
-// to judge; the error is of its output alone.
-func test(ctx context.Context, report *report, env, args []string) (ended, err error) {
-	if args == nil {
+// test runs go test. How it ended is for the report to judge; the error is of its
+// output alone. Without a command there is nothing to run.
+func test(report *report, cmd *exec.Cmd) (ended, err error) {
+	if cmd == nil {
 		return nil, nil
 	}
-	cmd := command(ctx, append([]string{"test", "-json"}, args...)...)
-	cmd.Env = append(os.Environ(), env...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("go test: %w", err)
@@ -103,6 +106,22 @@ func test(ctx context.Context, report *report, env, args []string) (ended, err e
 	}
 	err = report.read(events)
 	return cmd.Wait(), err
+}
+
+func testCommand(ctx context.Context, args []string) *exec.Cmd {
+	if args == nil {
+		return nil
+	}
+	return command(ctx, append([]string{"test", "-json"}, args...)...)
+}
+
+// giveWay lets the tests of the stack go first, where they need the processor. To the
+// kernel all containers together are but as one process among a dozen, and services
+// that come up too slowly are unhealthy.
+func giveWay(cmd *exec.Cmd) {
+	if nice, err := exec.LookPath("nice"); err == nil {
+		cmd.Path, cmd.Args = nice, append([]string{"nice", "-n", "10"}, cmd.Args...)
+	}
 }
 
 // buildTools builds the Go programs that tests run, which needs neither gcc nor

@@ -111,6 +111,7 @@ def receive(connection):
     for to, descriptor in enumerate(descriptors):
         os.dup2(descriptor, to)
         os.close(descriptor)
+    os.nice(max(request["nice"] - os.nice(0), 0))
     os.umask(request["umask"])
     os.chdir(request["dir"])
     os.environ.clear()

@@ -30,7 +30,7 @@ connection.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor
 umask = os.umask(0o077)
 connection.sendall(marshal.dumps({
     "executable": sys.argv[0], "argv": argv, "dir": os.getcwd(), "env": dict(os.environ),
-    "umask": umask, "group": os.getpgrp(),
+    "umask": umask, "nice": os.nice(0), "group": os.getpgrp(),
 }))
 for fd in range(3):
     os.close(fd)
