@@ -196,3 +196,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A model of texts and numbers brings a loader, and its example keeps its types.
+func TestTypedDir(t *testing.T) {
+	files, err := Dir{
+		ONNX: []byte("onnx"), Typed: true, TypedExample: [][]any{{"Lyon", json.RawMessage("41.0"), true}},
+		Signature: Signature{Inputs: []Column{{Name: "city", Type: String}, {Name: "age", Type: Double}, {Name: "member", Type: Boolean}}},
+		Petal:     &PetalMetadata{Features: []PetalFeature{{Name: "city", Type: String, Kind: "category", Categories: []string{"no", "Лион"}}}},
+	}.Files(IDs{})
+	require.NoError(t, err)
+	require.Contains(t, string(files["code/petal_loader.py"]), "def _load_pyfunc(path):")
+	require.JSONEq(t, `{"columns":["city","age","member"],"data":[["Lyon",41.0,true]]}`, string(files["input_example.json"]))
+	require.Contains(t, string(files["input_example.json"]), "41.0", "a whole number is no double to MLflow")
+	require.Contains(t, string(files[ModelFile]), "loader_module: petal_loader\n")
+	require.Contains(t, string(files[ModelFile]), "code: code\n")
+	m, err := Parse(files[ModelFile])
+	require.NoError(t, err)
+	require.Equal(t, []string{"no", "Лион"}, m.Petal.Features[0].Categories)
+}
