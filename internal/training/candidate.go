@@ -61,8 +61,11 @@ func (c Candidate) typed() learn.Classifier {
 		steps = append(steps, &preprocessing.StandardScaler{First: &numbers})
 	}
 	last := c.estimator()
-	if k, ok := last.(*neighbors.KNeighborsClassifier); ok {
-		k.Round = true
+	switch m := last.(type) {
+	case *neighbors.KNeighborsClassifier:
+		m.Round = true
+	case *ensemble.HistGradientBoosting:
+		m.CategoricalFeatures = encoder.Categorical()
 	}
 	return &learn.Pipeline{Steps: steps, Classifier: last}
 }
