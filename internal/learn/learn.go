@@ -76,6 +76,20 @@ type Classifier interface {
 	Emit(b *emit.Builder, input string) (emit.Scores, error)
 }
 
+// A Fold is what cross-validation gives a candidate once: rows to learn from, and
+// rows to predict. T is the type of a label: a class's index, or a number.
+type Fold[T int | float64] struct {
+	X, TestX *mat.Dense
+	Y, TestY []T
+}
+
+// A Tempered classifier can be made more or less sure of itself: its
+// probabilities are a softmax of scores, which Temper multiplies by a factor after
+// Fit (Guo and others 2017: one by the temperature).
+type Tempered interface {
+	Temper(factor float64)
+}
+
 // A Transformer changes the features row by row and keeps their number, unless it
 // is a [Widener].
 type Transformer interface {

@@ -62,6 +62,8 @@ type Boosting struct {
 
 	// NIter is the number of iterations done.
 	NIter int
+	// Temperature is what the scores were divided by after Fit; 0 for nothing.
+	Temperature float64
 
 	ensemble *trees.Ensemble
 	features int
@@ -105,6 +107,9 @@ func (m *Boosting) Params() map[string]any {
 	if m.MaxFeatures != 1 {
 		params["max_features"] = m.MaxFeatures
 	}
+	if m.Temperature != 0 {
+		params["temperature"] = m.Temperature
+	}
 	if m.CategoricalFeatures != nil {
 		params["categorical_features"] = strings.Trim(fmt.Sprint(m.CategoricalFeatures), "[]")
 	}
@@ -139,6 +144,11 @@ func (m *Boosting) check(x *mat.Dense) error {
 		return err
 	}
 	return checkCodes(x, m.CategoricalFeatures)
+}
+
+// reset forgets what was learned.
+func (m *Boosting) reset() {
+	m.ensemble, m.features, m.NIter, m.Temperature = nil, 0, 0, 0
 }
 
 // stopsEarly tells whether rows are held back.

@@ -23,7 +23,10 @@ type HistGradientBoosting struct {
 	classes int
 }
 
-var _ learn.Classifier = (*HistGradientBoosting)(nil)
+var (
+	_ learn.Classifier = (*HistGradientBoosting)(nil)
+	_ learn.Tempered   = (*HistGradientBoosting)(nil)
+)
 
 // NewHistGradientBoosting returns a model with scikit-learn's defaults.
 func NewHistGradientBoosting() *HistGradientBoosting {
@@ -35,7 +38,7 @@ func (*HistGradientBoosting) Name() string { return "HistGradientBoostingClassif
 
 // Fit grows MaxIter trees for each class, or fewer with early stopping.
 func (m *HistGradientBoosting) Fit(ctx context.Context, x *mat.Dense, y []int, classes int, opt learn.Options) error {
-	m.ensemble, m.features, m.NIter = nil, 0, 0
+	m.reset()
 	err := learn.CheckTraining(x, y, classes)
 	if err == nil {
 		err = m.check(x)
@@ -57,6 +60,12 @@ func (m *HistGradientBoosting) Fit(ctx context.Context, x *mat.Dense, y []int, c
 		watch = newWatcher(b.ensemble, x, validation, logLossOf(modelselection.Take(y, validation), classes), m.NIterNoChange, m.Tol)
 	}
 	return m.grow(ctx, b, watch, opt)
+}
+
+// Temper divides the scores by 1/factor.
+func (m *HistGradientBoosting) Temper(factor float64) {
+	m.Temperature = 1 / factor
+	m.ensemble.Scale(factor)
 }
 
 // holdBack returns the rows to train on and those to watch, nil where early

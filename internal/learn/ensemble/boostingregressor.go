@@ -44,7 +44,7 @@ func (m *HistGradientBoostingRegressor) Params() map[string]any {
 
 // Fit grows MaxIter trees, or fewer with early stopping.
 func (m *HistGradientBoostingRegressor) Fit(ctx context.Context, x *mat.Dense, y []float64, opt learn.Options) error {
-	m.ensemble, m.features, m.NIter = nil, 0, 0
+	m.reset()
 	if err := m.checkAll(x, y); err != nil {
 		return fmt.Errorf("fit %s: %w", m.Name(), err)
 	}

@@ -26,23 +26,14 @@ func newWatcher(e *trees.Ensemble, x *mat.Dense, rows []int, loss func(raw []flo
 		w.rows = append(w.rows, row32(x.RawRowView(i)))
 		w.raw = append(w.raw, slices.Clone(e.Base))
 	}
-	w.stop() // the loss before the first tree counts
+	w.follow() // the loss before the first tree counts
 	return w
 }
 
-// stop adds the loss after the newest trees and reports whether none of the last
-// ones improved on the one before them.
+// stop follows the newest trees and reports whether none of the last losses
+// improved on the one before them.
 func (w *watcher) stop() bool {
-	var loss float64
-	for i, row := range w.rows {
-		for t := w.counted; t < len(w.ensemble.Trees); t++ {
-			tree := w.ensemble.Trees[t]
-			w.raw[i][t%w.ensemble.Outputs] += tree.Values[tree.Find(row)]
-		}
-		loss += w.loss(w.raw[i], i)
-	}
-	w.counted = len(w.ensemble.Trees)
-	w.losses = append(w.losses, loss/float64(len(w.rows)))
+	w.follow()
 	if len(w.losses) <= w.patience {
 		return false
 	}
@@ -54,4 +45,18 @@ func (w *watcher) stop() bool {
 		}
 	}
 	return true
+}
+
+// follow adds the mean loss after the newest trees.
+func (w *watcher) follow() {
+	var loss float64
+	for i, row := range w.rows {
+		for t := w.counted; t < len(w.ensemble.Trees); t++ {
+			tree := w.ensemble.Trees[t]
+			w.raw[i][t%w.ensemble.Outputs] += tree.Values[tree.Find(row)]
+		}
+		loss += w.loss(w.raw[i], i)
+	}
+	w.counted = len(w.ensemble.Trees)
+	w.losses = append(w.losses, loss/float64(len(w.rows)))
 }

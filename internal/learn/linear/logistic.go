@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/petal-ml/petal/internal/learn"
@@ -52,6 +53,9 @@ type LogisticRegression struct {
 	Loss      float64    // the objective's value
 	NIter     int        // iterations of both methods
 	Converged bool       // the gradient came down to Tol
+	// Temperature is what coefficients and intercepts were divided by after Fit; 0
+	// for nothing.
+	Temperature float64
 
 	classes int
 }
@@ -59,6 +63,7 @@ type LogisticRegression struct {
 var (
 	_ learn.Classifier = (*LogisticRegression)(nil)
 	_ learn.RowsFitter = (*LogisticRegression)(nil)
+	_ learn.Tempered   = (*LogisticRegression)(nil)
 )
 
 // NewLogisticRegression returns a model with C = 1, 1000 iterations at most and
@@ -72,7 +77,18 @@ func (*LogisticRegression) Name() string { return "LogisticRegression" }
 
 // Params returns C, max_iter and tol.
 func (m *LogisticRegression) Params() map[string]any {
-	return map[string]any{"C": m.C, "max_iter": m.MaxIter, "tol": m.Tol}
+	params := map[string]any{"C": m.C, "max_iter": m.MaxIter, "tol": m.Tol}
+	if m.Temperature != 0 {
+		params["temperature"] = m.Temperature
+	}
+	return params
+}
+
+// Temper divides coefficients and intercepts by 1/factor.
+func (m *LogisticRegression) Temper(factor float64) {
+	m.Temperature = 1 / factor
+	m.Coef.Scale(factor, m.Coef)
+	floats.Scale(factor, m.Intercept)
 }
 
 // Fit minimises the objective over the rows of x. Progress reports each
@@ -87,7 +103,7 @@ func (m *LogisticRegression) FitRows(ctx context.Context, rows learn.Rows, y []i
 	if err := m.check(ctx, rows, y, classes, opt.Workers); err != nil {
 		return fmt.Errorf("fit LogisticRegression: %w", err)
 	}
-	m.Coef, m.Intercept, m.classes = nil, nil, 0
+	m.Coef, m.Intercept, m.classes, m.Temperature = nil, nil, 0, 0
 	f := newObjective(ctx, rows, y, classes, m.C, opt.Workers)
 	s := solver{objective: f, tol: m.Tol, maxIter: m.MaxIter, progress: opt.Progress}
 	theta, err := s.minimize(ctx)

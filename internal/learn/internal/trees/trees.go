@@ -121,6 +121,18 @@ func (e *Ensemble) Sum(dst []float64, row []float32) {
 	}
 }
 
+// Scale multiplies all sums.
+func (e *Ensemble) Scale(factor float64) {
+	for k := range e.Base {
+		e.Base[k] *= factor
+	}
+	for _, t := range e.Trees {
+		for i := range t.Values {
+			t.Values[i] *= factor
+		}
+	}
+}
+
 // Emit adds a TreeEnsembleClassifier. With one output, the score of the second
 // of two classes, the label is the second class where the sum is above 0; with
 // more it is the class of the highest sum, of equal ones the first. Transform is
