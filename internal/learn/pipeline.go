@@ -56,6 +56,15 @@ func (p *Pipeline) Fit(ctx context.Context, x *mat.Dense, y []int, classes int, 
 	return p.Classifier.Fit(ctx, rows.Dense(), y, classes, opt)
 }
 
+// FitSteps learns the steps alone, for whoever fits the classifier otherwise.
+func (p *Pipeline) FitSteps(ctx context.Context, x *mat.Dense) error {
+	_, err := fitSteps(ctx, x, p.Steps)
+	return err
+}
+
+// Transform returns the rows as they come out of the last step.
+func (p *Pipeline) Transform(x *mat.Dense) *mat.Dense { return Rows{X: x, Through: p.Steps}.Dense() }
+
 // fitSteps learns each step from what those before it give, and returns the rows
 // as they come out of the last.
 func fitSteps(ctx context.Context, x *mat.Dense, steps []Transformer) (Rows, error) {
