@@ -30,6 +30,18 @@ type Candidate struct {
 	oneHot        bool // categories as columns of 0 and 1
 	estimator     func() learn.Classifier
 	columns       []preprocessing.Column // of a table that is not of numbers alone
+	// tuned makes the estimator with the number of iterations that cross-validation
+	// chose; nil where it chooses none.
+	tuned     func(iterations int) learn.Classifier
+	calibrate bool
+	maxRows   int
+}
+
+// Iterated is the candidate with a number of iterations that was chosen.
+func (c Candidate) Iterated(iterations int) Candidate {
+	tuned := c.tuned
+	c.tuned, c.estimator = nil, func() learn.Classifier { return tuned(iterations) }
+	return c
 }
 
 // New returns an unfitted one, its preprocessing included.
@@ -188,15 +200,31 @@ func forest(defaults func() *ensemble.Forest) func(*values, uint32) Candidate {
 		m.MinSamplesLeaf = v.count("min_samples_leaf", m.MinSamplesLeaf, 1)
 		m.MaxFeatures = v.countOr("max_features", "sqrt", 1)
 		m.RandomState = v.seed(seed)
+		m.Smooth = v.choice("smooth", "true", "true", "false") == "true"
 		return Candidate{estimator: func() learn.Classifier { fresh := m; return &fresh }}
 	}
 }
+
+// iterationsByCV is the max_iter of boosting that cross-validation chooses: up to
+// maxIterations, and to maxTrees where each iteration has one for each class.
+const (
+	iterationsByCV = "cv"
+	maxIterations  = 1000
+	maxTrees       = 10_000
+)
 
 func histGradientBoosting(v *values, seed uint32) Candidate {
 	m := *ensemble.NewHistGradientBoosting()
 	atLeast0 := func(x float64) bool { return x >= 0 }
 	m.LearningRate = v.float("learning_rate", m.LearningRate, "above 0", func(x float64) bool { return x > 0 })
-	m.MaxIter = v.count("max_iter", m.MaxIter, 1)
+	byCV := v.left["max_iter"] == iterationsByCV
+	if byCV {
+		v.take("max_iter")
+		m.MaxIter, m.EarlyStopping = maxIterations, ensemble.Never
+	} else {
+		m.MaxIter = v.count("max_iter", m.MaxIter, 1)
+	}
+	m.MaxFeatures = v.float("max_features", m.MaxFeatures, "above 0 and at most 1", func(x float64) bool { return x > 0 && x <= 1 })
 	m.MaxLeafNodes = v.count("max_leaf_nodes", m.MaxLeafNodes, 2)
 	m.MaxDepth = v.countOr("max_depth", nil, 1)
 	m.MinSamplesLeaf = v.count("min_samples_leaf", m.MinSamplesLeaf, 1)
@@ -207,7 +235,11 @@ func histGradientBoosting(v *values, seed uint32) Candidate {
 	m.NIterNoChange = v.count("n_iter_no_change", m.NIterNoChange, 1)
 	m.Tol = v.float("tol", m.Tol, "of at least 0", atLeast0)
 	m.RandomState = v.seed(seed)
-	return Candidate{HandlesMissing: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
+	c := Candidate{HandlesMissing: true, estimator: func() learn.Classifier { fresh := m; return &fresh }}
+	if byCV {
+		c.tuned = func(iterations int) learn.Classifier { fresh := m; fresh.MaxIter = iterations; return &fresh }
+	}
+	return c
 }
 
 func prior(v *values, _ uint32) Candidate {

@@ -6,7 +6,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/petal-ml/petal/internal/learn"
 	"github.com/petal-ml/petal/internal/learn/metrics"
@@ -16,9 +20,16 @@ import (
 
 // fitted is the best candidate, fitted on the training rows.
 type fitted struct {
-	validation               // of the best candidate
-	validations []validation // of all candidates, in their order
+	validation               // of the candidate
+	validations []validation // of all candidates that were tried, in their order
 	best        int          // which of them it is
+	beaten      []int        // those before it that did not beat the prior on the hold-out
+
+	// finished names the candidates that were tried, by their numbers from 1, where
+	// time was up before all were; "" for all. "3@120" tells that the third had 120
+	// iterations to choose from. untried says in words what was left out.
+	finished string
+	untried  []string
 
 	model  learn.Classifier
 	rows   []int     // where its rows stand in the data
@@ -27,19 +38,58 @@ type fitted struct {
 
 // fit cross-validates the candidates and fits the best one on the training rows.
 func fit(ctx context.Context, p prepared, workers int, told *progress) (fitted, error) {
+	f, err := compare(ctx, p, workers, told)
+	if err != nil {
+		return f, err
+	}
+	return f.fit(ctx, p, best(f.validations), workers, told)
+}
+
+// compare cross-validates the candidates, as many as there is time for.
+func compare(ctx context.Context, p prepared, workers int, told *progress) (fitted, error) {
 	var f fitted
+	splits, err := p.splits()
+	if err != nil {
+		return f, err
+	}
+	told.total += len(p.candidates) * (len(splits) - p.params.NSplits)
+	limit := newBudget(p.params.TimeBudget)
+	var finished []string
 	for i, c := range p.candidates {
+		if c.maxRows > 0 && len(p.training.y) > c.maxRows {
+			f.untried = append(f.untried, fmt.Sprintf("%s (more than %d rows)", c.Describe(), c.maxRows))
+			told.total -= len(splits)
+			continue
+		}
 		what := fmt.Sprintf("candidate %d of %d, %s", i+1, len(p.candidates), c.Name)
 		opt := learn.Options{Workers: workers, Progress: func(iteration int, _ float64) { told.iterate(what, iteration) }}
-		v, err := crossValidate(ctx, c, p, opt, func() { told.step(what) })
-		if err != nil {
+		within, cancel := limit.context(ctx, f.validations)
+		start := time.Now()
+		v, err := crossValidate(within, c, p, splits, opt, func() { told.step(what) })
+		up := within.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			v.took = time.Since(start)
+			f.validations = append(f.validations, v)
+			finished = append(finished, strconv.Itoa(i+1)+v.until)
+		case up:
+			f.untried = append(f.untried, c.Describe()+" (no time)")
+			told.total -= len(splits) - len(v.folds)
+		default:
 			return f, err
 		}
-		f.validations = append(f.validations, v)
+		limit.passed = limit.passed || up
 	}
-	f.best = best(f.validations)
-	f.validation = f.validations[f.best]
+	if limit.passed {
+		f.finished = strings.Join(finished, ",")
+	}
+	return f, nil
+}
 
+// fit fits one of the candidates on the training rows.
+func (f fitted) fit(ctx context.Context, p prepared, at, workers int, told *progress) (fitted, error) {
+	f.best, f.validation, f.losses = at, f.validations[at], nil
 	f.model, f.rows = f.candidate.New(), p.training.rows
 	opt := learn.Options{Workers: workers, Progress: func(iteration int, loss float64) {
 		told.iterate("fit "+f.candidate.Name, iteration)
@@ -50,14 +100,38 @@ func fit(ctx context.Context, p prepared, workers int, told *progress) (fitted, 
 	if err := f.model.Fit(ctx, p.training.x, p.training.y, len(p.classes), opt); err != nil {
 		return f, fmt.Errorf("fit %s: %w", f.candidate.Name, err)
 	}
+	f.temper()
 	told.step("fit " + f.candidate.Name)
 	return f, nil
+}
+
+// next fits the best candidate of those that were not fitted yet; ok is false
+// where there is none.
+func (f fitted) next(ctx context.Context, p prepared, workers int, told *progress) (_ fitted, ok bool, err error) {
+	f.beaten = append(f.beaten, f.best)
+	left := slices.Clone(f.validations)
+	for _, i := range f.beaten {
+		left[i].folds = nil // which has no loss to compare
+	}
+	at := best(left)
+	if left[at].folds == nil {
+		return f, false, nil
+	}
+	told.total++
+	f, err = f.fit(ctx, p, at, workers, told)
+	return f, true, err
 }
 
 // A validation is how a candidate did in the cross-validation.
 type validation struct {
 	candidate Candidate
 	folds     []map[string]float64 // the figures of each fold, by name
+
+	proba []*mat.Dense  // of the test rows of each fold, where they are to be calibrated
+	y     [][]int       // and their classes
+	until string        // "@120" where time was up after 120 iterations
+	took  time.Duration // the wall clock
+	share float64       // of it, that the final fit takes
 }
 
 // fold returns a figure of each fold.
@@ -82,38 +156,48 @@ func (v validation) figures() map[string]float64 {
 }
 
 // crossValidate scores a candidate on each fold of the training rows.
-func crossValidate(ctx context.Context, c Candidate, p prepared, opt learn.Options, done func()) (validation, error) {
-	v := validation{candidate: c}
-	folds, err := modelselection.StratifiedKFold(p.training.y, p.params.NSplits, p.params.Seed())
-	if err != nil {
-		return v, err
+func crossValidate(ctx context.Context, c Candidate, p prepared, splits []modelselection.Split, opt learn.Options, done func()) (validation, error) {
+	if c.tuned != nil {
+		return tune(ctx, c, p, splits, opt, done)
 	}
-	for _, fold := range folds {
+	v := validation{candidate: c, share: 1.25 / float64(len(splits))}
+	for _, fold := range splits {
 		if err := ctx.Err(); err != nil { // not every estimator is slow enough to look
 			return v, err
 		}
-		report, err := validate(ctx, c, p.training, fold, len(p.classes), opt)
+		proba, err := validate(ctx, c, p.training, fold, len(p.classes), opt)
+		if err == nil {
+			err = v.score(proba, modelselection.Take(p.training.y, fold.Test))
+		}
 		if err != nil {
 			return v, fmt.Errorf("cross-validate %s: %w", c.Name, err)
 		}
-		v.folds = append(v.folds, figures(report))
 		done()
 	}
 	return v, nil
 }
 
-// validate fits a candidate on the training rows of a fold and evaluates it on
-// the others.
-func validate(ctx context.Context, c Candidate, rows part, fold modelselection.Split, classes int, opt learn.Options) (*metrics.Report, error) {
+// score adds the figures of a fold.
+func (v *validation) score(proba *mat.Dense, y []int) error {
+	report, err := metrics.Evaluate(y, proba)
+	if err != nil {
+		return err
+	}
+	v.folds = append(v.folds, figures(report))
+	if v.candidate.calibrate {
+		v.proba, v.y = append(v.proba, proba), append(v.y, y)
+	}
+	return nil
+}
+
+// validate fits a candidate on the training rows of a fold and predicts the
+// others.
+func validate(ctx context.Context, c Candidate, rows part, fold modelselection.Split, classes int, opt learn.Options) (*mat.Dense, error) {
 	model, err := fitPresent(ctx, c.New(), modelselection.TakeRows(rows.x, fold.Train), modelselection.Take(rows.y, fold.Train), classes, opt)
 	if err != nil {
 		return nil, err
 	}
-	proba, err := model.PredictProba(modelselection.TakeRows(rows.x, fold.Test))
-	if err != nil {
-		return nil, err
-	}
-	return metrics.Evaluate(modelselection.Take(rows.y, fold.Test), proba)
+	return model.PredictProba(modelselection.TakeRows(rows.x, fold.Test))
 }
 
 // best returns which candidate has the smallest mean log-loss, of equal ones the
@@ -122,6 +206,9 @@ func best(all []validation) int {
 	first := 0
 	least := math.Inf(1)
 	for i, v := range all {
+		if v.folds == nil {
+			continue
+		}
 		if loss := mean(v.logLoss()); loss < least {
 			first, least = i, loss
 		}

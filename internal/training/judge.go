@@ -27,6 +27,9 @@ type judged struct {
 	candidate      promotion.Candidate     // as the gate sees it
 }
 
+// beatsPrior tells whether the model learned something, as the gate has it.
+func (j judged) beatsPrior() bool { return j.test.LogLoss < j.priorLogLoss }
+
 // judge evaluates a fitted model on training rows and hold-out and writes it as
 // it will be served. The hold-out is judged as it will be served, in float32: columns that
 // differ only beyond its 24 bits, as times in nanoseconds do, must not look
@@ -50,7 +53,7 @@ func judge(ctx context.Context, p prepared, f fitted, now time.Time) (judged, er
 	if j.candidate.Probabilities, err = probabilities(j.dir, p, j.proba); err != nil {
 		return j, fmt.Errorf("verify the ONNX file: %w", err)
 	}
-	if j.importance, err = importance(ctx, f, p); err != nil {
+	if j.importance, err = importance(ctx, f, p, len(j.dir.ONNX)); err != nil {
 		return j, err
 	}
 	return j, ctx.Err()
@@ -141,17 +144,20 @@ const (
 	importanceRepeats  = 5
 	importanceRows     = 1000
 	importanceFeatures = 200
+	importanceWork     = 200 << 30 // times the bytes of the model file
 )
 
 // importance asks how much each feature matters on the hold-out, or the first
-// rows of a large one. Beyond some hundred features nobody asks.
-func importance(ctx context.Context, f fitted, p prepared) ([]inspection.Importance, error) {
+// rows of a large one; of a large model (its size is in bytes) fewer. Beyond some
+// hundred features nobody asks.
+func importance(ctx context.Context, f fitted, p prepared, size int) ([]inspection.Importance, error) {
 	if len(p.data.Features) > importanceFeatures {
 		return nil, nil
 	}
 	rows := p.test
-	if len(rows.y) > importanceRows {
-		first := make([]int, importanceRows) // the hold-out is in random order
+	most := min(importanceRows, max(1, importanceWork/(importanceRepeats*len(p.data.Features)*max(size, 1))))
+	if len(rows.y) > most {
+		first := make([]int, most) // the hold-out is in random order
 		for i := range first {
 			first[i] = i
 		}

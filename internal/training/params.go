@@ -38,16 +38,18 @@ type Params struct {
 	// NSplits is the number of folds of the cross-validation, 2 at least.
 	NSplits int    `yaml:"n_splits"`
 	Scoring string `yaml:"scoring"`
-	// Candidates are compared in this order.
+	// Candidates are compared in this order; nil stands for the default search.
 	Candidates []Spec `yaml:"candidates"`
+	// TimeBudget is how many seconds the candidates may take; 0 for no bound. The
+	// first one is always tried to its end.
+	TimeBudget float64 `yaml:"time_budget"`
 }
 
 // DefaultParams are the values of the keys that params.yaml leaves out. Data and
 // label have none.
 func DefaultParams() Params {
 	return Params{
-		TestSize: 0.2, RandomState: 42, NSplits: 5, Scoring: NegLogLoss,
-		Candidates: []Spec{{Estimator: "LogisticRegression"}},
+		TestSize: 0.2, RandomState: 42, NSplits: 5, Scoring: NegLogLoss, TimeBudget: 60,
 	}
 }
 
@@ -120,7 +122,7 @@ func notParams(problem string) error {
 	problem = yamlWords.Replace(strings.TrimPrefix(problem, "yaml: construct errors: "))
 	return &InputError{
 		Where: "parameters", Problem: strings.Join(strings.Fields(problem), " "),
-		Remedy: "the keys are data, label, task, drop, header, delimiter, decimal, encoding, missing, columns, test_size, random_state, n_splits, scoring and candidates (each with estimator, params, and param_grid or param_distributions with n_iter)",
+		Remedy: "the keys are data, label, task, drop, header, delimiter, decimal, encoding, missing, columns, test_size, random_state, n_splits, scoring, time_budget and candidates (each with estimator, params, calibrate, max_rows, and param_grid or param_distributions with n_iter)",
 	}
 }
 
@@ -153,10 +155,13 @@ func (p Params) Validate(where string) error {
 	if p.Scoring != NegLogLoss {
 		fail("scoring", fmt.Sprintf("%q is not known", p.Scoring), "write "+NegLogLoss)
 	}
-	if len(p.Candidates) == 0 {
-		fail("candidates", "there is none", "add one, such as - estimator: LogisticRegression")
+	if p.Candidates != nil && len(p.Candidates) == 0 {
+		fail("candidates", "there is none", "add one, such as - estimator: LogisticRegression, or leave the key out for the default search")
 	}
-	_, wrong := candidates(p.Candidates, p.Seed(), where)
+	if !(p.TimeBudget >= 0) || math.IsInf(p.TimeBudget, 0) {
+		fail("time_budget", fmt.Sprintf("%v is no number of seconds", p.TimeBudget), "write a number such as 60, or 0 for no bound")
+	}
+	_, wrong := p.candidates(where)
 	return errors.Join(append(faults, wrong...)...)
 }
 
@@ -174,12 +179,16 @@ func (p Params) split() string {
 const Version = 2
 
 // fingerprint identifies what decides on the model: the data's digest, the
-// parameters with defaults filled in, and the training version. Spelling, file
-// names and the order of dropped columns do not count.
-func fingerprint(dataMD5 string, p Params, candidates []Candidate) (string, error) {
+// parameters with defaults filled in, the training version, and where time was up
+// before all candidates were tried, those that were (see [fitted.finished]).
+// Spelling, file names, the order of dropped columns and the time do not count.
+func fingerprint(dataMD5 string, p Params, candidates []Candidate, finished string) (string, error) {
 	type candidate struct {
 		Estimator string         `json:"estimator"`
 		Params    map[string]any `json:"params"`
+		Tuned     bool           `json:"tuned,omitempty"`
+		Calibrate bool           `json:"calibrate,omitempty"`
+		MaxRows   int            `json:"max_rows,omitempty"`
 	}
 	facts := struct {
 		Version     int         `json:"version"`
@@ -191,15 +200,16 @@ func fingerprint(dataMD5 string, p Params, candidates []Candidate) (string, erro
 		NSplits     int         `json:"n_splits"`
 		Scoring     string      `json:"scoring"`
 		Candidates  []candidate `json:"candidates"`
+		Finished    string      `json:"finished,omitempty"`
 		// Not there for a file that is read as it is.
 		Table *TableParams `json:"table,omitempty"`
-	}{Version: Version, Data: dataMD5, Label: p.Label, TestSize: p.TestSize, RandomState: p.RandomState, NSplits: p.NSplits, Scoring: p.Scoring}
+	}{Version: Version, Data: dataMD5, Label: p.Label, TestSize: p.TestSize, RandomState: p.RandomState, NSplits: p.NSplits, Scoring: p.Scoring, Finished: finished}
 	facts.Drop = slices.Compact(slices.Sorted(slices.Values(p.Drop)))
 	if p.saysForm() || p.Task != "" {
 		facts.Table = &p.TableParams
 	}
 	for _, c := range candidates {
-		facts.Candidates = append(facts.Candidates, candidate{c.Name, c.New().Params()})
+		facts.Candidates = append(facts.Candidates, candidate{c.Name, c.New().Params(), c.tuned != nil, c.calibrate, c.maxRows})
 	}
 	text, err := json.Marshal(facts) // maps in sorted order
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func validParams() Params {
 	p := DefaultParams()
-	p.Data, p.Label = "iris.csv", "species"
+	p.Data, p.Label, p.Candidates = "iris.csv", "species", []Spec{{Estimator: "LogisticRegression"}}
 	return p
 }
 
@@ -25,7 +25,7 @@ func TestCommittedParams(t *testing.T) {
 	assert.Equal(t, filepath.Join("..", "..", "data", "iris.csv"), p.Data, "relative to the file")
 	assert.Equal(t, "species", p.Label)
 	assert.Empty(t, p.Drop)
-	candidates, faults := candidates(p.Candidates, p.Seed(), "params.yaml")
+	candidates, faults := p.candidates("params.yaml")
 	require.Empty(t, faults)
 	require.Len(t, candidates, 7)
 	assert.Equal(t, "LogisticRegression(C=1, max_iter=1000, tol=1e-08)", candidates[0].Describe(), "of equal ones the plainest wins")
@@ -108,7 +108,11 @@ func TestValidate(t *testing.T) {
 		"random_state, big":   {func(p *Params) { p.RandomState = 1 << 32 }, "params.yaml: random_state"},
 		"n_splits":            {func(p *Params) { p.NSplits = 1 }, "params.yaml: n_splits"},
 		"scoring":             {func(p *Params) { p.Scoring = "accuracy" }, "params.yaml: scoring"},
-		"no candidates":       {func(p *Params) { p.Candidates = nil }, "params.yaml: candidates"},
+		"no candidates":       {func(p *Params) { p.Candidates = []Spec{} }, "params.yaml: candidates"},
+		"time_budget":         {func(p *Params) { p.TimeBudget = -1 }, "params.yaml: time_budget"},
+		"max_rows":            {search(Spec{Estimator: "GaussianNB", MaxRows: -1}), "params.yaml: candidate 1: GaussianNB: max_rows"},
+		"smooth":              {candidate("RandomForestClassifier", map[string]any{"smooth": 3}), "params.yaml: candidate 1: RandomForestClassifier: smooth"},
+		"a share of features": {candidate("HistGradientBoostingClassifier", map[string]any{"max_features": 1.5}), "params.yaml: candidate 1: HistGradientBoostingClassifier: max_features"},
 		"no estimator":        {candidate("", nil), "params.yaml: candidate 1: estimator"},
 		"unknown estimator":   {candidate("Oracle", nil), "params.yaml: candidate 1: estimator"},
 		"unknown parameter":   {candidate("LogisticRegression", map[string]any{"c": 1}), "params.yaml: candidate 1: LogisticRegression: c"},
@@ -144,7 +148,7 @@ func TestValidate(t *testing.T) {
 		})
 	}
 
-	all := Params{}.Validate("params.yaml")
+	all := Params{Candidates: []Spec{}}.Validate("params.yaml")
 	require.Len(t, strings.Split(all.Error(), "\n"), 6, "every fault at once: %v", all)
 }
 
@@ -154,7 +158,7 @@ func TestFingerprint(t *testing.T) {
 		mutate(&p)
 		candidates, faults := candidates(p.Candidates, p.Seed(), "params.yaml")
 		require.Empty(t, faults)
-		f, err := fingerprint(md5, p, candidates)
+		f, err := fingerprint(md5, p, candidates, "")
 		require.NoError(t, err)
 		return f
 	}

@@ -31,6 +31,7 @@ type Request struct {
 type task struct {
 	params      Params
 	candidates  []Candidate
+	listed      []Candidate // the same, before they are fitted to the data's columns
 	commit      string
 	source      source
 	fingerprint string
@@ -41,7 +42,7 @@ func newTask(ctx context.Context, req Request, opts dvc.Options) (task, error) {
 	if err := req.Params.Validate(req.ParamsFile); err != nil {
 		return task{}, err
 	}
-	candidates, faults := candidates(req.Params.Candidates, req.Params.Seed(), req.ParamsFile)
+	candidates, faults := req.Params.candidates(req.ParamsFile)
 	if faults != nil {
 		return task{}, errors.Join(faults...) // Validate has found none
 	}
@@ -49,9 +50,15 @@ func newTask(ctx context.Context, req Request, opts dvc.Options) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	t := task{params: req.Params, candidates: candidates, commit: req.Commit, source: found}
-	t.fingerprint, err = fingerprint(found.md5, t.params, candidates)
+	t := task{params: req.Params, candidates: candidates, listed: candidates, commit: req.Commit, source: found}
+	t.fingerprint, err = t.fingerprintOf("")
 	return t, err
+}
+
+// fingerprintOf is the task's fingerprint where the given candidates were tried,
+// "" for all.
+func (t task) fingerprintOf(finished string) (string, error) {
+	return fingerprint(t.source.md5, t.params, t.listed, finished)
 }
 
 // prepared is a task with its rows, ready to be learned from.

@@ -19,10 +19,11 @@ import (
 // Tags that stand on runs and versions beside those of the packages registry and
 // promotion.
 const (
-	tagClass   = "estimator_class"
-	tagVersion = "petal.training_version"
-	tagSeed    = "petal.random_state"
-	tagGo      = "petal.go_version"
+	tagClass    = "estimator_class"
+	tagVersion  = "petal.training_version"
+	tagFinished = "petal.search_finished" // see fitted.finished
+	tagSeed     = "petal.random_state"
+	tagGo       = "petal.go_version"
 )
 
 // A report is what the registry keeps of a training, as values that a recorder
@@ -158,10 +159,7 @@ func runTags(p prepared, f fitted) map[string]string {
 // className is the Go type at the end of the pipeline, such as
 // "linear.LogisticRegression".
 func className(c learn.Classifier) string {
-	if p, ok := c.(*learn.Pipeline); ok {
-		c = p.Classifier
-	}
-	return strings.TrimPrefix(fmt.Sprintf("%T", c), "*")
+	return strings.TrimPrefix(fmt.Sprintf("%T", last(c)), "*")
 }
 
 // versionTags are what a reader of the registry wants to know before the
@@ -175,6 +173,9 @@ func versionTags(p prepared, f fitted, j judged, v promotion.Verdict) map[string
 		promotion.TagSplit:        p.params.split(),
 		promotion.TagTestLogLoss:  strconv.FormatFloat(j.test.LogLoss, 'g', -1, 64),
 		promotion.TagTestAccuracy: strconv.FormatFloat(j.test.Accuracy, 'g', -1, 64),
+	}
+	if f.finished != "" {
+		tags[tagFinished] = f.finished
 	}
 	maps.Copy(tags, p.source.tags())
 	return tags
@@ -204,11 +205,18 @@ func describe(p prepared, f fitted, j judged, v promotion.Verdict, champion *reg
 
 // runnerUp says whom the best candidate has beaten, "" where it was alone.
 func runnerUp(f fitted) string {
+	var also string
+	if len(f.beaten) > 0 {
+		also = fmt.Sprintf(", after %d that did not beat the prior on the hold-out", len(f.beaten))
+	}
+	if len(f.untried) > 0 {
+		also += "; not tried: " + strings.Join(f.untried, ", ")
+	}
 	others := slices.Delete(slices.Clone(f.validations), f.best, f.best+1)
 	if len(others) == 0 {
-		return ""
+		return also
 	}
 	second := others[best(others)]
-	return fmt.Sprintf(", the best of %d candidates before %s with %.4f ± %.4f",
+	return also + fmt.Sprintf(", the best of %d candidates before %s with %.4f ± %.4f",
 		len(f.validations), second.candidate.Describe(), mean(second.logLoss()), deviation(second.logLoss()))
 }

@@ -36,6 +36,64 @@ type Spec struct {
 	// without high itself.
 	ParamDistributions map[string]any `yaml:"param_distributions,omitempty"`
 	NIter              int            `yaml:"n_iter,omitempty"` // 10 when 0
+	// Calibrate divides the scores by one temperature, where that lowers the loss of
+	// rows that were not trained on, and there are 500 of them.
+	Calibrate bool `yaml:"calibrate,omitempty"`
+	// MaxRows leaves the candidate out where there are more training rows; 0 for no
+	// bound.
+	MaxRows int `yaml:"max_rows,omitempty"`
+}
+
+// defaultSearch is what is tried where params.yaml names no candidates, cheap and
+// strong ones first: linear models, boosting of trees of three sizes, and what is
+// quick enough for small tables.
+func defaultSearch() []Spec {
+	boosting := func(leaves, leaf int) Spec {
+		return Spec{Estimator: "HistGradientBoostingClassifier", Calibrate: true, Params: map[string]any{
+			"max_iter": iterationsByCV, "learning_rate": 0.05, "l2_regularization": 1, "max_features": 0.7,
+			"max_leaf_nodes": leaves, "min_samples_leaf": leaf,
+		}}
+	}
+	return []Spec{
+		{Estimator: "LogisticRegression", Calibrate: true, Params: map[string]any{"tol": 1e-4}, ParamGrid: map[string][]any{"C": {1.0, 0.1, 0.01}}},
+		boosting(15, 20),
+		boosting(4, 20),
+		boosting(40, 10),
+		{Estimator: "ExtraTreesClassifier", MaxRows: 20_000},
+		{Estimator: "RandomForestClassifier", MaxRows: 20_000},
+		{Estimator: "KNeighborsClassifier", MaxRows: 5000},
+		{Estimator: "GaussianNB", MaxRows: 5000},
+	}
+}
+
+// candidates makes every candidate that the parameters stand for.
+func (p Params) candidates(where string) (all []Candidate, faults []error) {
+	specs := p.Candidates
+	if specs == nil {
+		specs = defaultSearch()
+	}
+	return candidates(specs, p.Seed(), where)
+}
+
+// Bounds of the work, rows times scores of a row, above which the default search
+// has fewer folds: three, and one hold-out of a tenth.
+const (
+	fewFoldsWork = 100_000
+	oneFoldWork  = 400_000
+)
+
+// splits are the folds that candidates are compared on.
+func (p prepared) splits() ([]modelselection.Split, error) {
+	work, folds := len(p.training.y)*max(1, len(p.classes)-1), p.params.NSplits
+	switch {
+	case p.params.Candidates != nil:
+	case work > oneFoldWork:
+		all, err := modelselection.StratifiedKFold(p.training.y, 10, p.params.Seed())
+		return all[:min(1, len(all))], err
+	case work > fewFoldsWork:
+		folds = min(folds, 3)
+	}
+	return modelselection.StratifiedKFold(p.training.y, folds, p.params.Seed())
 }
 
 // candidates makes every candidate that the specs stand for, in their order.
@@ -57,6 +115,7 @@ func candidates(specs []Spec, seed uint32, where string) (all []Candidate, fault
 				fail(err) // the others of a search would say the same
 				break
 			}
+			c.calibrate, c.maxRows = spec.Calibrate, spec.MaxRows
 			all = append(all, c)
 		}
 	}
@@ -78,6 +137,9 @@ func (s Spec) settings(seed uint32) ([]map[string]any, error) {
 		return nil, &InputError{Where: s.Estimator + ": n_iter", Problem: "counts random candidates, and there are no param_distributions", Remedy: "leave it out"}
 	case s.NIter < 0 || s.NIter > maxCandidates:
 		return nil, &InputError{Where: s.Estimator + ": n_iter", Problem: fmt.Sprintf("%d is out of range", s.NIter), Remedy: fmt.Sprintf("write a number from 1 to %d", maxCandidates)}
+	}
+	if s.MaxRows < 0 {
+		return nil, &InputError{Where: s.Estimator + ": max_rows", Problem: fmt.Sprintf("%d is out of range", s.MaxRows), Remedy: "write a number of rows, or leave it out"}
 	}
 	if n := len(s.ParamGrid) + len(s.ParamDistributions) + len(s.Params); n > maxSearched {
 		return nil, &InputError{Where: s.Estimator, Problem: fmt.Sprintf("has %d parameters, more than any estimator", n), Remedy: "leave some out"}

@@ -182,7 +182,11 @@ func unchanged(champion *registry.Version, asked task) Result {
 // parameters and code, and is still whole.
 func (t *Trainer) current(ctx context.Context, asked task) (*registry.Version, error) {
 	champion, err := t.champion(ctx)
-	if err != nil || champion == nil || champion.Tags[registry.TagFingerprint] != asked.fingerprint {
+	if err != nil || champion == nil {
+		return nil, err
+	}
+	same, err := asked.fingerprintOf(champion.Tags[tagFinished])
+	if err != nil || champion.Tags[registry.TagFingerprint] != same {
 		return nil, err
 	}
 	if err := t.cfg.CheckFiles(ctx, *champion); err != nil {
@@ -216,12 +220,11 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p pr
 	if err := to.inputs(ctx, run, p); err != nil {
 		return Result{}, nil, err
 	}
-	f, err := fit(ctx, p, t.cfg.Workers, told)
+	f, j, err := t.fitAndJudge(ctx, p, told)
 	if err != nil {
 		return Result{}, nil, err
 	}
-	j, err := judge(ctx, p, f, t.cfg.Now())
-	if err != nil {
+	if p.fingerprint, err = p.fingerprintOf(f.finished); err != nil {
 		return Result{}, nil, err
 	}
 	told.step("evaluate")
@@ -256,4 +259,31 @@ func (t *Trainer) inRun(ctx context.Context, run registry.Run, to recorder, p pr
 		return r.result, nil, nil
 	}
 	return r.result, &passed{*v, j.candidate, p.holdout(), champion}, nil
+}
+
+// fitAndJudge fits the best candidate, or where it does not beat the prior on the
+// hold-out, the next best that does. Where none does, the best stands.
+func (t *Trainer) fitAndJudge(ctx context.Context, p prepared, told *progress) (f fitted, j judged, err error) {
+	if f, err = fit(ctx, p, t.cfg.Workers, told); err != nil {
+		return f, j, err
+	}
+	for _, what := range f.untried {
+		t.cfg.Logger.InfoContext(ctx, "not tried", "candidate", what)
+	}
+	if j, err = judge(ctx, p, f, t.cfg.Now()); err != nil {
+		return f, j, err
+	}
+	other, judgedOther := f, j
+	for !judgedOther.beatsPrior() {
+		t.cfg.Logger.WarnContext(ctx, "the hold-out's log-loss does not beat that of the prior: trying the next candidate",
+			"estimator", other.candidate.Describe(), "test_log_loss", judgedOther.test.LogLoss, "prior", judgedOther.priorLogLoss)
+		var ok bool
+		if other, ok, err = other.next(ctx, p, t.cfg.Workers, told); !ok || err != nil {
+			return f, j, err
+		}
+		if judgedOther, err = judge(ctx, p, other, t.cfg.Now()); err != nil {
+			return f, j, err
+		}
+	}
+	return other, judgedOther, nil
 }

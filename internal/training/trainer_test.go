@@ -75,7 +75,7 @@ func (b *bench) request(t *testing.T, name, content string) Request {
 	path := filepath.Join(b.dir, name)
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	p := DefaultParams()
-	p.Data, p.Label = path, "species"
+	p.Data, p.Label, p.Candidates = path, "species", []Spec{{Estimator: "LogisticRegression"}}
 	return Request{Params: p, ParamsFile: "params.yaml", Commit: strings.Repeat("a", 40)}
 }
 
