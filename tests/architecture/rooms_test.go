@@ -15,11 +15,11 @@ import (
 	"github.com/petal-ml/petal/tests/testenv"
 )
 
-var update = flag.Bool("update", false, "write the table of rooms into docs/architecture.md")
+var update = flag.Bool("update", false, "write the table of layers into docs/architecture.md")
 
-// room is a folder of packages. An import goes to a room on a lower floor or
-// stays in its own folder below internal (not so in internal/app, where two
-// programs are put together).
+// room is a folder of packages; its floor is the layer of the table. An import goes to
+// a room on a lower floor or stays in its own folder below internal (not so in
+// internal/app, where two programs are put together).
 type room struct {
 	floor       int
 	folder      string // what lies below it belongs to it, unless it has a room of its own
@@ -30,48 +30,48 @@ type room struct {
 // rooms is the plan of the house, from the top floor down. docs/architecture.md
 // shows it: go test ./tests/architecture -update.
 var rooms = []room{
-	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: the exit code", mustNotKnow: "anything else"},
-	{floor: 7, folder: "internal/app", owns: "`api`, `trainer`: what is wired to what, start and stop order. Neither program links the other's half", mustNotKnow: "HTTP details, SQL, protocols"},
-	{floor: 6, folder: "internal/httpapi", owns: "HTTP: a package a dialect (`native`, `oauth`, `mlflow`, `inference`), each with its routes; errors as values (`problem`); the document (`openapi`)", mustNotKnow: "SQL, files, where models come from"},
+	{floor: 8, folder: "cmd", owns: "`cmd/api`, `cmd/trainer`: the exit code", mustNotKnow: "what the programs do"},
+	{floor: 7, folder: "internal/app", owns: "`api`, `trainer`: which parts are connected, start and stop order. Neither program links the other's packages", mustNotKnow: "HTTP details, SQL, protocols"},
+	{floor: 6, folder: "internal/httpapi", owns: "HTTP: a package for each dialect (`native`, `oauth`, `mlflow`, `inference`), each with its routes; errors as values (`problem`); the document (`openapi`)", mustNotKnow: "SQL, files, where models come from"},
 	{floor: 6, folder: "internal/app/process", owns: "what both programs share: signals, command line, exit codes, listening, health check, memory limit, opening the registry", mustNotKnow: "what the commands do"},
-	{floor: 5, folder: "internal/predict", owns: "one service below every protocol: who may ask, which model answers, room for the work in time and memory, evaluation, explanation", mustNotKnow: "HTTP, SQL"},
+	{floor: 5, folder: "internal/predict", owns: "one service below every protocol: who may ask, which model answers, limits of time and memory, evaluation, explanation", mustNotKnow: "HTTP, SQL"},
 	{floor: 5, folder: "internal/training", owns: "the pipeline: data, candidates, evaluation, registration", mustNotKnow: "routes, accounts"},
 	{floor: 5, folder: "internal/training/pictures", owns: "the plots that a run shows", mustNotKnow: "registry, files"},
 	{floor: 4, folder: "internal/promotion", owns: "which version is the champion: promote, roll back, the gate between two versions", mustNotKnow: "how models are trained, HTTP"},
 	{floor: 4, folder: "internal/serving", owns: "the live model: watch the alias, verify, load, warm, swap, keep the last good one", mustNotKnow: "HTTP, accounts, training"},
-	{floor: 4, folder: "internal/access", owns: "who bears a token or an API key", mustNotKnow: "SQL, HTTP"},
-	{floor: 3, folder: "internal/registry", owns: "versions, aliases, runs: one port, two backends, one conformance suite", mustNotKnow: "estimators, REST"},
+	{floor: 4, folder: "internal/access", owns: "whose token or API key it is", mustNotKnow: "SQL, HTTP"},
+	{floor: 3, folder: "internal/registry", owns: "versions, aliases, runs: one Go interface, its backends, one conformance suite", mustNotKnow: "estimators, REST"},
 	{floor: 3, folder: "internal/scoring", owns: "a model file run on the rows of a file: `api model check` and `predict`", mustNotKnow: "HTTP, accounts"},
 	{floor: 3, folder: "internal/account", owns: "users, passwords, scopes, throttling, API keys, revocation, audit", mustNotKnow: "tokens, HTTP"},
 	{floor: 3, folder: "internal/account/sqlstore", owns: "accounts in SQLite and PostgreSQL", mustNotKnow: "tokens, HTTP"},
 	{floor: 3, folder: "internal/token", owns: "issuing and verifying access tokens, keys and their rotation", mustNotKnow: "users, HTTP"},
 	{floor: 3, folder: "internal/settings", owns: "environment, `.env`, `mlflow.yaml`", mustNotKnow: "what the settings are for"},
 	{floor: 2, folder: "internal/model", owns: "one servable model: files in, scores and explanations out", mustNotKnow: "registries, HTTP"},
-	{floor: 2, folder: "internal/mlflow", owns: "MLflow's REST interface, quirks included", mustNotKnow: "everything but `mlmodel`"},
+	{floor: 2, folder: "internal/mlflow", owns: "MLflow's REST interface, with its special cases", mustNotKnow: "other packages of Petal, `mlmodel` excepted"},
 	{floor: 2, folder: "internal/learn", owns: "estimators, preprocessing, metrics, splits; each estimator writes ONNX", mustNotKnow: "files, MLflow"},
-	{floor: 2, folder: "internal/dataset", owns: "labelled tables: a CSV file read in parallel, its digest", mustNotKnow: "everything but rows and classes"},
+	{floor: 2, folder: "internal/dataset", owns: "labelled tables: a CSV file read in parallel, its digest", mustNotKnow: "other packages of Petal, `rows` and the classes of `onnx` excepted"},
 	{floor: 2, folder: "internal/dvc", owns: "pointers, configuration, remotes, verified pull", mustNotKnow: "what the files hold"},
 	{floor: 2, folder: "internal/credential", owns: "the rules for names, passwords and keys; secrets in files", mustNotKnow: "users, tokens"},
-	{floor: 1, folder: "internal/onnx", owns: "the model file: read, validate, write", mustNotKnow: "everything"},
-	{floor: 1, folder: "internal/onnx/eval", owns: "compile a graph and run it", mustNotKnow: "everything but the file"},
-	{floor: 1, folder: "internal/mlmodel", owns: "the MLmodel file, the model directory around it, the names that MLflow takes", mustNotKnow: "everything"},
-	{floor: 0, folder: "internal/rows", owns: "the one reader of rows from CSV, and the one from JSON: records, cells, numbers, missing values", mustNotKnow: "everything"},
-	{floor: 0, folder: "internal/atomicfile", owns: "files and folders that appear whole or not at all, and outlast a power cut", mustNotKnow: "everything"},
-	{floor: 0, folder: "internal/poll", owns: "when to look again", mustNotKnow: "everything"},
-	{floor: 0, folder: "internal/regularfile", owns: "reading files that others may have put there: regular ones, of bounded size", mustNotKnow: "everything"},
-	{floor: 0, folder: "internal/version", owns: "which version this is", mustNotKnow: "everything"},
+	{floor: 1, folder: "internal/onnx", owns: "the model file: read, validate, write", mustNotKnow: "other packages of Petal"},
+	{floor: 1, folder: "internal/onnx/eval", owns: "compile a graph and run it", mustNotKnow: "other packages of Petal, `onnx` excepted"},
+	{floor: 1, folder: "internal/mlmodel", owns: "the MLmodel file, the model directory around it, the names that MLflow takes", mustNotKnow: "other packages of Petal"},
+	{floor: 0, folder: "internal/rows", owns: "the one reader of rows from CSV, and the one from JSON: records, cells, numbers, missing values", mustNotKnow: "other packages of Petal"},
+	{floor: 0, folder: "internal/atomicfile", owns: "files and folders that appear whole or not at all, and stay complete after power loss", mustNotKnow: "other packages of Petal"},
+	{floor: 0, folder: "internal/poll", owns: "when to look again", mustNotKnow: "other packages of Petal"},
+	{floor: 0, folder: "internal/regularfile", owns: "reading files that others may have put there: regular ones, of bounded size", mustNotKnow: "other packages of Petal"},
+	{floor: 0, folder: "internal/version", owns: "which version this is", mustNotKnow: "other packages of Petal"},
 }
 
 func TestImportsPointDown(t *testing.T) {
 	for _, pkg := range list(t) {
 		from, known := roomOf(pkg.ImportPath)
-		require.Truef(t, known, "%s has no room: give it one in the list above", pkg.ImportPath)
+		require.Truef(t, known, "%s has no room: add a line to the list rooms above", pkg.ImportPath)
 		for _, imported := range pkg.Imports {
 			to, known := roomOf(imported)
 			if !known || from.home() == to.home() && from.home() != "internal/app" {
 				continue
 			}
-			assertf(t, to.floor < from.floor, "%s (floor %d) imports %s (floor %d): arrows point down",
+			assertf(t, to.floor < from.floor, "%s (layer %d) imports %s (layer %d): a package imports only lower layers",
 				pkg.ImportPath, from.floor, imported, to.floor)
 		}
 	}
@@ -166,7 +166,7 @@ func TestTheDocumentedTableIsThePlan(t *testing.T) {
 }
 
 func table() string {
-	text := "\n| floor | room | it owns | it must not know |\n|---|---|---|---|\n"
+	text := "\n| layer | folder | it contains | it must not depend on |\n|---|---|---|---|\n"
 	for _, r := range rooms {
 		text += fmt.Sprintf("| %d | `%s` | %s | %s |\n", r.floor, r.folder, r.owns, r.mustNotKnow)
 	}
