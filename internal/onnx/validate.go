@@ -37,7 +37,7 @@ func (m *Model) Validate() error {
 	if len(m.Graph.Outputs) == 0 {
 		return Invalid("the graph has no output")
 	}
-	for _, v := range append(m.Graph.freeInputs(), m.Graph.Outputs...) {
+	for _, v := range m.Graph.freeInputs() { // The types of outputs are inferred.
 		if v.Type.Kind == KindUnknown {
 			return Unsupported("%q has no type, or one that is neither tensor, sequence nor map", v.Name)
 		}

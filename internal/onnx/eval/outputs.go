@@ -145,7 +145,7 @@ func (p *Predictor) chooseNumbers(numbers []int) error {
 	if len(numbers) > 2 || len(numbers) == 2 && !isDeviation(outputs[numbers[1]].Name) {
 		return onnx.Unsupported("the model has %d outputs of numbers and no label: which of them is the prediction is not known", len(numbers))
 	}
-	if rowWidth(first.Type) > 1 && p.givesProbabilities(numbers[0]) {
+	if rowWidth(first.Type) > 1 && (isProbability(first.Name) || p.givesProbabilities(numbers[0])) {
 		p.layout = layoutMatrix
 	}
 	return nil

@@ -1,11 +1,13 @@
 package eval
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/onnx/eval/kernel"
 	"github.com/petal-ml/petal/tests/testenv/golden"
 	"github.com/petal-ml/petal/tests/testenv/onnxtest"
 )
@@ -116,6 +118,13 @@ func outputCases() map[string]outputsCase {
 			[]int{1, 1, 1},
 			[]float32{0.26894143, 0.7310586, 0.047425874, 0.95257413, 0.26894143, 0.7310586},
 		},
+		"probabilities by name, without a type": {
+			onnxtest.Small(twoFeatures(), []onnx.ValueInfo{{Name: "probabilities"}}, nil, onnxtest.Node("HardSigmoid", "x", "probabilities")),
+			[]string{"label", "probabilities"},
+			onnx.Labels{Ints: []int64{0, 1}},
+			[]int{1, 1, 1},
+			[]float32{0.7, 0.9, 0, 0.5, 0.5, 0.7},
+		},
 		"one row at a time": {
 			onnxtest.Small([]onnx.ValueInfo{onnxtest.Value("x", onnx.Float, 1, 2)}, []onnx.ValueInfo{onnxtest.Value("y", onnx.Float, 1, 1)}, ones(), sumNode("x", "y")),
 			[]string{"y"},
@@ -191,6 +200,25 @@ func TestOutputsAreChosen(t *testing.T) {
 			require.Equal(t, classes[2], class)
 		})
 	}
+}
+
+// TestOneHotInFront has a one-hot encoder of a column of its own, whose [N,1,K] goes
+// by way of an imputer into one vector of features, as ML.NET writes it.
+func TestOneHotInFront(t *testing.T) {
+	nan := float32(math.NaN())
+	s, err := NewSession(onnxtest.Small(
+		[]onnx.ValueInfo{onnxtest.Value("city", onnx.String, -1, 1), onnxtest.Value("x", onnx.Float, -1, 2)},
+		[]onnx.ValueInfo{onnxtest.Value("y", onnx.Float, -1, 1)}, nil,
+		onnxtest.NodeML("OneHotEncoder", "city", "o", onnx.StringsAttribute("cats_strings", "a", "b", "c"), onnx.IntAttribute("zeros", 1)),
+		onnxtest.NodeML("Imputer", "o", "i", onnx.FloatsAttribute("imputed_value_floats", 9), onnx.FloatAttribute("replaced_value_float", nan)),
+		onnxtest.NodeML("FeatureVectorizer", "i x", "v", onnx.IntsAttribute("inputdimensions", 3, 2)),
+		onnxtest.NodeML("LinearRegressor", "v", "y", onnx.FloatsAttribute("coefficients", 1, 2, 3, 10, 100))))
+	require.NoError(t, err)
+	out, err := s.Run(map[string]kernel.Value{
+		"city": onnx.NewTensor([]int{3, 1}, []string{"b", "unseen", "c"}), "x": onnx.NewTensor([]int{3, 2}, []float32{1, 0, 0, 1, 2, 2}),
+	})
+	require.NoError(t, err)
+	require.Equal(t, []float32{12, 100, 223}, out[0].(*onnx.Tensor).Data)
 }
 
 func TestOutputsThatAreNoPrediction(t *testing.T) {

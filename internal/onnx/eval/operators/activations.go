@@ -18,6 +18,10 @@ func activationOperators() []compile.Operator {
 		unary("HardSwish", 14, func(x float64) float64 { return x * hardSigmoid(x, 1./6, 0.5) }),
 		unary("Mish", 18, func(x float64) float64 { return x * math.Tanh(softplus(x)) }),
 		activation("LeakyRelu", 6, leakyRelu),
+		activation("Affine", 1, func(r *attributes.Reader) function { // an experiment of old, which ML.NET wrote
+			alpha, beta := float64(r.Float("alpha", 1)), float64(r.Float("beta", 0))
+			return func(x float64) float64 { return alpha*x + beta }
+		}),
 		activation("ThresholdedRelu", 10, thresholdedRelu),
 		activation("Elu", 6, elu),
 		activation("Selu", 6, selu),

@@ -286,10 +286,11 @@ func compileImputer(n *compile.Node) (kernel.Kernel, error) {
 }
 
 func (m *imputer[T]) kernel(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-	_, columns, err := kernel.MatrixShape(in[0])
-	if err != nil {
-		return nil, err
+	if len(in[0].Shape) == 0 {
+		return nil, onnx.At(onnx.ErrInput, "a scalar given, a matrix wanted")
 	}
+	// As in onnxruntime the second axis is that of the features, whatever follows.
+	columns := in[0].Shape[min(1, len(in[0].Shape)-1)]
 	out, data, err := kernel.Alloc[T](e, in[0].Shape...)
 	if err != nil || columns == 0 {
 		return out, err
