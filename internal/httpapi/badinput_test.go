@@ -154,7 +154,7 @@ func (f *fixture) badBodies() []badInput {
 		row(4, "true", `{"features":[5.1,true,1.4,0.2]}`, "body.features[1]"),
 		row(5, "NaN", `{"features":[5.1,NaN,1.4,0.2]}`, "body.features[1]"),
 		row(5, "Infinity", `{"features":[5.1,3.5,1.4,Infinity]}`, "body.features[3]"),
-		row(5, "-Infinity", `{"features":[5.1,3.5,1.4,-Infinity]}`, "body"),
+		row(5, "-Infinity", `{"features":[5.1,3.5,1.4,-Infinity]}`, "body.features[3]"),
 		row(6, "1e309", `{"features":[5.1,3.5,1e309,0.2]}`, "body.features[2]"),
 		row(7, "±1.7e308", `{"features":[1.7e308,1.7e308,-1.7e308,-1.7e308]}`, "body.features[0]"),
 		row(7, "within float32, NaN in the model", `{"features":[3.4e38,3.4e38,-3.4e38,-3.4e38]}`, "body.features"),
