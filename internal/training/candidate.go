@@ -64,7 +64,7 @@ func (c Candidate) New() learn.Classifier {
 
 // typed is New for a table of several kinds of columns. An estimator that needs
 // features of one scale takes categories as columns of 0 and 1, which are on it;
-// the others take codes.
+// the others take codes, of which boosting knows that they have no order.
 func (c Candidate) typed() learn.Classifier {
 	encoder := &preprocessing.ColumnEncoder{Columns: c.columns, OneHot: c.scale || c.oneHot, Impute: !c.HandlesMissing}
 	steps := []learn.Transformer{encoder}

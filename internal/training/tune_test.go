@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/learn/preprocessing"
 	"github.com/petal-ml/petal/internal/promotion"
 )
 
@@ -166,5 +167,18 @@ func TestFewFoldsForMuchWork(t *testing.T) {
 		splits, err = p.splits()
 		require.NoError(t, err)
 		require.Len(t, splits, 5)
+	}
+}
+
+// TestBoostingKnowsCategories: codes of a table's columns have no order for it.
+func TestBoostingKnowsCategories(t *testing.T) {
+	columns := []preprocessing.Column{{Name: "a"}, {Name: "b", Categories: []string{"x", "y"}}}
+	for _, c := range candidatesOf(t, "- {estimator: HistGradientBoostingClassifier, params: {max_iter: cv}}\n- {estimator: HistGradientBoostingClassifier}\n- {estimator: RandomForestClassifier}\n") {
+		params := c.ForColumns(columns).New().Params()
+		if c.HandlesMissing {
+			require.Equal(t, "1", params["categorical_features"])
+		} else {
+			require.NotContains(t, params, "categorical_features")
+		}
 	}
 }
