@@ -28,6 +28,7 @@ func (t *Trainer) Check(ctx context.Context, req Request) (p *Profile, faults er
 	training, test, err := split(d, req.Params)
 	p = profile(d, training, test)
 	p.Table, p.LeftOut = table, d.LeftOut
+	p.notes = notes(d, table)
 	if folds := req.Params.folds(training.y); err == nil && folds < req.Params.NSplits {
 		p.notes = append(p.notes, fmt.Sprintf("no class has %d training rows: cross-validation takes %d folds", req.Params.NSplits, folds))
 	}

@@ -200,6 +200,37 @@ func (s source) readTable(ctx context.Context, p Params, allFaults bool) (*datas
 	return d, t, err
 }
 
+// notes say what was made of the data that a person would not guess: a line each,
+// with what changes it.
+func notes(d *dataset.Dataset, t *dataset.Table) []string {
+	var lines []string
+	leftOut := d.LeftOut
+	if t != nil {
+		for _, c := range t.Columns {
+			if c.Use == dataset.LeftOut {
+				leftOut = append(leftOut, c)
+			}
+		}
+	}
+	for _, c := range leftOut {
+		line := fmt.Sprintf("column %s is left out: %s", c.Name, c.Kind)
+		if c.Why != "" {
+			line += " (" + c.Why + ")"
+		}
+		if change := c.ToChange(); change != "" {
+			line += "; to keep it: " + change
+		}
+		lines = append(lines, line)
+	}
+	if t == nil {
+		return lines
+	}
+	if t.Unlabelled > 0 {
+		lines = append(lines, fmt.Sprintf("%d rows without a label are left out", t.Unlabelled))
+	}
+	return append(lines, t.LabelNotes...)
+}
+
 // notYet refuses a label of numbers.
 func notYet(path, label string) error {
 	return &dataset.Error{

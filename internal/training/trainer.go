@@ -109,6 +109,9 @@ func (t *Trainer) train(ctx context.Context, req Request) (Result, error) {
 	}
 	t.cfg.Logger.InfoContext(ctx, "training", "data", p.source.path, "md5", p.source.md5, "from", p.source.from,
 		"rows", p.data.Rows(), "features", len(p.data.Features), "classes", len(p.classes), "holdout", len(p.test.y))
+	for _, note := range notes(p.data, p.table) {
+		t.cfg.Logger.WarnContext(ctx, "look at the data", "note", note)
+	}
 
 	to := recorder{&t.cfg.Promoter}
 	run, err := to.start(ctx, p, t.cfg.Now())

@@ -125,6 +125,24 @@ func TestCheckAndCompare(t *testing.T) {
 	assert.Contains(t, stdout, "Note: 1 rows occur more than once.")
 	assert.NoDirExists(t, filepath.Join(h.dir, "mlruns"))
 
+	ids := "Id,a,species\n"
+	for i := range 40 {
+		ids += fmt.Sprintf("%d,%d,%s\n", i+1, i%7, []string{"x", "y"}[i%2])
+	}
+	h.write("ids.csv", ids)
+	code, stdout, stderr = h.run("check", "ids.csv")
+	require.Zero(t, code, stderr)
+	assert.Contains(t, stdout, "Note: column Id is left out: id (consecutive); to keep it: --set columns.Id=number.")
+	h.write("texts.csv", "shop;price;species\n"+strings.Repeat("Aix;1,5;x\nNice;?;y\nAix;7;x\nPau;2;\n", 20))
+	code, stdout, stderr = h.run("check", "texts.csv", "--json", "-")
+	require.Zero(t, code, stderr)
+	assert.Contains(t, stdout, `"kind": "category"`)
+	code, stdout, stderr = h.run("check", "texts.csv", "--set", "columns.shop=drop")
+	require.Zero(t, code, stderr)
+	assert.Regexp(t, `\nshop +category +0 +2 +Aix +left out, as you say`, stdout)
+	assert.Regexp(t, `\nprice +number +33 % +2 +1,5 +as it is; missing kept, or the median \(decimal comma; missing: \?\) +--set columns.price=category\n`, stdout)
+	assert.Contains(t, stdout, "Note: 20 rows without a label are left out.")
+
 	h.write("bad.csv", "a,b,species\n1,2,x\ntall,2,x\n1,y\n")
 	code, stdout, stderr = h.run("check", "bad.csv")
 	assert.Equal(t, process.ExitUsage, code)
