@@ -419,7 +419,8 @@ func (s *stack) requireRevived(t *testing.T, services ...string) {
 		before := s.inspect(t, id, "{{.RestartCount}}")
 		s.killFromHost(t, id)
 		eventually(t, func() bool {
-			return s.inspect(t, id, "{{.RestartCount}}") != before && s.inspect(t, id, "{{.State.Running}}") == "true"
+			count, running, _ := strings.Cut(s.inspect(t, id, "{{.RestartCount}} {{.State.Running}}"), " ")
+			return count != before && running == "true"
 		}, healLimit, tick, "%s came back", service)
 	}
 	eventually(t, func() bool {

@@ -203,7 +203,7 @@ RUN cd /src && go mod download && CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build
 // come for the base image's Python, whatever this machine's is.
 func buildMLflow(t *testing.T, engine *engine, image string) {
 	t.Helper()
-	made := digest("mlflow", debianRelease(t), mlflowRequirement(t))
+	made := digest("mlflow", debianRelease(t), mlflowRequirement(t), mlflowScript)
 	if standing(t, engine, image, made) {
 		return
 	}
@@ -215,18 +215,47 @@ func buildMLflow(t *testing.T, engine *engine, image string) {
 	engine.run(t, "", nil, testenv.Python(t), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check",
 		"--target", filepath.Join(dir, "mlflow"), "--python-version", version, "--only-binary=:all:",
 		"--constraint", constraints, mlflowRequirement(t), "boto3")
-	script := "#!/usr/bin/python3\nimport sys\nfrom mlflow.cli import cli\nsys.exit(cli())\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "mlflow.py"), []byte(script), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "mlflow.py"), []byte(mlflowScript), 0o755))
 	build(t, engine, image, made, dir, "FROM "+baseImage+`
 COPY mlflow /opt/mlflow
 COPY mlflow.py /usr/local/bin/mlflow
 ENV PYTHONPATH=/opt/mlflow
-# What the server imports is compiled, which is little of all that is installed.
+# What a server imports that answers is compiled, which is little of all that is
+# installed.
 RUN ln -s /usr/bin/python3 /usr/local/bin/python \
-    && python3 -m compileall -q /opt/mlflow/mlflow/server /opt/mlflow/mlflow/store && python3 -c "import mlflow.cli, mlflow.server.fastapi_app"
+    && python3 -m compileall -q /opt/mlflow/mlflow/server /opt/mlflow/mlflow/store && cd /tmp \
+    && { MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 >log 2>&1 & } \
+    && curl --silent --fail --retry 600 --retry-delay 1 --retry-connrefused http://127.0.0.1:5000/health \
+    && kill $! && rm -rf /tmp/*
 CMD ["python3"]
 `)
 }
+
+// mlflowScript is the command mlflow, but for one thing: its server becomes uvicorn
+// where MLflow starts that as a child, which imports everything a second time.
+const mlflowScript = `#!/usr/bin/python3
+import os
+import sys
+
+import uvicorn
+from mlflow.utils import process
+
+
+def become(command, extra_env, **_):
+    os.environ.update(extra_env)
+    for name in list(sys.modules):  # it has read the settings as they were
+        if name.split(".")[:2] == ["mlflow", "server"]:
+            del sys.modules[name]
+    sys.argv = command[2:]  # behind python -m
+    sys.exit(uvicorn.main())
+
+
+process._exec_cmd = become
+
+from mlflow.cli import cli
+
+sys.exit(cli())
+`
 
 func mlflowRequirement(t *testing.T) string {
 	t.Helper()
