@@ -104,7 +104,7 @@ func (s *stack) sendTraffic(t *testing.T) {
 	wrong := []byte(url.Values{"username": {"student"}, "password": {"wrong"}}.Encode())
 	require.NotEqual(t, http.StatusOK, s.send(t, http.MethodPost, "api", "/token", "", "application/x-www-form-urlencoded", wrong).Status)
 	s.token(t)
-	time.Sleep(3 * time.Second) // for a scrape and an evaluation
+	time.Sleep(5 * time.Second) // for a scrape and an evaluation
 }
 
 // A panelQuery is a query of a panel.

@@ -29,7 +29,7 @@ const (
 	healLimit = 4 * time.Minute
 	// mailLimit is for the shortened durations of [shorten].
 	mailLimit = 2 * time.Minute
-	tick      = 250 * time.Millisecond
+	tick      = 500 * time.Millisecond
 )
 
 // services are those of a plain `up`.
@@ -319,7 +319,7 @@ func publishedImages(t *testing.T) map[string]string {
 // duration that makes a mail wait is short. What they say stays as it is.
 func (s *stack) shorten(t *testing.T) {
 	t.Helper()
-	s.rewrite(t, "dashboards/prometheus.yml", `(scrape_interval|scrape_timeout|evaluation_interval): \S+`, "$1: 1s")
+	s.rewrite(t, "dashboards/prometheus.yml", `(scrape_interval|scrape_timeout|evaluation_interval): \S+`, "$1: 2s")
 	s.rewrite(t, "dashboards/alert.rules.yml", `(?m)^(        for): \S+`, "$1: 2s")
 	s.rewrite(t, "dashboards/alertmanager.yml", `(group_wait|group_interval): \S+`, "$1: 1s")
 }
