@@ -175,7 +175,7 @@ func (s *stack) get(t *testing.T, service, path, token string) answer {
 
 func (s *stack) send(t *testing.T, method, service, path, token, contentType string, body []byte) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, s.url(service, path), bytes.NewReader(body))
 	if err != nil {
