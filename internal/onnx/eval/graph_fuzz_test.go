@@ -248,6 +248,7 @@ func (g *graphMaker) node() {
 	makers := append(g.encoderMakers(), []func(){
 		g.binary, g.unary, g.compare, g.logic, g.where, g.matMul, g.gemm, g.reduce, g.arg, g.topK,
 		g.gather, g.slice, g.transpose, g.concat, g.softmax, g.reshape, g.expand, g.tile, g.split,
+		g.scatter, g.gatherND, g.tensorOneHot,
 	}...)
 	makers[g.next(len(makers))]()
 }
@@ -577,4 +578,62 @@ func (g *graphMaker) split() {
 		parts = append(parts, refGather(v, axis, refSlice(v.shape[axis], span[0], span[1], 1)))
 	}
 	g.emit("Split", []string{a, g.ints(first, v.shape[axis]-first)}, []onnx.Attribute{onnx.IntAttribute("axis", int64(axis))}, parts...)
+}
+
+// places makes a constant of whole numbers below n, some of them from the end.
+func (g *graphMaker) places(shape []int, n int) (name string, v refValue) {
+	v = fill(onnx.Int64, true, shape, func([]int) float64 { return float64(g.next(2*n) - n) })
+	return g.constant(v), v
+}
+
+func (g *graphMaker) scatter() {
+	a := g.pick(onnx.Float, false, 1)
+	if a == "" {
+		return
+	}
+	v := g.values[a]
+	axis := g.next(len(v.shape))
+	shape := slices.Clone(v.shape)
+	shape[axis] = 1 + g.next(3)
+	name, indices := g.places(shape, v.shape[axis])
+	updates := g.numbers(shape)
+	g.emit("ScatterElements", []string{a, name, g.constant(updates)}, []onnx.Attribute{onnx.IntAttribute("axis", int64(axis))},
+		fill(onnx.Float, v.exact, v.shape, func(c []int) float64 {
+			value, from := v.at(c), slices.Clone(c)
+			for k := range shape[axis] { // the last one stays
+				from[axis] = k
+				if at := int(indices.at(from)); at == c[axis] || at+v.shape[axis] == c[axis] {
+					value = updates.at(from)
+				}
+			}
+			return value
+		}))
+}
+
+func (g *graphMaker) gatherND() {
+	a := g.pick(onnx.Float, false, 1)
+	if a == "" {
+		return
+	}
+	v, count := g.values[a], 1+g.next(3)
+	name, indices := g.places([]int{count, 1}, v.shape[0])
+	var places []int
+	for _, place := range indices.data {
+		places = append(places, int(place))
+	}
+	g.emit("GatherND", []string{a, name}, nil, refGather(v, 0, places))
+}
+
+func (g *graphMaker) tensorOneHot() {
+	depth := 1 + g.next(3)
+	name, indices := g.places(g.shape(), depth+1) // some are no class at all
+	values := g.numbers([]int{2})
+	g.emit("OneHot", []string{name, g.ints(depth), g.constant(values)}, nil,
+		fill(onnx.Float, true, append(slices.Clone(indices.shape), depth), func(c []int) float64 {
+			at := int(indices.at(c[:len(c)-1]))
+			if at == c[len(c)-1] || at+depth == c[len(c)-1] {
+				return values.data[1]
+			}
+			return values.data[0]
+		}))
 }
