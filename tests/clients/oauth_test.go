@@ -1,11 +1,16 @@
 package clients
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +59,43 @@ func TestOAuthClient(t *testing.T) {
 	require.Equal(t, []any{403.0, `Bearer realm="petal", error="insufficient_scope", error_description="the token does not have the scope model:read", scope="model:read"`}, got.Denied)
 	require.Equal(t, refusal{"invalid_grant", "the user name or the password is wrong"}, got.WrongPassword)
 	require.Equal(t, "invalid_scope", got.UnknownScope.Error)
+	t.Run("Node over HTTP/2", func(t *testing.T) {
+		requireNodeAnswered(t, "https://"+address, authority, strings.TrimSpace(petal.Read("var/initial_password")))
+	})
+}
+
+//go:embed http2.mjs
+var http2Script string
+
+// requireNodeAnswered has Node's own client of HTTP/2 send good requests and bad ones
+// on one connection: none is lost.
+func requireNodeAnswered(t *testing.T, address, authority, password string) {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		testenv.Missing(t, "node is not installed: %v", err)
+	}
+	pem, err := os.ReadFile(authority)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	resp, err := client.PostForm(address+"/token", url.Values{"username": {"student"}, "password": {password}})
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	var login struct {
+		AccessToken string `json:"access_token"`
+	}
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&login))
+	script := filepath.Join(t.TempDir(), "http2.mjs")
+	require.NoError(t, os.WriteFile(script, []byte(http2Script), 0o600))
+	output, err := exec.CommandContext(t.Context(), node, script, address, authority, login.AccessToken).CombinedOutput()
+	require.NoError(t, err, string(output))
+	var got map[string]map[string]int
+	require.NoError(t, json.Unmarshal(output, &got), string(output))
+	for _, status := range []string{"401", "404", "413", "415"} {
+		require.Equal(t, map[string]int{"sessions": 1, "200": 100, status: 10}, got[status])
+	}
 }
 
 // certificate writes one for 127.0.0.1 that is its own authority, and returns its
