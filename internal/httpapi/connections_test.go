@@ -50,6 +50,7 @@ func (c client) status(t *testing.T) int {
 	t.Helper()
 	resp, err := http.ReadResponse(c.Reader, nil)
 	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
 	_, err = io.Copy(io.Discard, resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode
@@ -75,7 +76,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	next := dial(t, server)
 	next.send(t, "/")
 	require.Equal(t, 200, next.status(t))
-	_, err := silent.Reader.ReadByte()
+	_, err := silent.ReadByte()
 	require.ErrorIs(t, err, io.EOF, "it never asked, and came first")
 	kept.send(t, "/")
 	require.Equal(t, 200, kept.status(t), "it asked after it")
@@ -126,6 +127,7 @@ func TestAnswersToWhatIsNoRequest(t *testing.T) {
 			_, _ = io.WriteString(c.Conn, row.request) // it may be answered before it was sent
 			resp, err := http.ReadResponse(c.Reader, nil)
 			require.NoError(t, err)
+			defer func() { _ = resp.Body.Close() }()
 			body, err := io.ReadAll(resp.Body)
 			require.NoError(t, err)
 			requireProblem(t, answer{resp.StatusCode, resp.Header, string(body), resp.Close}, row.status)

@@ -81,7 +81,7 @@ func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	seen, err := c.stamps()
 	if err != nil || seen == c.seen {
-		return c.pair, nil //nolint:nilerr // files that are gone are put back by hand; until then the pair stands
+		return c.pair, nil // files that are gone are put back by hand; until then the pair stands
 	}
 	if err := c.load(seen); err != nil {
 		c.log.Error("the changed certificate cannot be used; the one before stays in force", slog.Any("error", err))

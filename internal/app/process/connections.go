@@ -27,7 +27,7 @@ func MaxConnections() int {
 	most := memory / 4 / connectionBytes
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < math.MaxInt32 {
-		most = min(most, int64(limit.Cur)-ownDescriptors) //nolint:gosec // it was compared
+		most = min(most, int64(limit.Cur)-ownDescriptors)
 	}
 	return int(max(most, fewestConnections))
 }

@@ -16,7 +16,7 @@ type signalled struct{ os.Signal }
 func (s signalled) Error() string { return s.String() + " signal received" }
 
 // Is makes it a cancellation.
-func (s signalled) Is(target error) bool { return target == context.Canceled } //nolint:errorlint // what errors.Is asks for
+func (s signalled) Is(target error) bool { return target == context.Canceled }
 
 // untilSignal returns a context that ends at the first signal to stop. The second
 // one has its default effect: the process ends at once.
