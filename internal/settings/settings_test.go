@@ -313,6 +313,25 @@ func TestLogger(t *testing.T) {
 	require.Contains(t, out.String(), "msg=shown")
 }
 
+// What a registry says is logged, and read on a terminal.
+func TestLogsCommandNoTerminal(t *testing.T) {
+	hostile := "\x1b]0;owned\a \u202e \u009b2J \U000e0001 95\u202f% é"
+	for _, format := range []settings.LogFormat{settings.LogText, settings.LogJSON} {
+		var out strings.Builder
+		settings.Logger(&out, settings.Log{Format: format}).Info("refused", "error", errors.New(hostile))
+		for _, hidden := range []string{"\x1b", "\a", "\u202e", "\u009b", "\U000e0001"} {
+			assert.NotContains(t, out.String(), hidden, format)
+		}
+		assert.Contains(t, out.String(), "é")
+		if format == settings.LogJSON {
+			var line struct{ Error string }
+			require.NoError(t, json.Unmarshal([]byte(out.String()), &line))
+			assert.Equal(t, hostile, line.Error)
+		}
+	}
+	assert.Equal(t, `a\x1b[2J\u202e\ufffd\tb é`, settings.Printable("a\x1b[2J\u202e\xff\tb é"))
+}
+
 func TestStateDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "var")
 	require.NoError(t, settings.State{StateDir: dir}.MakeStateDir())
