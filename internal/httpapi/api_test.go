@@ -167,7 +167,7 @@ func loadNamed(t testing.TB, dir mlmodel.Dir, name, number string) *serving.Live
 	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)
-	m, err := serving.Load(serving.Bundle{
+	m, err := serving.Load(t.Context(), nil, serving.Bundle{
 		Version: registry.Version{Name: name, Number: number, RunID: "run-1"}, Alias: "champion",
 		Files: model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
 	})

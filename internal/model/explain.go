@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -62,4 +63,14 @@ func (m *Model) Explain(row []float32, class int) (Explanation, error) {
 		x.Baseline++
 	}
 	return x, nil
+}
+
+// TryExplain takes the model apart, where that is possible, and explains a row: what
+// the first request for an explanation does. It takes memory by the number of nodes.
+func (m *Model) TryExplain() (err error) {
+	defer recovered(&err)
+	if _, err := m.Explain(make([]float32, len(m.info.Features)), 0); err != nil && !errors.Is(err, ErrNoExplanation) {
+		return fmt.Errorf("explain a row: %w", err)
+	}
+	return nil
 }

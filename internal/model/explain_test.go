@@ -133,7 +133,7 @@ func TestNoExplanation(t *testing.T) {
 
 func openGraph(t *testing.T, graph *onnx.Model) *model.Model {
 	t.Helper()
-	m, err := model.Open(model.Files{ONNX: graph.Marshal()}, model.Expect{})
+	m, err := model.Open(t.Context(), model.Files{ONNX: graph.Marshal()}, model.Expect{}, onnx.Limits{})
 	require.NoError(t, err)
 	return m
 }

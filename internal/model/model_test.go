@@ -79,8 +79,8 @@ func open(t *testing.T, dir mlmodel.Dir) *model.Model {
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "r"})
 	require.NoError(t, err)
 	tags := servingtest.Tags(dir)
-	m, err := model.Open(model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
-		model.Expect{SHA256: tags[registry.TagSHA256], Size: tags[registry.TagSize]})
+	m, err := model.Open(t.Context(), model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
+		model.Expect{SHA256: tags[registry.TagSHA256], Size: tags[registry.TagSize]}, onnx.Limits{})
 	require.NoError(t, err)
 	return m
 }

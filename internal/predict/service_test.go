@@ -49,7 +49,7 @@ func open(t *testing.T, dir mlmodel.Dir) *serving.Live {
 	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "run-1"})
 	require.NoError(t, err)
-	live, err := serving.Load(serving.Bundle{
+	live, err := serving.Load(t.Context(), nil, serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: "3"}, Files: model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"]},
 	})
 	require.NoError(t, err)

@@ -114,7 +114,7 @@ func (p *Promoter) Settle(ctx context.Context, h *Holdout, c Candidate, v regist
 // compareWith compares a candidate with the champion on the rows that the
 // champion was not trained on.
 func (p *Promoter) compareWith(ctx context.Context, h *Holdout, c Candidate, champion registry.Version) (*Comparison, error) {
-	m, err := Open(ctx, p.Registry, champion)
+	m, err := p.Open(ctx, champion)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (p *Promoter) compareWith(ctx context.Context, h *Holdout, c Candidate, cha
 	if len(picked) < minRows {
 		return nil, incomparable("there are only %d rows of the hold-out that it was not trained on, fewer than %d", len(picked), minRows)
 	}
-	probabilities, err := m.Probabilities(h)
+	probabilities, err := m.Probabilities(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (p *Promoter) Compare(ctx context.Context, h *Holdout, a, b string) (*Compa
 		if err != nil {
 			return nil, err
 		}
-		if models[i], err = Open(ctx, p.Registry, v); err == nil {
+		if models[i], err = p.Open(ctx, v); err == nil {
 			seen[i], err = models[i].seen(h)
 		}
 		if err != nil {
@@ -162,7 +162,7 @@ func (p *Promoter) Compare(ctx context.Context, h *Holdout, a, b string) (*Compa
 	var probabilities [2][]float64
 	for i, m := range models {
 		var err error
-		if probabilities[i], err = m.Probabilities(h); err != nil {
+		if probabilities[i], err = m.Probabilities(ctx, h); err != nil {
 			return nil, cannotCompare("version "+[]string{a, b}[i], err)
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -36,8 +38,8 @@ type Model struct {
 
 // Load opens the files of a model as the API does. One that is no classifier is
 // [ErrIncomparable].
-func Load(files model.Files, expect model.Expect) (*Model, error) {
-	m, err := model.Open(files, expect)
+func Load(ctx context.Context, opener *trial.Opener, files model.Files, expect model.Expect) (*Model, error) {
+	m, err := opener.Open(ctx, files, expect)
 	if err != nil {
 		return nil, err
 	}
@@ -49,23 +51,23 @@ func Load(files model.Files, expect model.Expect) (*Model, error) {
 
 // Open loads a registered version as the API would, its digest verified. A
 // version that cannot be compared is [ErrIncomparable].
-func Open(ctx context.Context, reg registry.Reader, v registry.Version) (*Model, error) {
-	files, expect, err := fetch(ctx, reg, v)
+func (p *Promoter) Open(ctx context.Context, v registry.Version) (*Model, error) {
+	files, expect, err := p.fetch(ctx, v)
 	if errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
 		return nil, err
 	}
 	var m *Model
 	if err == nil {
-		m, err = Load(files, expect)
+		m, err = Load(ctx, p.Opener, files, expect)
 	}
 	switch {
-	case errors.Is(err, ErrIncomparable):
+	case errors.Is(err, ErrIncomparable), errors.Is(err, trial.ErrUntried), err != nil && ctx.Err() != nil:
 		return nil, err
 	case err != nil:
 		return nil, incomparable("it is broken: %w", err)
 	}
 	m.split = v.Tags[TagSplit]
-	hashes, err := registry.ReadFile(ctx, reg, v, RowsFile, maxFileBytes)
+	hashes, err := registry.ReadFile(ctx, p.Registry, v, RowsFile, p.Opener.MaxFile())
 	if err == nil {
 		m.rows = decodeHashes(hashes)
 	} else if !errors.Is(err, registry.ErrNotFound) {
@@ -74,13 +76,10 @@ func Open(ctx context.Context, reg registry.Reader, v registry.Version) (*Model,
 	return m, nil
 }
 
-// maxFileBytes bounds what is read of one file of a version.
-const maxFileBytes = 1 << 30
-
 // fetch downloads what a version is opened from, and says what the registry noted
 // of it.
-func fetch(ctx context.Context, reg registry.Reader, v registry.Version) (model.Files, model.Expect, error) {
-	files, err := registry.Fetch(ctx, reg, v, maxFileBytes)
+func (p *Promoter) fetch(ctx context.Context, v registry.Version) (model.Files, model.Expect, error) {
+	files, err := registry.Fetch(ctx, p.Registry, v, p.Opener.MaxFile())
 	return model.Files(files), model.Expect{SHA256: v.Tags[registry.TagSHA256], Size: v.Tags[registry.TagSize]}, err
 }
 
@@ -106,17 +105,17 @@ func (m *Model) seen(h *Holdout) (func(row int) bool, error) {
 }
 
 // Probabilities asks the model about every row: rows × classes, with 0 for a
-// class that the model does not know. Scores that are no probabilities are
-// [ErrIncomparable].
-func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
+// class that the model does not know. Scores that are no probabilities, and a model
+// that takes minutes for them, are [ErrIncomparable].
+func (m *Model) Probabilities(ctx context.Context, h *Holdout) ([]float64, error) {
 	columns, err := h.columns(m.Info().Features)
 	if err != nil {
 		return nil, err
 	}
 	n, width := len(h.Y), m.NumScores()
 	scores := make([]float32, n*width)
-	if err := m.score(h, columns, scores); err != nil {
-		return nil, incomparable("it does not answer: %w", err)
+	if err := m.answer(ctx, h, columns, scores); err != nil {
+		return nil, err
 	}
 	to := make([]int, width) // where a class of the model stands among those of the rows
 	for k := range to {
@@ -141,9 +140,38 @@ func (m *Model) Probabilities(h *Holdout) ([]float64, error) {
 	return probabilities, nil
 }
 
-// score fills the scores of all rows.
-func (m *Model) score(h *Holdout, columns []int, scores []float32) error {
-	n := len(h.Y)
+// Bounds on the answers of a model for a hold-out: all of them together, and rows that
+// are asked about at once.
+const (
+	maxAnswerTime = 2 * time.Minute
+	portionTime   = time.Second
+	portionRows   = 4096
+)
+
+// answer fills the scores of all rows, a portion after the other, so that a model that
+// is slow can be given up.
+func (m *Model) answer(ctx context.Context, h *Holdout, columns []int, scores []float32) error {
+	n, width := len(h.Y), m.NumScores()
+	portion := min(portionRows, max(1, int(portionTime/max(m.RowCost(), 1))))
+	start := time.Now()
+	for from := 0; from < n; from += portion {
+		to := min(from+portion, n)
+		if err := m.score(h, from, to, columns, scores[from*width:to*width]); err != nil {
+			return incomparable("it does not answer: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if time.Since(start) > maxAnswerTime {
+			return incomparable("it takes longer than %v for the %d rows of the hold-out", maxAnswerTime, n)
+		}
+	}
+	return nil
+}
+
+// score fills the scores of the rows from one to another.
+func (m *Model) score(h *Holdout, from, to int, columns []int, scores []float32) error {
+	n := to - from
 	classes := make([]int, n)
 	if m.IsTyped() {
 		table, err := m.NewTable(n)
@@ -152,7 +180,7 @@ func (m *Model) score(h *Holdout, columns []int, scores []float32) error {
 		}
 		for i := range n {
 			for j, column := range columns {
-				if err := table.Set(i, j, h.cell(i, column)); err != nil {
+				if err := table.Set(i, j, h.cell(from+i, column)); err != nil {
 					return err
 				}
 			}
@@ -161,7 +189,7 @@ func (m *Model) score(h *Holdout, columns []int, scores []float32) error {
 		return err
 	}
 	values := make([]float32, 0, n*len(columns))
-	for i := range n {
+	for i := from; i < to; i++ {
 		for _, column := range columns {
 			if c := h.cell(i, column); c.Kind == model.Text {
 				return fmt.Errorf("column %q is text, not a number", h.Features[column])

@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -39,6 +39,8 @@ type Promoter struct {
 	// promoted by hand keeps them.
 	User, Source string
 	Logger       *slog.Logger
+	// Opener opens the models of versions, and bounds them.
+	Opener *trial.Opener
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -149,9 +151,9 @@ func (p *Promoter) replace(ctx context.Context, old *registry.Version, number st
 	if old != nil && old.Number == v.Number {
 		return v, false, nil
 	}
-	files, expect, err := fetch(ctx, p.Registry, v)
+	files, expect, err := p.fetch(ctx, v)
 	if err == nil {
-		_, err = model.Open(files, expect)
+		_, err = p.Opener.Open(ctx, files, expect)
 	}
 	if err != nil {
 		return v, false, fmt.Errorf("promote version %s: it is broken: %w", number, err)

@@ -2,12 +2,14 @@ package scoring
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 )
@@ -50,8 +52,13 @@ const measureFor = 100 * time.Millisecond
 
 // Check looks at a model without serving it. The error means that the file is no
 // model; what is in the way of serving it stands in the report.
-func Check(f model.Files) (Report, error) {
-	graph, err := onnx.Load(bytes.NewReader(f.ONNX), onnx.Limits{})
+func Check(ctx context.Context, opener *trial.Opener, f model.Files) (_ Report, err error) {
+	defer func() {
+		if fault := recover(); fault != nil { // the file may come from anywhere
+			err = fmt.Errorf("the model makes this program fail: %v", fault)
+		}
+	}()
+	graph, err := onnx.Load(bytes.NewReader(f.ONNX), opener.Limits())
 	if err != nil {
 		return Report{}, err
 	}
@@ -65,17 +72,16 @@ func Check(f model.Files) (Report, error) {
 	if len(r.Missing) > 0 {
 		return r, nil
 	}
-	m, err := model.OpenOffline(f, false)
-	if err != nil {
-		r.Refusal = err
-		return r, nil //nolint:nilerr // it is what the report is about
+	m, refusal := opener.Open(ctx, f, model.Expect{})
+	if refusal != nil {
+		r.Refusal = refusal
+		return r, nil
 	}
 	c := checker{model: m}
-	c.predictor, r.Refusal = m.Predictor()
-	r.Inputs, r.Outputs, r.Features = m.Session().Inputs(), m.Outputs(), m.Info().Features
-	if r.Refusal != nil {
-		return r, nil //nolint:nilerr // it is what the report is about
+	if c.predictor, err = m.Predictor(); err != nil {
+		return r, err
 	}
+	r.Inputs, r.Outputs, r.Features = m.Session().Inputs(), m.Outputs(), m.Info().Features
 	r.Classes = m.Labels()
 	r.Fast, r.Why = c.predictor.FastPath()
 	rows := c.madeUpRows()

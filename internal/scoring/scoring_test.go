@@ -20,7 +20,7 @@ import (
 // compile makes a model of nodes, as another producer would.
 func compile(t *testing.T, inputs, outputs []onnx.ValueInfo, nodes ...onnx.Node) *model.Model {
 	t.Helper()
-	m, err := model.OpenOffline(model.Files{ONNX: file(inputs, outputs, nodes...)}, true)
+	m, err := model.OpenOffline(t.Context(), model.Files{ONNX: file(inputs, outputs, nodes...)}, onnx.Limits{}, true)
 	require.NoError(t, err)
 	return m
 }
@@ -251,7 +251,7 @@ func TestCheck(t *testing.T) {
 		Domain: onnx.DomainML, Operator: "LinearRegressor", Inputs: []string{"x"}, Outputs: []string{"y"},
 		Attributes: []onnx.Attribute{onnx.FloatsAttribute("coefficients", 1, 10), onnx.IntAttribute("targets", 1)},
 	}
-	r, err := scoring.Check(model.Files{ONNX: file(in, out, regressor), Example: []byte(`{"columns":["a","b"],"data":[[1,2],[3,null]]}`)})
+	r, err := scoring.Check(t.Context(), nil, model.Files{ONNX: file(in, out, regressor), Example: []byte(`{"columns":["a","b"],"data":[[1,2],[3,null]]}`)})
 	require.NoError(t, err)
 	require.Empty(t, r.Missing)
 	require.NoError(t, r.Refusal)
@@ -261,17 +261,17 @@ func TestCheck(t *testing.T) {
 	require.Equal(t, 2, r.Example.Rows)
 	require.NoError(t, r.Example.Err)
 
-	r, err = scoring.Check(model.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
+	r, err = scoring.Check(t.Context(), nil, model.Files{ONNX: file(in, out, regressor), Example: []byte(`[[1,2,3]]`)})
 	require.NoError(t, err)
 	requireFault(t, &rows.JSONError{Reason: rows.WrongWidth}, r.Example.Err)
 	golden.New(t).Add("input example", r.Example.Err)
 
 	strange := onnx.Node{Operator: "LSTM", Inputs: []string{"x"}, Outputs: []string{"y"}}
-	r, err = scoring.Check(model.Files{ONNX: file(in, out, strange)})
+	r, err = scoring.Check(t.Context(), nil, model.Files{ONNX: file(in, out, strange)})
 	require.NoError(t, err)
 	require.Len(t, r.Missing, 1)
 	require.Contains(t, r.Missing[0], "LSTM")
 
-	_, err = scoring.Check(model.Files{ONNX: []byte("no model")})
+	_, err = scoring.Check(t.Context(), nil, model.Files{ONNX: []byte("no model")})
 	require.ErrorIs(t, err, onnx.ErrInvalid)
 }

@@ -87,10 +87,10 @@ func (c cache) load() (Bundle, error) {
 	return b, nil
 }
 
-// store makes b the copy that counts.
-func (c cache) store(b Bundle) error {
+// write puts a copy of b on disk, which counts once it is adopted.
+func (c cache) write(b Bundle) (manifest, error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return err
+		return manifest{}, err
 	}
 	m := manifest{Version: b.Version, Alias: b.Alias, Dir: modelPrefix + rand.Text(), SHA256: map[string]string{}}
 	files := map[string][]byte{cachedMLmodel: b.MLmodel, cachedONNX: b.ONNX}
@@ -101,7 +101,16 @@ func (c cache) store(b Bundle) error {
 		m.SHA256[name] = digest(content)
 	}
 	if err := atomicfile.WriteDir(filepath.Join(c.dir, m.Dir), files, 0o600); err != nil {
-		return err
+		return manifest{}, err
+	}
+	return m, nil
+}
+
+// adopt makes a copy the one that counts. One that could not be written changes
+// nothing.
+func (c cache) adopt(m manifest) error {
+	if m.Dir == "" {
+		return nil
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -111,6 +120,13 @@ func (c cache) store(b Bundle) error {
 		return err
 	}
 	return c.sweep(m.Dir)
+}
+
+// drop removes a copy that will not be adopted; what stays is swept later.
+func (c cache) drop(m manifest) {
+	if m.Dir != "" {
+		_ = os.RemoveAll(filepath.Join(c.dir, m.Dir))
+	}
 }
 
 // sweep removes the copies that no longer count.

@@ -2,9 +2,11 @@ package serving
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/registry"
 )
 
@@ -32,9 +34,9 @@ type Live struct {
 	counters counters
 }
 
-// Load opens the model of a bundle; see [model.Open].
-func Load(b Bundle) (*Live, error) {
-	m, err := model.Open(b.Files, model.Expect{SHA256: b.Version.Tags[registry.TagSHA256], Size: b.Version.Tags[registry.TagSize]})
+// Load opens the model of a bundle; see [trial.Opener.Open].
+func Load(ctx context.Context, opener *trial.Opener, b Bundle) (*Live, error) {
+	m, err := opener.Open(ctx, b.Files, model.Expect{SHA256: b.Version.Tags[registry.TagSHA256], Size: b.Version.Tags[registry.TagSize]})
 	if err != nil {
 		return nil, err
 	}

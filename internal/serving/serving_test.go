@@ -23,6 +23,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/mlmodel"
 	"github.com/petal-ml/petal/internal/model"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/registry"
 	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/internal/serving"
@@ -39,6 +40,7 @@ type fixture struct {
 	metrics  *prometheus.Registry
 	log      *testenv.Buffer
 	cacheDir string
+	interval time.Duration
 }
 
 // flaky is a registry that fails while it is down, and whose files may be
@@ -48,6 +50,7 @@ type flaky struct {
 	down   atomic.Bool
 	damage atomic.Bool
 	opened atomic.Int64
+	held   atomic.Pointer[func(context.Context, registry.Version) error] // before a file is opened
 }
 
 func (f *flaky) Resolve(ctx context.Context, name, alias string) (registry.Version, error) {
@@ -60,6 +63,11 @@ func (f *flaky) Resolve(ctx context.Context, name, alias string) (registry.Versi
 
 func (f *flaky) Open(ctx context.Context, v registry.Version, path string) (io.ReadCloser, error) {
 	f.opened.Add(1)
+	if hold := f.held.Load(); hold != nil {
+		if err := (*hold)(ctx, v); err != nil {
+			return nil, err
+		}
+	}
 	rc, err := f.Reader.Open(ctx, v, path)
 	if err != nil || !f.damage.Load() || path != registry.ModelFile {
 		return rc, err
@@ -73,7 +81,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	store, err := directory.Open(directory.Options{Root: filepath.Join(t.TempDir(), "mlruns"), Experiment: "test"})
 	require.NoError(t, err)
-	f := &fixture{store: store, reader: &flaky{Reader: store}, cacheDir: filepath.Join(t.TempDir(), "model")}
+	f := &fixture{store: store, reader: &flaky{Reader: store}, cacheDir: filepath.Join(t.TempDir(), "model"), interval: 5 * time.Millisecond}
 	f.restart(t)
 	return f
 }
@@ -84,7 +92,7 @@ func (f *fixture) restart(t *testing.T) {
 	f.metrics, f.log = prometheus.NewPedanticRegistry(), new(testenv.Buffer)
 	var err error
 	f.follower, err = serving.New(f.reader, serving.Config{
-		Name: "iris", Alias: "champion", PollInterval: 5 * time.Millisecond, CacheDir: f.cacheDir, MaxModelSize: 1 << 20,
+		Name: "iris", Alias: "champion", PollInterval: f.interval, CacheDir: f.cacheDir, Opener: &trial.Opener{Memory: 2 << 20},
 	}, slog.New(slog.NewTextHandler(f.log, nil)), f.metrics)
 	require.NoError(t, err)
 }
@@ -240,7 +248,7 @@ func TestRestore(t *testing.T) {
 	f.reader.down.Store(true)
 	f.restart(t)
 	start := time.Now()
-	f.follower.Restore()
+	f.follower.Restore(t.Context())
 	took := time.Since(start)
 	m := f.follower.Current()
 	require.NotNil(t, m, f.log)
@@ -302,7 +310,7 @@ func TestRestoreRefusesADamagedCopy(t *testing.T) {
 			stop()
 			row.damage(t, f)
 			f.restart(t)
-			f.follower.Restore()
+			f.follower.Restore(t.Context())
 			require.Nil(t, f.follower.Current())
 			assert.Equal(t, 1, strings.Count(f.log.String(), "\n"), f.log)
 			assert.Contains(t, f.log.String(), row.says)
@@ -310,7 +318,7 @@ func TestRestoreRefusesADamagedCopy(t *testing.T) {
 			f.requireVersion(t, "1")
 
 			f.restart(t)
-			f.follower.Restore()
+			f.follower.Restore(t.Context())
 			require.NotNil(t, f.follower.Current(), "the copy is whole again")
 		})
 	}
@@ -326,7 +334,7 @@ func TestRestoreOfAnotherAlias(t *testing.T) {
 	other, err := serving.New(f.reader, serving.Config{Name: "iris", Alias: "challenger", PollInterval: time.Hour, CacheDir: f.cacheDir},
 		slog.New(slog.NewTextHandler(f.log, nil)), prometheus.NewRegistry())
 	require.NoError(t, err)
-	other.Restore()
+	other.Restore(t.Context())
 	assert.Nil(t, other.Current())
 	assert.Contains(t, f.log.String(), "of another name or alias")
 }
@@ -408,7 +416,7 @@ func TestBadVersions(t *testing.T) {
 			assert.InDelta(t, 1, f.metric(t, "registry_up"), 0)
 			assert.Equal(t, "setosa", predict(t, f.follower.Current(), servingtest.Setosa))
 			f.restart(t)
-			f.follower.Restore()
+			f.follower.Restore(t.Context())
 			require.NotNil(t, f.follower.Current(), "the copy on disk is still the good one")
 			assert.Equal(t, "1", f.follower.Current().Info().Version)
 		})
@@ -429,20 +437,6 @@ func TestRecoversFromABadVersion(t *testing.T) {
 	f.requireVersion(t, "2")
 	f.requireLog(t, "following the registry again")
 	assert.Zero(t, f.metric(t, "model_reload_failing"))
-}
-
-// Tries at a version that cannot be served become rare: it may be a large file.
-func TestBadVersionIsNotFetchedAtEveryPoll(t *testing.T) {
-	f := newFixture(t)
-	dir := servingtest.Iris(t)
-	tags := servingtest.Tags(dir)
-	tags[registry.TagSHA256] = "0"
-	servingtest.Promote(t, f.store, dir, tags)
-	// 40 polls by hand: Run would be as slow as its interval.
-	serving.PollForTest(t.Context(), f.follower, 40)
-	tries := f.reader.opened.Load() / 3 // files
-	assert.GreaterOrEqual(t, tries, int64(4))
-	assert.LessOrEqual(t, tries, int64(7))
 }
 
 // Models are swapped under a steady stream of predictions, none of which fails
@@ -514,7 +508,7 @@ func load(t *testing.T, dir mlmodel.Dir) *serving.Live {
 	t.Helper()
 	files, err := dir.Files(mlmodel.IDs{ModelID: "m-1", RunID: "r"})
 	require.NoError(t, err)
-	m, err := serving.Load(serving.Bundle{
+	m, err := serving.Load(t.Context(), nil, serving.Bundle{
 		Version: registry.Version{Name: "iris", Number: "1", Tags: servingtest.Tags(dir)},
 		Files:   model.Files{MLmodel: files["MLmodel"], ONNX: files["model.onnx"], Example: files["input_example.json"]},
 	})

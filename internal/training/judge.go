@@ -50,7 +50,7 @@ func judge(ctx context.Context, p prepared, f fitted, now time.Time) (judged, er
 		return j, err
 	}
 	j.candidate = promotion.Candidate{LogLoss: j.test.LogLoss, PriorLogLoss: j.priorLogLoss, Leaked: overlap(f.rows, p.test.rows)}
-	if j.candidate.Probabilities, err = probabilities(j.dir, p, j.proba); err != nil {
+	if j.candidate.Probabilities, err = probabilities(ctx, j.dir, p, j.proba); err != nil {
 		return j, fmt.Errorf("verify the ONNX file: %w", err)
 	}
 	if j.importance, err = importance(ctx, f, p, len(j.dir.ONNX)); err != nil {
@@ -115,16 +115,16 @@ const onnxTolerance = 1e-5
 // probabilities opens a model directory as a server would, asks it about the
 // hold-out (rows × classes), and makes sure that it answers as the model itself
 // does.
-func probabilities(dir mlmodel.Dir, p prepared, want *mat.Dense) ([]float64, error) {
+func probabilities(ctx context.Context, dir mlmodel.Dir, p prepared, want *mat.Dense) ([]float64, error) {
 	files, err := dir.Files(mlmodel.IDs{})
 	if err != nil {
 		return nil, err
 	}
-	served, err := promotion.Load(model.Files{MLmodel: files[mlmodel.ModelFile], ONNX: dir.ONNX}, model.Expect{})
+	served, err := promotion.Load(ctx, nil, model.Files{MLmodel: files[mlmodel.ModelFile], ONNX: dir.ONNX}, model.Expect{})
 	if err != nil {
 		return nil, err
 	}
-	found, err := served.Probabilities(p.holdout())
+	found, err := served.Probabilities(ctx, p.holdout())
 	if err != nil {
 		return nil, err
 	}

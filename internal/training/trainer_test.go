@@ -136,7 +136,7 @@ func TestTrain(t *testing.T) {
 		assert.Equal(t, "1", v.Number)
 		raw := b.modelFile(t, v)
 		assert.Equal(t, fmt.Sprint(len(raw)), v.Tags[registry.TagSize])
-		_, err := promotion.Open(t.Context(), b.store, v)
+		_, err := (&promotion.Promoter{Registry: b.store}).Open(t.Context(), v)
 		require.NoError(t, err, "its digest, its graph and its signature")
 		assert.Len(t, v.Tags[registry.TagFingerprint], 64)
 		assert.Contains(t, v.Description, "LogisticRegression(C=1, max_iter=1000, tol=1e-08), trained on 120 of the 150 rows")
@@ -501,7 +501,7 @@ func TestEveryWriteMayFail(t *testing.T) {
 				after := b.champion(t)
 				after.Aliases, before.Aliases = nil, nil // previous may point at it by now
 				require.Equal(t, before, after, "write %d", at)
-				_, err = promotion.Open(t.Context(), b.store, after)
+				_, err = (&promotion.Promoter{Registry: b.store}).Open(t.Context(), after)
 				require.NoError(t, err)
 				if runID != "" {
 					requireStatus(t, b, runID, interrupted, at)

@@ -42,6 +42,7 @@ type commands struct {
 	Migrate     migrateCommand     `cmd:"" help:"Bring the users' database up to date. serve does so by itself."`
 	Backup      backupCommand      `cmd:"" help:"Save the users' database to a new file while the API runs (SQLite)."`
 	Version     versionCommand     `cmd:"" help:"Print the version of this program."`
+	TryModel    process.TryModel   `cmd:"" hidden:"" help:"Try a model for the program that started this one."`
 }
 
 const description = `Petal's API serves the model that an alias of a model registry points at, to users that log in.

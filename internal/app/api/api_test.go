@@ -68,7 +68,7 @@ func (p *project) start(t *testing.T) *Server {
 	t.Helper()
 	cfg, err := settings.Load[settings.API](p.dir, p.environ)
 	require.NoError(t, err)
-	s, err := Start(t.Context(), cfg, "bin/api", slog.New(slog.NewTextHandler(&p.log, nil)))
+	s, err := Start(t.Context(), cfg, "bin/api", nil, slog.New(slog.NewTextHandler(&p.log, nil)))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Stop()) })
 	return s

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,7 @@ type modelPredictCommand struct {
 
 // Run writes a prediction a row to standard output.
 func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
+	p.LimitMemory(slog.New(slog.DiscardHandler))
 	format, err := c.format()
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func (c *modelPredictCommand) Run(ctx context.Context, p *Process) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := model.OpenOffline(files, c.Raw)
+	m, err := model.OpenOffline(ctx, files, p.Opener().Limits(), c.Raw)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", c.Model, err)
 	}
@@ -130,7 +132,7 @@ func registeredFiles(ctx context.Context, p *Process, reference string) (model.F
 	if err != nil {
 		return model.Files{}, fmt.Errorf("find models:/%s: %w", reference, err)
 	}
-	files, err := registry.Fetch(ctx, reader, version, 0)
+	files, err := registry.Fetch(ctx, reader, version, p.Opener().MaxFile())
 	if err != nil {
 		return model.Files{}, fmt.Errorf("fetch models:/%s: %w", reference, err)
 	}

@@ -4,15 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/petal-ml/petal/internal/onnx"
 	"github.com/petal-ml/petal/internal/onnx/eval"
 	"github.com/petal-ml/petal/internal/scoring"
+	"github.com/petal-ml/petal/internal/settings"
 )
 
 type modelCheckCommand struct {
@@ -21,11 +21,12 @@ type modelCheckCommand struct {
 
 // Run prints what is in a model. A model that cannot be served is a failure.
 func (c *modelCheckCommand) Run(ctx context.Context, p *Process) error {
+	p.LimitMemory(slog.New(slog.DiscardHandler))
 	files, err := modelFiles(ctx, p, c.Model)
 	if err != nil {
 		return err
 	}
-	report, err := scoring.Check(files)
+	report, err := scoring.Check(ctx, p.Opener(), files)
 	if err != nil {
 		return fmt.Errorf("check %s: %w", c.Model, err)
 	}
@@ -46,7 +47,8 @@ func (c *modelCheckCommand) Run(ctx context.Context, p *Process) error {
 func writeReport(w io.Writer, r *scoring.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // Flush tells
+		// A file from anywhere must not write on the terminal as it likes.
+		_, _ = fmt.Fprintf(t, "%s\t%s\n", name, settings.Printable(fmt.Sprintf(format, args...))) // Flush tells
 	}
 	line("file", "%d bytes, %d nodes, IR %d, %s%s", r.Bytes, r.Nodes, r.IRVersion, opsets(r.Opsets), producer(r.Producer))
 	line("operators", "%s", operators(r.Operators))
@@ -140,16 +142,16 @@ func values(list []onnx.ValueInfo) string {
 	return brief(texts)
 }
 
-// maxNames bounds how many names a line holds.
-const maxNames = 12
+// Bounds on a line: how many names it holds, and how long each may be.
+const (
+	maxNames = 12
+	maxName  = 80
+)
 
 func brief(names []string) string {
 	shown := make([]string, min(len(names), maxNames))
 	for i := range shown {
-		// A file from anywhere must not write on the terminal as it likes.
-		if shown[i] = names[i]; strings.ContainsFunc(names[i], func(r rune) bool { return !unicode.IsPrint(r) }) {
-			shown[i] = strconv.Quote(names[i])
-		}
+		shown[i] = fmt.Sprintf("%.*s", maxName, names[i])
 	}
 	if len(names) > maxNames {
 		shown = append(shown, fmt.Sprintf("… and %d more", len(names)-maxNames))

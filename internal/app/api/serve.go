@@ -21,7 +21,7 @@ func (serveCommand) Run(ctx context.Context, p *Process, cfg settings.API) error
 	log := p.Logger(cfg.Log, false)
 	p.LimitMemory(log)
 	p.CollectLater()
-	s, err := Start(ctx, cfg, p.Name, log)
+	s, err := Start(ctx, cfg, p.Name, p.Opener(), log)
 	if err != nil {
 		return err
 	}

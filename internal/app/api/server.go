@@ -21,6 +21,7 @@ import (
 	"github.com/petal-ml/petal/internal/account/sqlstore"
 	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/httpapi"
+	"github.com/petal-ml/petal/internal/model/trial"
 	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
@@ -35,6 +36,9 @@ const (
 	// drainQuiet is how long none must come for the drain to end before.
 	drainTimeout = 5 * time.Second
 	drainQuiet   = 200 * time.Millisecond
+	// restoreTimeout is how long a start waits for the last good model: a check of the
+	// health may come soon, and the model may be hopeless.
+	restoreTimeout = 5 * time.Second
 	// registryTimeout bounds one call to the registry.
 	registryTimeout = 10 * time.Second
 	// registryRetry is how long a command tries again.
@@ -54,6 +58,7 @@ type Server struct {
 	listener net.Listener
 	accounts *account.Service
 	guard    *account.Guard
+	opener   *trial.Opener
 	follower *serving.Follower
 	// cleanups end what was started, in the order of starting.
 	cleanups []cleanup
@@ -74,10 +79,10 @@ type cleanup struct {
 
 // Start starts the API: it listens, opens keys and accounts, makes the first
 // user, takes the last good model from the disk, serves, and follows the alias.
-// Program is how this program was started, for the log. The caller stops it.
-// Where it fails, what was started has been stopped.
-func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, program: program, log: log, draining: make(chan struct{}), failed: make(chan error, 1), after: time.After}
+// Program is how this program was started, for the log; the opener opens the models.
+// The caller stops it. Where it fails, what was started has been stopped.
+func Start(ctx context.Context, cfg settings.API, program string, opener *trial.Opener, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{cfg: cfg, program: program, opener: opener, log: log, draining: make(chan struct{}), failed: make(chan error, 1), after: time.After}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -96,7 +101,7 @@ func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logg
 		return nil, err
 	}
 	metrics := process.NewMetrics()
-	if err := s.openModel(metrics); err != nil {
+	if err := s.openModel(ctx, metrics); err != nil {
 		return nil, err
 	}
 	handler, err := s.newHandler(ctx, metrics)
@@ -106,7 +111,6 @@ func Start(ctx context.Context, cfg settings.API, program string, log *slog.Logg
 	if err := s.startAdmin(ctx); err != nil {
 		return nil, err
 	}
-	s.background(ctx, "model watch", s.follower.Run)
 	s.serve(handler)
 	return s, nil
 }
@@ -224,20 +228,31 @@ func (s *Server) makeFirstUser(ctx context.Context) error {
 	return nil
 }
 
-// openModel opens the registry and takes the last good model from the disk.
-func (s *Server) openModel(metrics prometheus.Registerer) error {
+// openModel opens the registry, takes the last good model from the disk and begins to
+// follow the alias.
+func (s *Server) openModel(ctx context.Context, metrics prometheus.Registerer) error {
 	reader, err := process.OpenRegistry(s.cfg.Registry, "", process.Patience{RetryFor: noRetry, Timeout: registryTimeout}, s.log)
 	if err != nil {
 		return fmt.Errorf("open registry: %w", err)
 	}
 	s.follower, err = serving.New(reader, serving.Config{
 		Name: s.cfg.ModelName, Alias: s.cfg.ModelAlias, PollInterval: s.cfg.ModelPollInterval.Duration(),
-		CacheDir: filepath.Join(s.cfg.StateDir, modelDir),
+		CacheDir: filepath.Join(s.cfg.StateDir, modelDir), Opener: s.opener,
 	}, s.log, metrics)
 	if err != nil {
 		return err
 	}
-	s.follower.Restore()
+	restored := make(chan struct{})
+	s.background(ctx, "model watch", func(ctx context.Context) {
+		s.follower.Restore(ctx)
+		close(restored)
+		s.follower.Run(ctx)
+	})
+	select {
+	case <-restored:
+	case <-ctx.Done():
+	case <-time.After(restoreTimeout):
+	}
 	return nil
 }
 

@@ -28,7 +28,10 @@ const (
 type Process struct {
 	// Name is how the program was started, such as bin/api or /app: hints name
 	// commands that can be pasted. Empty means the program's own name.
-	Name    string
+	Name string
+	// Try runs this program again, such that it tries a model: its TryModel command.
+	// Where it is empty, as in tests, models are opened in this process alone.
+	Try     []string
 	Dir     string   // where .env, mlflow.yaml and params.yaml are looked up
 	Environ []string // as os.Environ gives it
 	Stdin   *os.File // passwords are read from it, without echo on a terminal
@@ -73,6 +76,7 @@ func Main(run func(context.Context, []string, Process) int) int {
 	defer stop()
 	return run(ctx, os.Args[1:], Process{
 		Name:    os.Args[0],
+		Try:     []string{self(), "try-model"},
 		Dir:     ".",
 		Environ: os.Environ(),
 		Stdin:   os.Stdin,
@@ -145,7 +149,7 @@ func (g Program) report(w io.Writer, err error) int {
 		text = strings.ReplaceAll(text, "\n", "; ")
 	}
 	for line := range strings.Lines(text) {
-		_, _ = fmt.Fprintf(w, "%s: %s\n", g.Name, strings.TrimSpace(line))
+		_, _ = fmt.Fprintf(w, "%s: %s\n", g.Name, settings.Printable(strings.TrimSpace(line)))
 	}
 	return code
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/petal-ml/petal/internal/settings"
 	"github.com/petal-ml/petal/internal/training"
 )
 
@@ -61,12 +62,12 @@ func printProfile(w io.Writer, p *training.Profile) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "FEATURE\tMISSING\tDISTINCT\tMIN\tMEDIAN\tMEAN\tSTD\tMAX")
 	for _, f := range p.Features {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Missing, f.Distinct,
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", settings.Printable(f.Name), f.Missing, f.Distinct,
 			short(f.Min), short(f.Median), short(f.Mean), short(f.Std), short(f.Max))
 	}
 	_, _ = fmt.Fprintf(table, "\n%s\tROWS\tSHARE\n", p.Label)
 	for _, c := range p.Classes {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f %%\n", c.Label, c.Rows, 100*float64(c.Rows)/float64(p.Rows))
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f %%\n", settings.Printable(c.Label), c.Rows, 100*float64(c.Rows)/float64(p.Rows))
 	}
 	_ = table.Flush() // a terminal that is gone needs no table
 	printNotes(w, p)

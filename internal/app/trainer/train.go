@@ -174,7 +174,7 @@ func printResult(w io.Writer, model string, r training.Result) {
 	}
 	_, _ = fmt.Fprintf(w, "%s: %d rows, %d features, %d classes\n", r.Data, r.Rows, r.Features, r.Classes)
 	_, _ = fmt.Fprintf(w, "%s: hold-out accuracy %.4f, log-loss %.4f\n", r.Estimator, r.Accuracy, r.LogLoss)
-	_, _ = fmt.Fprintf(w, "Gate: %s\n", r.Verdict)
+	_, _ = fmt.Fprintf(w, "Gate: %s\n", settings.Printable(r.Verdict.String()))
 	switch {
 	case r.Outcome == training.Promoted:
 		_, _ = fmt.Fprintf(w, "%s version %s is now the champion (run %s).\n", model, r.Version.Number, r.RunID)

@@ -43,6 +43,7 @@ type commands struct {
 	Rollback    rollbackCommand    `cmd:"" help:"Make the previous champion the champion again."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 if a \"trainer serve\" answers on TRAINER_ADDRESS."`
 	Version     versionCommand     `cmd:"" help:"Show the version of this program."`
+	TryModel    process.TryModel   `cmd:"" hidden:"" help:"Try a model for the program that started this one."`
 }
 
 // Run runs the command that args name and returns the exit code: 0 promoted or
@@ -96,7 +97,7 @@ func newApp(p *Process, command string, progress func(training.Progress), quiet 
 	}
 	a.promoter = &promotion.Promoter{
 		Registry: reg, Model: cfg.ModelName,
-		Source: "trainer " + command, User: userName(), Logger: a.log,
+		Source: "trainer " + command, User: userName(), Logger: a.log, Opener: p.Opener(),
 	}
 	a.trainer = training.New(training.Config{
 		Promoter: *a.promoter,

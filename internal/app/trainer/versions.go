@@ -10,6 +10,7 @@ import (
 
 	"github.com/petal-ml/petal/internal/promotion"
 	"github.com/petal-ml/petal/internal/registry"
+	"github.com/petal-ml/petal/internal/settings"
 )
 
 type listCommand struct{}
@@ -32,17 +33,21 @@ func (listCommand) Run(ctx context.Context, process *Process) error {
 	_, _ = fmt.Fprintln(table, "VERSION\tALIAS\tCREATED\tESTIMATOR\tACCURACY\tLOG-LOSS\tRUN")
 	for _, v := range versions {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			v.Number, dash(strings.Join(v.Aliases, ", ")), v.Created.UTC().Format(time.DateTime),
+			dash(v.Number), dash(strings.Join(v.Aliases, ", ")), v.Created.UTC().Format(time.DateTime),
 			dash(v.Tags[promotion.TagEstimator]), figure(v.Tags[promotion.TagTestAccuracy]), figure(v.Tags[promotion.TagTestLogLoss]), dash(v.RunID))
 	}
 	return table.Flush()
 }
 
+// maxCell bounds a cell of the table: tags are as long as their writer likes.
+const maxCell = 80
+
+// dash is what a cell shows of a text of the registry.
 func dash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return s
+	return settings.Printable(fmt.Sprintf("%.*s", maxCell, s))
 }
 
 // figure shortens a figure to four decimals.
@@ -91,6 +96,6 @@ func (a *app) printMove(v registry.Version, moved bool) error {
 	if !moved {
 		state = "is the champion already"
 	}
-	_, err := fmt.Fprintf(a.process.Stdout, "%s version %s %s.\n", a.settings.ModelName, v.Number, state)
+	_, err := fmt.Fprintf(a.process.Stdout, "%s version %s %s.\n", a.settings.ModelName, dash(v.Number), state)
 	return err
 }

@@ -49,6 +49,13 @@ func IrisLabelled(t testing.TB, labels onnx.Labels) mlmodel.Dir {
 		[]float32{9.8497, 2.2372, -12.0869})
 }
 
+// Labelled is a model with the features of [Iris] and any number of classes, which are
+// all as likely.
+func Labelled(t testing.TB, labels onnx.Labels) mlmodel.Dir {
+	t.Helper()
+	return linear(t, labels, make([]float32, len(irisFeatures)*labels.Len()), make([]float32, labels.Len()))
+}
+
 // Constant is a model with the features of [Iris] that answers one class,
 // whatever the row.
 func Constant(t testing.TB, class int) mlmodel.Dir {
