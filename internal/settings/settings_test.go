@@ -318,7 +318,7 @@ func TestLogsCommandNoTerminal(t *testing.T) {
 	hostile := "\x1b]0;owned\a \u202e \u009b2J \U000e0001 95\u202f% é"
 	for _, format := range []settings.LogFormat{settings.LogText, settings.LogJSON} {
 		var out strings.Builder
-		settings.Logger(&out, settings.Log{Format: format}).Info("refused", "error", errors.New(hostile))
+		settings.Logger(&out, format, slog.LevelInfo).Info("refused", "error", errors.New(hostile))
 		for _, hidden := range []string{"\x1b", "\a", "\u202e", "\u009b", "\U000e0001"} {
 			assert.NotContains(t, out.String(), hidden, format)
 		}
