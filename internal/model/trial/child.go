@@ -138,7 +138,7 @@ func (c child) outgrows(pid int, done <-chan struct{}) bool {
 // resident is the memory that a process has for itself, in bytes; 0 where that is not
 // known, as where there is no /proc.
 func resident(pid string) int64 {
-	data, err := os.ReadFile("/proc/" + pid + "/statm")
+	data, err := os.ReadFile("/proc/" + pid + "/statm") //nolint:forbidigo // the kernel writes it
 	if err != nil {
 		return 0
 	}
