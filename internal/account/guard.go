@@ -76,6 +76,9 @@ type GuardConfig struct {
 	Now      func() time.Time // nil means time.Now
 	Interval time.Duration    // 0 means RefreshInterval
 	MaxStale time.Duration    // 0 means MaxStale
+	// Wait starts the guard even while the database is away. Until it is reached
+	// nobody is let in.
+	Wait bool
 }
 
 // A Guard tells whether what was issued still counts, without asking the
@@ -140,7 +143,11 @@ func StartGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	}
 	g := &Guard{cfg: cfg, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := g.look(ctx); err != nil {
-		return nil, fmt.Errorf("read what is granted: %w", err)
+		if !cfg.Wait {
+			return nil, fmt.Errorf("read what is granted: %w", err)
+		}
+		g.known.Store(&knowledge{})
+		g.stale.Store(true)
 	}
 	// Close ends it, not the caller's context: requests under way are served to
 	// their end.
@@ -224,7 +231,7 @@ func (g *Guard) Refresh(ctx context.Context) error { return g.lookAgain(ctx) }
 // run looks at the database until ctx ends.
 func (g *Guard) run(ctx context.Context) {
 	defer close(g.done)
-	lastSuccess, failing := time.Now(), false
+	lastSuccess, failing := time.Now(), g.stale.Load()
 	for {
 		select {
 		case <-ctx.Done():
@@ -357,8 +364,8 @@ func (g *Guard) readAll(ctx context.Context, began, now time.Time) error {
 
 // learn takes new knowledge over.
 func (g *Guard) learn(ctx context.Context, known *knowledge) {
-	if old := g.known.Load(); old != nil {
-		g.audit(ctx, old, known)
+	if !g.loaded.IsZero() { // what was there at the start is no change
+		g.audit(ctx, g.known.Load(), known)
 	}
 	g.known.Store(known)
 }

@@ -329,6 +329,37 @@ func TestGuardWithoutDatabase(t *testing.T) {
 	})
 }
 
+// TestGuardWaitsForADatabase: started without one, it lets nobody in until there is
+// one, and takes nothing in it for a change.
+func TestGuardWaitsForADatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		ctx := t.Context()
+		elsewhere := openHouse(t, h.database, t.TempDir())
+		_, err := elsewhere.Add(ctx, "ada", goodPassword, nil)
+		require.NoError(t, err)
+		store := &flakyStore{Store: h.store}
+		store.away.Store(true)
+		g, err := account.StartGuard(ctx, account.GuardConfig{Store: store, Log: slog.New(slog.NewJSONHandler(h.log, nil)), Now: h.clock, Wait: true})
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, g.Close()) }()
+		for range 3 {
+			require.ErrorIs(t, g.CheckToken(ctx, "ada", 0, "0.x"), account.ErrUnavailable)
+			_, err = g.CheckKey(ctx, "petal_0123456789abcdef_"+strings.Repeat("A", 43))
+			require.ErrorIs(t, err, account.ErrUnavailable)
+			time.Sleep(time.Minute)
+		}
+		store.away.Store(false)
+		time.Sleep(2 * time.Second)
+		require.NoError(t, g.CheckToken(ctx, "ada", 0, "0.x"))
+		require.NotContains(t, h.log.String(), "user added")
+		require.NoError(t, elsewhere.Revoke(ctx, "ada"))
+		time.Sleep(2 * time.Second)
+		require.ErrorIs(t, g.CheckToken(ctx, "ada", 0, "0.x"), account.ErrRevoked)
+		require.Contains(t, h.log.String(), "tokens of a user revoked")
+	})
+}
+
 func TestGuardNeedsADatabase(t *testing.T) {
 	h := newHouse(t)
 	require.NoError(t, h.store.Close())

@@ -13,6 +13,8 @@ import (
 var (
 	// ErrNotReady means that no model is loaded yet.
 	ErrNotReady = errors.New("no model is loaded yet")
+	// ErrNoAccounts means that the database of the users has not been reached yet.
+	ErrNoAccounts = errors.New("the database of the users is not reached yet")
 	// ErrStopping means that new requests should go elsewhere.
 	ErrStopping = errors.New("this server is about to stop")
 	// ErrOverloaded refuses work that could not be done in time, or for which

@@ -27,8 +27,8 @@ type Bearers interface {
 	Authenticate(ctx context.Context, bearer string) (access.Principal, error)
 }
 
-// Config is what a [Service] is made of. All but MemoryLimit and Stopping is
-// required.
+// Config is what a [Service] is made of. All but MemoryLimit, Started and Stopping
+// is required.
 type Config struct {
 	Models  Models
 	Bearers Bearers
@@ -36,6 +36,8 @@ type Config struct {
 	// MemoryLimit is what the process may use, in bytes; 0 where there is no
 	// limit.
 	MemoryLimit int64
+	// Started is closed once it can be told who bears a token; nil where it can.
+	Started <-chan struct{}
 	// Stopping is closed when the process is about to stop.
 	Stopping <-chan struct{}
 }
@@ -44,6 +46,7 @@ type Config struct {
 type Service struct {
 	models    Models
 	bearers   Bearers
+	started   <-chan struct{}
 	stopping  <-chan struct{}
 	admission admission
 	budget    *budget
@@ -56,7 +59,7 @@ type Service struct {
 // New returns a service.
 func New(cfg Config) (*Service, error) {
 	s := &Service{
-		models: cfg.Models, bearers: cfg.Bearers, stopping: cfg.Stopping, admission: newAdmission(), budget: newBudget(cfg.MemoryLimit),
+		models: cfg.Models, bearers: cfg.Bearers, started: cfg.Started, stopping: cfg.Stopping, admission: newAdmission(), budget: newBudget(cfg.MemoryLimit),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_denied_total", Help: "Requests that were not let in, by reason.",
 		}, []string{"reason"}),
@@ -101,10 +104,18 @@ func (s *Service) IsStopping() bool {
 }
 
 // Ready says whether requests should be sent here: every protocol's question
-// after readiness has this answer. The error is [ErrNotReady] or [ErrStopping].
+// after readiness has this answer. The error is [ErrNotReady], [ErrNoAccounts] or
+// [ErrStopping].
 func (s *Service) Ready() (*serving.Live, error) {
 	if s.IsStopping() {
 		return nil, ErrStopping
+	}
+	if s.started != nil {
+		select {
+		case <-s.started:
+		default:
+			return nil, ErrNoAccounts
+		}
 	}
 	return s.Current()
 }

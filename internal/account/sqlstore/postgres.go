@@ -6,6 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,10 +16,15 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/petal-ml/petal/internal/account"
 )
 
 // postgresConnections bounds one replica's share of the server's connections.
 const postgresConnections = 10
+
+// connectTimeout bounds one attempt to reach the server.
+const connectTimeout = 10 * time.Second
 
 // migrationWait is how long one process waits for another's migration.
 const migrationWait = time.Minute
@@ -41,7 +49,14 @@ func openPostgreSQL(source string) (*sql.DB, dialect, error) {
 
 // prepare holds an advisory lock, which ends with the session that holds it.
 func (postgresDialect) prepare(ctx context.Context, db *sql.DB) (versions Versions, err error) {
-	if err := db.PingContext(ctx); err != nil {
+	defer func() {
+		if isAway(err) {
+			err = fmt.Errorf("%w: %w", account.ErrUnavailable, err)
+		}
+	}()
+	ping, stop := context.WithTimeout(ctx, connectTimeout)
+	defer stop()
+	if err := db.PingContext(ping); err != nil {
 		return Versions{}, err
 	}
 	conn, err := db.Conn(ctx)
@@ -61,6 +76,21 @@ func (postgresDialect) prepare(ctx context.Context, db *sql.DB) (versions Versio
 		}
 	}()
 	return migrateUp(ctx, db, goose.DialectPostgres)
+}
+
+// isAway tells a server that cannot be reached, or takes no connections just now,
+// from one that refuses this program.
+func isAway(err error) bool {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		// Classes 08 (connection), 53 (resources) and 57 (operator): a server that
+		// starts, stops or has too many connections.
+		return slices.Contains([]string{"08", "53", "57"}, refused.Code[:min(2, len(refused.Code))])
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func (postgresDialect) forUpdate() string { return " FOR UPDATE" }

@@ -43,6 +43,7 @@ func TestPostgreSQL(t *testing.T) {
 		var refused *pgconn.PgError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, "28P01", refused.Code, "invalid_password: %v", err)
+		require.NotErrorIs(t, err, account.ErrUnavailable, "no waiting mends it")
 		require.NotContains(t, err.Error(), "hunter2")
 	})
 }

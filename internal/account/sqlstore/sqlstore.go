@@ -48,7 +48,8 @@ type dialect interface {
 
 // Open connects to the database and brings its schema up to date. The source is
 // the path of a file for [SQLite], which is created where it is missing, and a
-// postgres:// URL for [PostgreSQL]. Errors hold no password.
+// postgres:// URL for [PostgreSQL]. Errors hold no password. A server that cannot
+// be reached just now is [account.ErrUnavailable].
 func Open(ctx context.Context, driver, source string) (*Store, error) {
 	store, _, err := open(ctx, driver, source)
 	if err != nil {
@@ -57,7 +58,37 @@ func Open(ctx context.Context, driver, source string) (*Store, error) {
 	return store, nil
 }
 
+// OpenLater is [Open] for who does not wait for a server: the store can be used
+// once [Store.Prepare] has succeeded.
+func OpenLater(driver, source string) (*Store, error) {
+	store, err := connect(driver, source)
+	if err != nil {
+		return nil, fmt.Errorf("open account database: %w", err)
+	}
+	return store, nil
+}
+
+// Prepare brings the schema up to date; its errors are those of [Open].
+func (s *Store) Prepare(ctx context.Context) error {
+	if _, err := s.dialect.prepare(ctx, s.db); err != nil {
+		return fmt.Errorf("open account database: %w", err)
+	}
+	return nil
+}
+
 func open(ctx context.Context, driver, source string) (*Store, Versions, error) {
+	store, err := connect(driver, source)
+	if err != nil {
+		return nil, Versions{}, err
+	}
+	versions, err := store.dialect.prepare(ctx, store.db)
+	if err != nil {
+		return nil, Versions{}, errors.Join(err, store.Close())
+	}
+	return store, versions, nil
+}
+
+func connect(driver, source string) (*Store, error) {
 	var (
 		db  *sql.DB
 		d   dialect
@@ -72,13 +103,9 @@ func open(ctx context.Context, driver, source string) (*Store, Versions, error) 
 		err = fmt.Errorf("unknown driver %q", driver)
 	}
 	if err != nil {
-		return nil, Versions{}, err
+		return nil, err
 	}
-	versions, err := d.prepare(ctx, db)
-	if err != nil {
-		return nil, Versions{}, errors.Join(err, db.Close())
-	}
-	return &Store{db: db, dialect: d}, versions, nil
+	return &Store{db: db, dialect: d}, nil
 }
 
 // Close ends all connections.

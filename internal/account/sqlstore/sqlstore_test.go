@@ -97,7 +97,7 @@ func TestOpenFails(t *testing.T) {
 		{"a directory", sqlstore.SQLite, dir, is(syscall.EISDIR)},
 		{"not a database", sqlstore.SQLite, garbage, requireNoDatabase},
 		{"a newer schema", sqlstore.SQLite, newer, nil},
-		{"nobody listens", sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1:1/accounts", is(syscall.ECONNREFUSED)},
+		{"nobody listens", sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1:1/accounts", is(account.ErrUnavailable)},
 		{"not a URL", sqlstore.PostgreSQL, "postgres://petal:hunter2@127.0.0.1:port/accounts", func(t *testing.T, err error) {
 			t.Helper()
 			var malformed *pgconn.ParseConfigError

@@ -2,23 +2,93 @@ package api
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/tests/testenv"
 	"github.com/petal-ml/petal/tests/testenv/pgtest"
 	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
-// TestReplicas runs two APIs with state directories of their own on one
+func TestPostgreSQL(t *testing.T) {
+	server := pgtest.Start(t)
+	t.Run("replicas", func(t *testing.T) { testReplicas(t, server.CreateDatabase("accounts")) })
+	t.Run("away at start", func(t *testing.T) { testDatabaseAwayAtStart(t, server.CreateDatabase("later")) })
+}
+
+// testDatabaseAwayAtStart starts an API before its database: it says so, is not
+// ready and lets nobody in, and works once the database is there.
+func testDatabaseAwayAtStart(t *testing.T, database string) {
+	t.Helper()
+	location, err := url.Parse(database)
+	require.NoError(t, err)
+	behind := location.Host
+	location.Host = testenv.FreeAddress(t)
+	p := newProject(t, "DATABASE_URL="+location.String(),
+		"SECRET_KEY=q8Zt3VxW0pLmKjN7bR5yHc2GfD9sUaE1iOwTzXvBnM4", "API_PASSWORD=quiet-harbour-lantern")
+	p.promote(t, servingtest.Iris(t))
+	s := p.ready(t) // it has a model
+	status := func(path string) int {
+		resp, err := http.Get("http://" + s.Address().String() + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusOK, status("/health"))
+	for _, path := range []string{"/ready", "/v2/health/ready", "/ping"} {
+		require.Equal(t, http.StatusServiceUnavailable, status(path), path)
+	}
+	refused, _ := login(t, s, "student", "quiet-harbour-lantern")
+	require.Equal(t, http.StatusServiceUnavailable, refused)
+	require.Contains(t, p.log.String(), "the database of the users is away")
+	require.NotContains(t, p.log.String(), "p@ss")
+
+	forward(t, location.Host, behind)
+	require.Eventually(t, func() bool { return status("/ready") == http.StatusOK }, time.Minute, 100*time.Millisecond, p.log.String())
+	got, token := login(t, s, "student", "quiet-harbour-lantern")
+	require.Equal(t, http.StatusOK, got)
+	require.Eventually(t, func() bool { status, _ := postRow(t, s, token); return status == http.StatusOK }, time.Minute, 100*time.Millisecond)
+}
+
+// forward listens at an address for a server at another.
+func forward(t *testing.T, address, server string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = client.Close() }()
+				upstream, err := net.Dial("tcp", server)
+				if err != nil {
+					return
+				}
+				go func() { _, _ = io.Copy(upstream, client); _ = upstream.Close() }()
+				_, _ = io.Copy(client, upstream)
+			}()
+		}
+	}()
+}
+
+// testReplicas runs two APIs with state directories of their own on one
 // PostgreSQL: who logs in at one is known to the other, and so is who is thrown
 // out or guesses too often.
-func TestReplicas(t *testing.T) {
-	database := pgtest.Start(t).CreateDatabase("accounts")
+func testReplicas(t *testing.T, database string) {
+	t.Helper()
 	var (
 		projects [2]*project
 		replicas [2]*Server

@@ -22,6 +22,7 @@ import (
 	"github.com/petal-ml/petal/internal/app/process"
 	"github.com/petal-ml/petal/internal/httpapi"
 	"github.com/petal-ml/petal/internal/model/trial"
+	"github.com/petal-ml/petal/internal/poll"
 	"github.com/petal-ml/petal/internal/predict"
 	"github.com/petal-ml/petal/internal/serving"
 	"github.com/petal-ml/petal/internal/settings"
@@ -62,8 +63,9 @@ type Server struct {
 	follower *serving.Follower
 	// cleanups end what was started, in the order of starting.
 	cleanups []cleanup
+	started  chan struct{} // closed once the users can be asked for
 	draining chan struct{} // closed when stopping begins
-	failed   chan error    // from the HTTP server, at most one
+	failed   chan error    // from the HTTP server and from the wait for the database, at most one each
 
 	issuer      *token.Issuer
 	verifier    *token.Verifier
@@ -82,7 +84,7 @@ type cleanup struct {
 // Program is how this program was started, for the log; the opener opens the models.
 // The caller stops it. Where it fails, what was started has been stopped.
 func Start(ctx context.Context, cfg settings.API, program string, opener *trial.Opener, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, program: program, opener: opener, log: log, draining: make(chan struct{}), failed: make(chan error, 1), after: time.After}
+	s := &Server{cfg: cfg, program: program, opener: opener, log: log, started: make(chan struct{}), draining: make(chan struct{}), failed: make(chan error, 2), after: time.After}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -196,22 +198,66 @@ func openStore(ctx context.Context, cfg settings.API) (*sqlstore.Store, error) {
 }
 
 // startAccounts opens the users' database, makes the first user, and watches
-// what is revoked.
+// what is revoked. A database that is away is waited for: until it is reached this
+// API is not ready, and lets nobody in.
 func (s *Server) startAccounts(ctx context.Context) error {
-	store, err := openStore(ctx, s.cfg)
+	store, err := sqlstore.OpenLater(s.cfg.Database.Driver, s.cfg.Database.Source)
 	if err != nil {
-		return err
+		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	s.onStop("database", func(context.Context) error { return store.Close() })
 	s.accounts = account.New(account.Config{Store: store, StateDir: s.cfg.StateDir, Log: s.log})
-	if err := s.makeFirstUser(ctx); err != nil {
+	err = s.openAccounts(ctx, store)
+	switch {
+	case errors.Is(err, account.ErrUnavailable):
+		s.log.WarnContext(ctx, "the database of the users is away; waiting for it", slog.Any("error", err))
+		s.background(ctx, "wait for the database", func(ctx context.Context) { s.awaitAccounts(ctx, store) })
+	case err != nil:
 		return err
 	}
-	if s.guard, err = account.StartGuard(ctx, account.GuardConfig{Store: store, Log: s.log}); err != nil {
+	if s.guard, err = account.StartGuard(ctx, account.GuardConfig{Store: store, Log: s.log, Wait: err != nil}); err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	s.onStop("watch of the accounts", func(context.Context) error { return s.guard.Close() })
 	return nil
+}
+
+// openAccounts brings the database up to date and makes the first user.
+func (s *Server) openAccounts(ctx context.Context, store *sqlstore.Store) error {
+	if err := store.Prepare(ctx); err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if err := s.makeFirstUser(ctx); err != nil {
+		return err
+	}
+	close(s.started)
+	return nil
+}
+
+// databaseRetry is how often a database that is away is tried.
+const databaseRetry = 2 * time.Second
+
+// awaitAccounts tries again until the database is there.
+func (s *Server) awaitAccounts(ctx context.Context, store *sqlstore.Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(poll.Jitter(databaseRetry)):
+		}
+		err := s.openAccounts(ctx, store)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			s.log.InfoContext(ctx, "the database of the users is reached")
+			return
+		case !errors.Is(err, account.ErrUnavailable):
+			s.failed <- err
+			return
+		}
+		s.log.DebugContext(ctx, "the database of the users is still away", slog.Any("error", err))
+	}
 }
 
 // makeFirstUser makes the user of the settings when there is none of that name.
@@ -262,7 +308,7 @@ func (s *Server) newHandler(ctx context.Context, metrics *prometheus.Registry) (
 	}
 	service, err := predict.New(predict.Config{
 		Models: s.follower, Bearers: access.NewGate(s.verifier, s.guard), Metrics: metrics, MemoryLimit: process.MemoryLimit(),
-		Stopping: s.draining,
+		Started: s.started, Stopping: s.draining,
 	})
 	if err != nil {
 		return nil, err

@@ -123,6 +123,8 @@ func Of(err error) *Problem {
 		return &Problem{Status: http.StatusNotFound, Kind: "not-found", Detail: missing.Error()}
 	case errors.Is(err, predict.ErrNotReady):
 		return &Problem{Status: http.StatusServiceUnavailable, Kind: "not-ready", Detail: predict.ErrNotReady.Error(), RetryAfter: 2 * time.Second}
+	case errors.Is(err, predict.ErrNoAccounts):
+		return &Problem{Status: http.StatusServiceUnavailable, Kind: "not-ready", Detail: predict.ErrNoAccounts.Error(), RetryAfter: 2 * time.Second}
 	case errors.Is(err, predict.ErrStopping):
 		return &Problem{Status: http.StatusServiceUnavailable, Kind: "stopping", Detail: predict.ErrStopping.Error(), RetryAfter: 2 * time.Second}
 	case errors.Is(err, predict.ErrTooLarge):
