@@ -296,7 +296,8 @@ func (s *Subject) histogram(column int) ([]byte, error) {
 		}
 	}
 	if !(low < high) {
-		low, high = low-0.5, low+0.5
+		half := max(0.5, math.Abs(low)/1e6) // 1e30 + 0.5 is 1e30
+		low, high = low-half, low+half
 		if math.IsInf(low, 0) { // no value at all
 			low, high = 0, 1
 		}

@@ -7,7 +7,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/gonum/mat"
 )
+
+// A feature that is always the same huge number has a histogram too.
+func TestHistogramOfAConstant(t *testing.T) {
+	for _, v := range []float64{0, -7, 1e30, -1e38} {
+		s := &Subject{Features: []string{"a"}, Classes: []string{"x", "y"}, Training: Rows{X: mat.NewDense(2, 1, []float64{v, v}), Y: []int{0, 1}}}
+		_, err := s.histogram(0)
+		require.NoError(t, err)
+	}
+}
 
 func TestConfusionPicture(t *testing.T) {
 	for _, classes := range []int{3, 60} {
