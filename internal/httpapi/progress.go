@@ -17,6 +17,9 @@ const (
 	bodyTimeouts = 40
 	// discardBytes bounds what is read of a body that nobody wants.
 	discardBytes = 32 << 20
+	// discardPause is how long its client may send nothing. Some, as Go's, send no more
+	// once they see the status, and wait for the end of the answer, as we for theirs.
+	discardPause = 250 * time.Millisecond
 )
 
 // A body is that of a request, whose deadline moves on with each read.
@@ -94,6 +97,9 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // reset, which some clients take for the loss of the answer; and nothing that
 // happens on a stream may end the connection of the others.
 func discard(w http.ResponseWriter, r *http.Request) {
+	if b, ok := r.Body.(*body); ok {
+		b.timeout = min(b.timeout, discardPause)
+	}
 	if http.NewResponseController(w).Flush() == nil {
 		_, _ = io.CopyN(io.Discard, r.Body, discardBytes) // the client may be gone
 	}
