@@ -25,7 +25,7 @@ const (
 
 	defaultRetryFor = 30 * time.Second
 	defaultTimeout  = 30 * time.Second
-	maxAnswer       = 64 << 20 // bytes of one JSON answer
+	maxAnswer       = 8 << 20 // bytes of one JSON answer, which makes ten times as many
 )
 
 // Options say where the server is and how patient to be with it.

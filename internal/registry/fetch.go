@@ -14,7 +14,7 @@ import (
 // Names and limits of the files that are fetched beside the ONNX file.
 const (
 	exampleFile    = "input_example.json"
-	maxMLmodelSize = 4 << 20
+	maxMLmodelSize = 2 << 20
 	maxExampleSize = 1 << 20
 )
 
