@@ -18,7 +18,7 @@ import (
 // fakeCompose answers as `docker compose` does where .env has these settings.
 const fakeCompose = `#!/bin/sh
 case "$*" in
-"compose version"|"compose up -d --wait") ;;
+"compose version"|"compose up -d --wait --build") ;;
 "compose config") cat <<'END'
 name: petal
 services:
