@@ -3,6 +3,7 @@ package serving_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,27 +100,27 @@ func TestBadVersionIsLeftAlone(t *testing.T) {
 		f := slowFixture(t)
 		defer f.run(t)()
 		time.Sleep(poll)
-		tries := 0
-		f.hold("2", func(context.Context) error { tries++; return registry.ErrUnavailable })
+		var tries atomic.Int32 // loads run beside the test
+		f.hold("2", func(context.Context) error { tries.Add(1); return registry.ErrUnavailable })
 		f.promote(t, 1)
 		time.Sleep(time.Hour)
-		assert.GreaterOrEqual(t, tries, 5)
-		assert.LessOrEqual(t, tries, 10, "of 360 polls")
+		assert.GreaterOrEqual(t, tries.Load(), int32(5))
+		assert.LessOrEqual(t, tries.Load(), int32(10), "of 360 polls")
 		assert.InDelta(t, 1, f.metric(t, "model_reload_failing"), 0)
 		assert.InDelta(t, 1, f.metric(t, "registry_up"), 0, "it answers: only these files are not there")
 		assert.Equal(t, 1, strings.Count(f.log.String(), "cannot be served"), f.log)
-		before := tries
+		before := tries.Load()
 		time.Sleep(24 * time.Hour)
-		assert.GreaterOrEqual(t, tries-before, 20, "it is never given up")
-		assert.LessOrEqual(t, tries-before, 30)
+		assert.GreaterOrEqual(t, tries.Load()-before, int32(20), "it is never given up")
+		assert.LessOrEqual(t, tries.Load()-before, int32(30))
 
 		require.NoError(t, f.store.SetAlias(t.Context(), "iris", "champion", "1"))
 		time.Sleep(2 * poll)
 		assert.Zero(t, f.metric(t, "model_reload_failing"))
-		before = tries
+		before = tries.Load()
 		require.NoError(t, f.store.SetAlias(t.Context(), "iris", "champion", "2"))
 		time.Sleep(2 * poll)
-		assert.Greater(t, tries, before)
+		assert.Greater(t, tries.Load(), before)
 	})
 }
 
