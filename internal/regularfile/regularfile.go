@@ -15,7 +15,7 @@ import (
 
 // Causes of a [*fs.PathError].
 var (
-	ErrNotRegular = errors.New("is not a regular file")
+	ErrNotRegular = errors.New("not a regular file")
 	ErrTooLarge   = errors.New("is too large")
 )
 
