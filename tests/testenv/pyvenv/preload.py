@@ -103,6 +103,8 @@ def run(connection):
 def receive(connection):
     descriptors = array.array("i")
     _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(3 * descriptors.itemsize))
+    if not ancillary:
+        os._exit(1)  # the client was killed before it asked
     descriptors.frombytes(ancillary[0][2])
     with connection.makefile("rb") as f:
         request = marshal.load(f)
