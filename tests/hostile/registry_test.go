@@ -2,7 +2,9 @@ package hostile
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,11 +18,60 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petal-ml/petal/internal/onnx"
+	"github.com/petal-ml/petal/internal/registry/directory"
 	"github.com/petal-ml/petal/tests/testenv"
+	"github.com/petal-ml/petal/tests/testenv/servingtest"
 )
 
 // patience bounds what the API does by itself, on a machine that may be busy.
 const patience = time.Minute
+
+// Whoever may write to the registry registers what cannot be loaded. The model
+// that serves goes on serving, and the operator's rollback is followed.
+func TestVersionsThatCannotBeLoaded(t *testing.T) {
+	t.Parallel()
+	x := newTarget(t)
+	r := x.registry(t)
+	good := servingtest.Promote(t, r, servingtest.Iris(t), servingtest.Tags(servingtest.Iris(t)))
+	x.serves(t, good.Number)
+	for _, test := range []struct {
+		name string
+		onnx []byte
+	}{
+		{"a constant of 260 million numbers", bomb("ConstantOfShape", 260_000_000, 1)},
+		{"four constants that fit one by one", bomb("ConstantOfShape", 25_000_000, 4)},
+		{"sums without end", bomb("ReduceSum", 10_000_000, 20_000)},
+		{"products without end", bomb("MatMul", 10_000_000, 20_000)},
+		{"a row of two thousand million numbers", wide(math.MaxInt32)},
+		{"labels of 200 KB", labelled(t, 200_000)},
+		{"no model", bytes.Repeat([]byte{0xff}, 1<<20)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			x.survives(t, func() {
+				dir := servingtest.Iris(t)
+				dir.ONNX = test.onnx
+				bad := servingtest.Promote(t, r, dir, servingtest.Tags(dir))
+				x.refuses(t, bad.Number)
+				require.Equal(t, good.Number, x.Predict(5.1, 3.5, 1.4, 0.2).Model.Version)
+				require.NoError(t, r.SetAlias(t.Context(), "iris", "champion", "1"))
+				x.serves(t, "1")
+				require.NoError(t, r.SetAlias(t.Context(), "iris", "champion", good.Number))
+				x.serves(t, good.Number)
+			})
+		})
+	}
+	t.Run("and a restart is no crash loop", func(t *testing.T) {
+		dir := servingtest.Iris(t)
+		dir.ONNX = bomb("ConstantOfShape", 260_000_000, 1)
+		bad := servingtest.Promote(t, r, dir, servingtest.Tags(dir))
+		x.refuses(t, bad.Number)
+		require.Zero(t, x.Process.Terminate(patience).Code)
+		x.start() // with the last good model
+		require.Equal(t, good.Number, x.Predict(5.1, 3.5, 1.4, 0.2).Model.Version)
+		x.survives(t, func() { x.refuses(t, bad.Number) })
+	})
+}
 
 // The files of the directory registry become what no file of a registry is.
 func TestRegistryFilesThatAreNone(t *testing.T) {
@@ -62,6 +113,8 @@ func TestMLflowThatIsNone(t *testing.T) {
 		}},
 		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 		{"deep JSON", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("[", 1<<20)) }},
+		{"60 MB of empty tags", manyTags(60 << 20)},
+		{"7 MB of empty tags", manyTags(7 << 20)},
 		{"another model", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"model_version":{"name":"other","version":"7","current_stage":"None","source":"models:/m-1","run_id":"a","status":"READY"}}`)
 		}},
@@ -76,6 +129,13 @@ func TestMLflowThatIsNone(t *testing.T) {
 			require.Zero(t, x.Process.Terminate(patience).Code)
 		})
 	}
+}
+
+// manyTags answers for an alias with a version of as many empty tags as fit.
+func manyTags(size int) http.HandlerFunc {
+	const version = `{"model_version":{"name":"iris","version":"9","source":"models:/m-1","run_id":"a","status":"READY","tags":[`
+	body := version + strings.TrimSuffix(strings.Repeat("{},", size/3), ",") + "]}}"
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 }
 
 type endless struct{}
@@ -145,6 +205,27 @@ func hostileFiles() []hostileFile {
 	}
 }
 
+func (x *target) registry(t *testing.T) *directory.Store {
+	t.Helper()
+	r, err := directory.Open(directory.Options{Root: filepath.Join(x.petal.Dir, "mlruns")})
+	require.NoError(t, err)
+	return r
+}
+
+// serves waits until the API answers with the version.
+func (x *target) serves(t *testing.T, version string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return x.Predict(5.1, 3.5, 1.4, 0.2).Model.Version == version }, patience, 20*time.Millisecond,
+		"version %s is followed", version)
+}
+
+// refuses waits until the API tells that the version cannot be served.
+func (x *target) refuses(t *testing.T, version string) {
+	t.Helper()
+	x.waits(t, "model_reload_failing", 1)
+	require.NotEqual(t, version, x.Predict(5.1, 3.5, 1.4, 0.2).Model.Version)
+}
+
 // waits waits until a metric has a value.
 func (x *target) waits(t *testing.T, metric string, value float64) {
 	t.Helper()
@@ -159,4 +240,62 @@ func (x *target) metric(t *testing.T, name string) float64 {
 	value, err := strconv.ParseFloat(string(found[1]), 64)
 	require.NoError(t, err)
 	return value
+}
+
+// bomb is a small model that folds constants of many numbers, many times.
+func bomb(operator string, elements int64, times int) []byte {
+	g := &onnx.Graph{
+		Name: "bomb",
+		Initializers: []*onnx.Tensor{
+			onnx.NamedTensor("row", []int{2}, []int64{1, elements}), onnx.NamedTensor("column", []int{2}, []int64{elements, 1}),
+			onnx.NamedTensor("axis", []int{1}, []int64{1}),
+		},
+		Inputs:  []onnx.ValueInfo{{Name: "features", Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(4))}},
+		Outputs: []onnx.ValueInfo{{Name: "value", Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(1))}},
+		Nodes:   []onnx.Node{{Operator: "ReduceSum", Inputs: []string{"features", "axis"}, Outputs: []string{"sum"}}},
+	}
+	add := func(operator string, inputs ...string) string {
+		name := fmt.Sprintf("n%d", len(g.Nodes))
+		g.Nodes = append(g.Nodes, onnx.Node{Operator: operator, Inputs: inputs, Outputs: []string{name}})
+		return name
+	}
+	sums := []string{"sum"}
+	row, column := "", ""
+	for i := range times {
+		if i == 0 || operator == "ConstantOfShape" {
+			row = add("ConstantOfShape", "row")
+		}
+		switch operator {
+		case "MatMul":
+			if i == 0 {
+				column = add("ConstantOfShape", "column")
+			}
+			sums = append(sums, add("MatMul", row, column))
+		default:
+			sums = append(sums, add("ReduceSum", row, "axis"))
+		}
+	}
+	g.Nodes = append(g.Nodes, onnx.Node{Operator: "Sum", Inputs: sums, Outputs: []string{"value"}})
+	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 13}}, Graph: g}
+	return m.Marshal()
+}
+
+// wide is a model whose rows have more numbers than memory holds.
+func wide(width int) []byte {
+	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 13}}, Graph: &onnx.Graph{
+		Name:         "wide",
+		Initializers: []*onnx.Tensor{onnx.NamedTensor("axis", []int{1}, []int64{1})},
+		Inputs:       []onnx.ValueInfo{{Name: "features", Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(width))}},
+		Outputs:      []onnx.ValueInfo{{Name: "value", Type: onnx.TensorType(onnx.Float, onnx.Symbolic("N"), onnx.Fixed(1))}},
+		Nodes:        []onnx.Node{{Operator: "ReduceSum", Inputs: []string{"features", "axis"}, Outputs: []string{"value"}}},
+	}}
+	return m.Marshal()
+}
+
+// labelled is a classifier with labels of so many bytes each.
+func labelled(t *testing.T, size int) []byte {
+	t.Helper()
+	return servingtest.IrisLabelled(t, onnx.Labels{Strings: []string{
+		strings.Repeat("a", size), strings.Repeat("b", size), strings.Repeat("c", size),
+	}}).ONNX
 }
