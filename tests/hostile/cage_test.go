@@ -39,14 +39,21 @@ func newTarget(t *testing.T, settings ...string) *target {
 	petal := installation.New(t, append([]string{"GOMEMLIMIT=400MiB", "GOMAXPROCS=1", "MODEL_POLL_INTERVAL=100ms", "DRAIN_MIN=0s"}, settings...)...)
 	petal.Train()
 	x := &target{petal: petal, cgroup: makeCgroup(t)}
-	if x.cgroup != "" {
-		caged := filepath.Join(petal.Dir, "caged")
-		script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s/cgroup.procs' || exit 99\nexec '%s' \"$@\"\n", x.cgroup, petal.Programs.API)
-		require.NoError(t, os.WriteFile(caged, []byte(script), 0o700))
-		petal.Programs.API = caged
-	}
+	petal.Programs.API = x.caged(t, petal.Programs.API)
 	x.start()
 	return x
+}
+
+// caged is a program that runs the program given in the memory cgroup.
+func (x *target) caged(t *testing.T, program string) string {
+	t.Helper()
+	if x.cgroup == "" {
+		return program
+	}
+	path := filepath.Join(x.petal.Dir, "caged-"+filepath.Base(program))
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s/cgroup.procs' || exit 99\nexec '%s' \"$@\"\n", x.cgroup, program)
+	require.NoError(t, os.WriteFile(path, []byte(script), 0o700))
+	return path
 }
 
 func (x *target) start() {

@@ -35,18 +35,7 @@ func TestVersionsThatCannotBeLoaded(t *testing.T) {
 	r := x.registry(t)
 	good := servingtest.Promote(t, r, servingtest.Iris(t), servingtest.Tags(servingtest.Iris(t)))
 	x.serves(t, good.Number)
-	for _, test := range []struct {
-		name string
-		onnx []byte
-	}{
-		{"a constant of 260 million numbers", bomb("ConstantOfShape", 260_000_000, 1)},
-		{"four constants that fit one by one", bomb("ConstantOfShape", 25_000_000, 4)},
-		{"sums without end", bomb("ReduceSum", 10_000_000, 20_000)},
-		{"products without end", bomb("MatMul", 10_000_000, 20_000)},
-		{"a row of two thousand million numbers", wide(math.MaxInt32)},
-		{"labels of 200 KB", labelled(t, 200_000)},
-		{"no model", bytes.Repeat([]byte{0xff}, 1<<20)},
-	} {
+	for _, test := range hopeless(t) {
 		t.Run(test.name, func(t *testing.T) {
 			x.survives(t, func() {
 				dir := servingtest.Iris(t)
@@ -71,6 +60,57 @@ func TestVersionsThatCannotBeLoaded(t *testing.T) {
 		require.Equal(t, good.Number, x.Predict(5.1, 3.5, 1.4, 0.2).Model.Version)
 		x.survives(t, func() { x.refuses(t, bad.Number) })
 	})
+}
+
+// A training, a promotion and a comparison meet such a version as the champion. None
+// hangs or is killed, and the new model takes its place.
+func TestTrainerMeetsAHopelessChampion(t *testing.T) {
+	t.Parallel()
+	x := newTarget(t)
+	require.Zero(t, x.Process.Terminate(patience).Code) // the memory is the trainer's
+	x.petal.Programs.Trainer = x.caged(t, x.petal.Programs.Trainer)
+	r := x.registry(t)
+	for _, test := range hopeless(t) {
+		t.Run(test.name, func(t *testing.T) {
+			dir := servingtest.Iris(t)
+			dir.ONNX = test.onnx
+			bad := servingtest.Promote(t, r, dir, servingtest.Tags(dir))
+			x.refusesInALine(t, "compare", "1", bad.Number)
+			x.petal.Train("--force")
+			champion, err := r.Resolve(t.Context(), "iris", "champion")
+			require.NoError(t, err)
+			require.NotEqual(t, bad.Number, champion.Number)
+			x.refusesInALine(t, "promote", bad.Number)
+		})
+	}
+}
+
+// refusesInALine runs a command of the trainer, which fails and says why.
+func (x *target) refusesInALine(t *testing.T, args ...string) {
+	t.Helper()
+	result := x.petal.Trainer(args...)
+	require.NotZero(t, result.Code, result.Output)
+	require.Less(t, result.Code, 128, "killed: %s", result.Output)
+	require.Equal(t, 1, strings.Count(result.Output, "\n"), result.Output)
+}
+
+// A hopelessModel is a file that nobody can serve.
+type hopelessModel struct {
+	name string
+	onnx []byte
+}
+
+func hopeless(t *testing.T) []hopelessModel {
+	t.Helper()
+	return []hopelessModel{
+		{"a constant of 260 million numbers", bomb("ConstantOfShape", 260_000_000, 1)},
+		{"four constants that fit one by one", bomb("ConstantOfShape", 25_000_000, 4)},
+		{"sums without end", bomb("ReduceSum", 10_000_000, 20_000)},
+		{"products without end", bomb("MatMul", 10_000_000, 20_000)},
+		{"a row of two thousand million numbers", wide(math.MaxInt32)},
+		{"labels of 200 KB", labelled(t, 200_000)},
+		{"no model", bytes.Repeat([]byte{0xff}, 1<<20)},
+	}
 }
 
 // The files of the directory registry become what no file of a registry is.
