@@ -369,15 +369,17 @@ func (g *graphMaker) gemm() {
 	alpha, beta := float64(g.next(5)-2)/2, float64(g.next(5)-2)/2
 	out, _ := refMatMul(left, right)
 	inputs := []string{a, g.constant(given)}
-	bias := refValue{data: []float64{0}, exact: true}
+	product := func(c []int) float64 { return alpha * out.at(c) }
+	value := product // without a bias nothing is added: -0 stays -0
 	if g.next(3) > 0 {
-		bias = g.numbers([][]int{{1}, {out.shape[1]}, {1, out.shape[1]}, {out.shape[0], 1}, out.shape}[g.next(5)])
+		bias := g.numbers([][]int{{1}, {out.shape[1]}, {1, out.shape[1]}, {out.shape[0], 1}, out.shape}[g.next(5)])
 		inputs = append(inputs, g.constant(bias))
+		value = func(c []int) float64 { return product(c) + beta*bias.spread(c) }
 	}
 	g.emit("Gemm", inputs, []onnx.Attribute{
 		onnx.IntAttribute("transA", int64(transA)), onnx.IntAttribute("transB", int64(transB)),
 		onnx.FloatAttribute("alpha", float32(alpha)), onnx.FloatAttribute("beta", float32(beta)),
-	}, fill(onnx.Float, left.exact, out.shape, func(c []int) float64 { return alpha*out.at(c) + beta*bias.spread(c) }))
+	}, fill(onnx.Float, left.exact, out.shape, value))
 }
 
 func (g *graphMaker) reduce() {
