@@ -104,7 +104,7 @@ petal_unseen_category_total{feature="member"} 1
 	assert.Contains(t, got.body, `"data":["no","yes"]`)
 
 	info := f.do(t, http.MethodGet, "/model-info", "", "Authorization", "Bearer "+f.token)
-	assert.Contains(t, info.body, `{"name":"city","type":"string","kind":"category","categories":["Aix","Lyon"],"num_categories":2,"nullable":true},{"name":"age","type":"double"}`)
+	assert.Contains(t, info.body, `{"name":"city","type":"string","kind":"category","categories":["Aix","Lyon"],"num_categories":2,"nullable":true},{"name":"age","type":"double","nullable":true}`)
 	spec := f.do(t, http.MethodGet, "/openapi.json", "")
 	assert.Contains(t, spec.body, `A category; one that training did not know is taken as other.`)
 	assert.Contains(t, spec.body, `true or \"yes\", false or \"no\".`)

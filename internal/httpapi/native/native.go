@@ -152,10 +152,9 @@ func (a *api) modelInfo(w http.ResponseWriter, _ *http.Request) error {
 		answer.TrainedAt = &i.TrainedAt
 	}
 	for _, f := range i.Features {
-		shown := featureAnswer{Name: f.Name, Type: f.Type, Kind: f.Learned()}
+		shown := featureAnswer{Name: f.Name, Type: f.Type, Kind: f.Learned(), Nullable: f.MayBeMissing}
 		if shown.Kind != "" {
 			shown.Categories, shown.NumCategories = f.Categories[:min(len(f.Categories), maxListed)], len(f.Categories)
-			shown.Nullable = f.MayBeMissing
 		}
 		answer.Features = append(answer.Features, shown)
 	}
