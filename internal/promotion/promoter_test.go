@@ -78,7 +78,9 @@ func (b *bench) register(t *testing.T, classes ...int) {
 func (b *bench) point(t *testing.T, alias, number string) {
 	t.Helper()
 	if number == "" {
-		require.NoError(t, b.store.DeleteAlias(t.Context(), "iris", alias))
+		v, err := b.store.Resolve(t.Context(), "iris", alias)
+		require.NoError(t, err)
+		require.NoError(t, b.store.MoveAlias(t.Context(), registry.Move{Name: "iris", Alias: alias, From: v.Number}))
 		return
 	}
 	require.NoError(t, b.store.SetAlias(t.Context(), "iris", alias, number))

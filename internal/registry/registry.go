@@ -105,9 +105,6 @@ type Registry interface {
 	// SetAlias points the alias at a version, wherever it pointed, and reads it
 	// back.
 	SetAlias(ctx context.Context, name, alias, number string) error
-	// DeleteAlias removes an alias. If the alias or the model does not exist, that
-	// is no error.
-	DeleteAlias(ctx context.Context, name, alias string) error
 	// MoveAlias moves an alias from one version to another by compare-and-set,
 	// and reads it back. Where it does not point at m.From, it stays:
 	// [ErrChanged]. m.Alias is the last that is written: whoever is killed

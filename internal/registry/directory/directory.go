@@ -344,19 +344,6 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 	})
 }
 
-// DeleteAlias implements [registry.Registry].
-func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
-	if err := cmp.Or(mlmodel.CheckModelName(name), mlmodel.CheckAlias(alias)); err != nil {
-		return registry.Invalid(err)
-	}
-	return s.change(ctx, func(ix *index) error {
-		if m, ok := ix.Models[name]; ok {
-			delete(m.Aliases, alias)
-		}
-		return nil
-	})
-}
-
 // MoveAlias implements [registry.Registry]. All of it happens under the lock of
 // the index, in one write.
 func (s *Store) MoveAlias(ctx context.Context, m registry.Move) error {

@@ -283,15 +283,6 @@ func (s *Store) SetAlias(ctx context.Context, name, alias, number string) error 
 	return nil
 }
 
-// DeleteAlias implements [registry.Registry].
-func (s *Store) DeleteAlias(ctx context.Context, name, alias string) error {
-	err := translate(s.client.DeleteAlias(ctx, name, alias))
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
-	}
-	return err
-}
-
 // MoveAlias implements [registry.Registry]. MLflow has no compare-and-set. Those
 // who move aliases on this machine take turns. Against others the alias is read
 // directly before it is moved, and again afterwards: what moves it between one

@@ -228,11 +228,11 @@ func testAliases(t *testing.T, s suite) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"archive"}, v.Aliases)
 
-	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name, "champion"))
+	removed := registry.Move{Name: s.name, Alias: "champion", From: "2"}
+	require.NoError(t, s.Registry.MoveAlias(ctx, removed))
 	_, err = s.Registry.Resolve(ctx, s.name, "champion")
 	require.ErrorIs(t, err, registry.ErrNotFound)
-	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name, "champion"), "it is gone already")
-	require.NoError(t, s.Registry.DeleteAlias(ctx, s.name+" of another kind", "champion"), "an unknown model has no alias")
+	require.ErrorIs(t, s.Registry.MoveAlias(ctx, removed), registry.ErrChanged, "it is gone already")
 }
 
 func testMovedAliases(t *testing.T, s suite) {
@@ -733,7 +733,7 @@ func (s suite) calls(ctx context.Context, v registry.Version, run registry.Run) 
 		"open":     second(s.Registry.Open(ctx, v, mlmodel.ModelFile)),
 		"register": second(s.Registry.Register(ctx, registry.Registration{Name: s.name, Model: model})),
 		"alias":    s.Registry.SetAlias(ctx, s.name, "champion", "1"),
-		"unalias":  s.Registry.DeleteAlias(ctx, s.name, "champion"),
+		"unalias":  s.Registry.MoveAlias(ctx, registry.Move{Name: s.name, Alias: "champion", From: "1"}),
 		"move":     s.Registry.MoveAlias(ctx, registry.Move{Name: s.name, Alias: "champion", To: "1"}),
 		"lock":     second(s.Registry.Lock(ctx, s.name)),
 		"tags":     s.Registry.SetTags(ctx, v, map[string]string{"a": "b"}),
