@@ -333,11 +333,7 @@ func (d *decoder) tensorType(f field) (Type, error) {
 }
 
 func (d *decoder) shape(t *Type, f field) error {
-	data, err := f.message()
-	if err != nil {
-		return err
-	}
-	counts, err := count(data)
+	counts, err := f.counts()
 	if err != nil {
 		return err
 	}
@@ -368,11 +364,7 @@ func (d *decoder) shape(t *Type, f field) error {
 }
 
 func (d *decoder) node(f field, depth int) (n Node, err error) {
-	data, err := f.message()
-	if err != nil {
-		return n, err
-	}
-	counts, err := count(data)
+	counts, err := f.counts()
 	if err != nil {
 		return n, err
 	}
@@ -380,15 +372,8 @@ func (d *decoder) node(f field, depth int) (n Node, err error) {
 	if n.Attributes = makeList[Attribute](d, counts[nodeAttribute]); d.err != nil {
 		return n, d.err
 	}
-	for len(data) > 0 {
-		if f, data, err = next(data); err != nil {
-			return n, err
-		}
-		if err := d.nodeField(&n, f, depth); err != nil {
-			return n, err
-		}
-	}
-	return n, nil
+	err = d.each(f, func(f field) error { return d.nodeField(&n, f, depth) })
+	return n, err
 }
 
 func (d *decoder) nodeField(n *Node, f field, depth int) (err error) {

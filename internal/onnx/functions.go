@@ -20,11 +20,7 @@ type function struct {
 const maxCalls = 32
 
 func (d *decoder) function(f field) error {
-	data, err := f.message()
-	if err != nil {
-		return err
-	}
-	counts, err := count(data)
+	counts, err := f.counts()
 	if err != nil {
 		return err
 	}
@@ -39,13 +35,8 @@ func (d *decoder) function(f field) error {
 	if d.err != nil {
 		return d.err
 	}
-	for len(data) > 0 {
-		if f, data, err = next(data); err != nil {
-			return err
-		}
-		if err := d.functionField(&fn, f); err != nil {
-			return At(err, "function %q", fn.name)
-		}
+	if err := d.each(f, func(f field) error { return d.functionField(&fn, f) }); err != nil {
+		return At(err, "function %q", fn.name)
 	}
 	d.functions = append(d.functions, fn)
 	return nil

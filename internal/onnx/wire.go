@@ -166,6 +166,15 @@ func count(data []byte) (counts [32]int, err error) {
 	return counts, nil
 }
 
+// counts is count of the message that a field holds.
+func (f field) counts() (counts [32]int, err error) {
+	data, err := f.message()
+	if err != nil {
+		return counts, err
+	}
+	return count(data)
+}
+
 func (f field) message() ([]byte, error) {
 	if f.wire != protowire.BytesType {
 		return nil, Invalid("field %d has wire type %d instead of bytes", f.number, f.wire)

@@ -27,34 +27,36 @@ type lookup struct {
 	values *onnx.Tensor // one element more than keys: the last is for unknown ones
 }
 
-// kernel replaces elements by the values of their keys.
-func (l lookup) kernel(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-	t := in[0]
-	find := finders[l.keys.Type()]
-	if find == nil {
+// compile makes the kernel that replaces elements by the values of their keys.
+func (l lookup) compile() (kernel.Kernel, error) {
+	index := indexes[l.keys.Type()]
+	if index == nil {
 		return nil, onnx.Unsupported("keys of type %v", l.keys.Type())
 	}
-	places, err := find(t, l.keys)
-	if err != nil {
-		return nil, err
-	}
-	return kernel.Take(e, l.values, t.Shape, func(i int) int { return places[i] })
+	find := index(l.keys)
+	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
+		places, err := find(in[0])
+		if err != nil {
+			return nil, err
+		}
+		return kernel.Take(e, l.values, in[0].Shape, func(i int) int { return places[i] })
+	}).Kernel, nil
 }
 
-var finders = map[onnx.ElementType]func(t, keys *onnx.Tensor) ([]int, error){
-	onnx.String: findAs[string], onnx.Int64: findAs[int64], onnx.Int32: findAs[int32],
-	onnx.Float: findAs[float32], onnx.Double: findAs[float64], onnx.Bool: findAs[bool],
+// A finder returns the place of each element among keys, their number where it is
+// not there.
+type finder func(t *onnx.Tensor) ([]int, error)
+
+var indexes = map[onnx.ElementType]func(keys *onnx.Tensor) finder{
+	onnx.String: indexTensor[string], onnx.Int64: indexTensor[int64], onnx.Int32: indexTensor[int32],
+	onnx.Float: indexTensor[float32], onnx.Double: indexTensor[float64], onnx.Bool: indexTensor[bool],
 }
 
-func findAs[K onnx.Element](t, keys *onnx.Tensor) ([]int, error) { return placesOf(t, keys.Data.([]K)) }
+func indexTensor[K onnx.Element](keys *onnx.Tensor) finder { return indexOf(keys.Data.([]K)) }
 
-// placesOf finds each element among keys, len(keys) where it is not there. NaN
-// is equal to NaN here.
-func placesOf[K onnx.Element](t *onnx.Tensor, keys []K) ([]int, error) {
-	data, ok := t.Data.([]K)
-	if !ok {
-		return nil, onnx.At(onnx.ErrInput, "elements of type %v", t.Type())
-	}
+// indexOf indexes keys, of which the first of several equal ones counts. NaN is
+// equal to NaN here.
+func indexOf[K onnx.Element](keys []K) finder {
 	index := make(map[K]int, len(keys))
 	nan := len(keys)
 	for i, k := range keys {
@@ -66,18 +68,24 @@ func placesOf[K onnx.Element](t *onnx.Tensor, keys []K) ([]int, error) {
 			index[k] = i
 		}
 	}
-	places := make([]int, len(data))
-	for i, v := range data {
-		place, found := index[v]
-		switch {
-		case v != v:
-			place = nan
-		case !found:
-			place = len(keys)
+	return func(t *onnx.Tensor) ([]int, error) {
+		data, ok := t.Data.([]K)
+		if !ok {
+			return nil, onnx.At(onnx.ErrInput, "elements of type %v", t.Type())
 		}
-		places[i] = place
+		places := make([]int, len(data))
+		for i, v := range data {
+			place, found := index[v]
+			switch {
+			case v != v:
+				place = nan
+			case !found:
+				place = len(keys)
+			}
+			places[i] = place
+		}
+		return places, nil
 	}
-	return places, nil
 }
 
 func compileLabelEncoder(n *compile.Node) (kernel.Kernel, error) {
@@ -96,7 +104,7 @@ func compileLabelEncoder(n *compile.Node) (kernel.Kernel, error) {
 	}
 	n.SameShape(l.values.Type())
 	n.Part = compile.LookupPart{Labels: l.labels()}
-	return kernel.TensorKernel(l.kernel).Kernel, nil
+	return l.compile()
 }
 
 // labels are the classes, where the encoder turns class indices into them.
@@ -207,7 +215,7 @@ func compileCategoryMapper(n *compile.Node) (kernel.Kernel, error) {
 		l = lookup{list(texts), list(append(slices.Clone(ints), unknownInt))}
 	}
 	n.SameShape(l.values.Type())
-	return kernel.TensorKernel(l.kernel).Kernel, nil
+	return l.compile()
 }
 
 func compileOneHotEncoder(n *compile.Node) (kernel.Kernel, error) {
@@ -224,17 +232,19 @@ func compileOneHotEncoder(n *compile.Node) (kernel.Kernel, error) {
 	k := len(texts) + len(ints)
 	t := n.Inputs[0].Type
 	n.Inferred(onnx.Float, append(slices.Clone(t.Shape), onnx.Fixed(k)), t.HasShape)
+	find, whole := indexOf(ints), onnx.Int64
+	if element == onnx.String {
+		find, whole = indexOf(texts), onnx.String
+	}
 	return kernel.TensorKernel(func(e *kernel.Env, in []*onnx.Tensor) (*onnx.Tensor, error) {
-		var places []int
-		var err error
-		if element == onnx.String {
-			places, err = placesOf(in[0], texts)
-		} else {
-			var whole *onnx.Tensor
-			if whole, err = kernel.CastTensor(e, in[0], onnx.Int64); err == nil {
-				places, err = placesOf(whole, ints)
+		t := in[0]
+		if whole != onnx.String {
+			var err error
+			if t, err = kernel.CastTensor(e, t, whole); err != nil {
+				return nil, err
 			}
 		}
+		places, err := find(t)
 		if err != nil {
 			return nil, err
 		}

@@ -94,40 +94,40 @@ func compileQuantize(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		scales, zeros, err := scalesAndZeros(e, in[1:])
+		scaleOf, err := g.scales(e, x.Shape, in[1:])
 		if err != nil {
 			return nil, err
 		}
-		place, err := g.of(x.Shape, in[1].Shape)
-		if err != nil {
-			return nil, err
-		}
-		return quantizers.Of(to)(e, x, func(i int) (float32, int32) {
-			p := place(i)
-			return scales[p], zeros[p]
-		})
+		return quantizers.Of(to)(e, x, scaleOf)
 	}).Kernel, nil
 }
 
-// scalesAndZeros reads scales, and the zero points behind them, which may be
-// absent.
-func scalesAndZeros(e *kernel.Env, in []*onnx.Tensor) (scales []float32, zeros []int32, err error) {
+// scales reads scales, and the zero points behind them, which may be absent. It
+// returns those of an element of a tensor of the shape given.
+func (g grain) scales(e *kernel.Env, shape []int, in []*onnx.Tensor) (func(i int) (scale float32, zero int32), error) {
 	s, err := kernel.CastTensor(e, in[0], onnx.Float)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	scales = s.Data.([]float32)
-	if len(in) < 2 || in[1] == nil {
-		return scales, make([]int32, len(scales)), nil
+	scales := s.Data.([]float32)
+	zeros := make([]int32, len(scales))
+	if len(in) > 1 && in[1] != nil {
+		z, err := kernel.CastTensor(e, in[1], onnx.Int32)
+		if err != nil {
+			return nil, err
+		}
+		if zeros = z.Data.([]int32); len(zeros) != len(scales) {
+			return nil, onnx.At(onnx.ErrInput, "%d scales and %d zero points", len(scales), len(zeros))
+		}
 	}
-	z, err := kernel.CastTensor(e, in[1], onnx.Int32)
+	place, err := g.of(shape, in[0].Shape)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if zeros = z.Data.([]int32); len(zeros) != len(scales) {
-		return nil, nil, onnx.At(onnx.ErrInput, "%d scales and %d zero points", len(scales), len(zeros))
-	}
-	return scales, zeros, nil
+	return func(i int) (float32, int32) {
+		p := place(i)
+		return scales[p], zeros[p]
+	}, nil
 }
 
 var quantizers = kernel.PerNumber(nil, nil, nil, nil, quantize[int16], quantize[int8], nil, nil, quantize[uint16], quantize[uint8])
@@ -173,11 +173,7 @@ func compileDequantize(n *compile.Node) (kernel.Kernel, error) {
 		if err != nil {
 			return nil, err
 		}
-		scales, zeros, err := scalesAndZeros(e, in[1:])
-		if err != nil {
-			return nil, err
-		}
-		place, err := g.of(x.Shape, in[1].Shape)
+		scaleOf, err := g.scales(e, x.Shape, in[1:])
 		if err != nil {
 			return nil, err
 		}
@@ -186,8 +182,8 @@ func compileDequantize(n *compile.Node) (kernel.Kernel, error) {
 			return nil, err
 		}
 		for i, v := range x.Data.([]int32) {
-			p := place(i)
-			y[i] = float32(v-zeros[p]) * scales[p]
+			scale, zero := scaleOf(i)
+			y[i] = float32(v-zero) * scale
 		}
 		return out, nil
 	}).Kernel, nil
